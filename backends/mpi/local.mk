@@ -1,0 +1,4 @@
+backends_mpi_la_SOURCES = backends/mpi/mpi.c
+backends_mpi_la_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CPPFLAGS)
+backends_mpi_la_LDFLAGS = $(module_ldflags)
+backends_mpi_la_LIBADD = $(module_libadd) $(MPI_LIBS)

@@ -1,0 +1,71 @@
+/* The communication table: everything seqpar asks of a message-passing library. May include: libc, seqpar/tensor.h.
+ *
+ * A backend implements struct sp_comm_ops; the core calls it through the counting and checking wrappers of
+ * src/backend/comm.h. A communicator is an ordered group of ranks. Every collective is called by all its ranks in the same
+ * order with the same counts, dtype and operation. All return SP_OK or SP_ERR_COMM; after SP_ERR_COMM the
+ * communicator is dead and may only be closed or aborted. Buffers are host memory unless the backend says that it reaches
+ * device memory (today: host memory; the cpu backend's memory is host memory). */
+#ifndef SEQPAR_COMM_H
+#define SEQPAR_COMM_H
+
+#include <seqpar/tensor.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum sp_reduction { SP_SUM = 0, SP_MAX, SP_MIN };
+
+/* Where this rank stands. local_*: among the ranks of this communicator on the same machine. */
+struct sp_place {
+	int rank, size;
+	int local_rank, local_size;
+};
+
+/* send_bytes to `to` and receive_bytes from `from`, at the same time; the two counts may differ and may be 0 (then no
+ * message is sent or awaited). to == from == own rank copies. */
+struct sp_exchange {
+	const void *send;
+	size_t send_bytes;
+	int to;
+	void *receive;
+	size_t receive_bytes;
+	int from;
+};
+
+struct sp_comm_ops {
+	/* All ranks of the job. Collective over them; once per process. */
+	int (*open)(void **comm);
+	/* Ranks of one colour form a group, ordered by key then by rank. Collective over `comm`. colour >= 0. */
+	int (*split)(void *comm, int colour, int key, void **part);
+	void (*close)(void *comm); /* collective; NULL accepted; the one from open() last */
+	/* Ends all ranks of the job with this exit code, does not return, not collective. Only src/cli calls it. */
+	void (*abort)(void *comm, int code);
+	int (*place)(void *comm, struct sp_place *place);
+
+	/* ---- transfers that overlap with compute. start: after what was queued; wait: before what comes. ---- */
+	/* Buffers belong to the transfer until wait. Transfers between two ranks match in the order they were started. */
+	int (*exchange_start)(void *comm, const struct sp_exchange *args, void **request);
+	/* data[rank's share] of `data` (size * count elements) becomes the reduction over ranks; other shares are undefined
+	 * afterwards. In place. Always the same order of summation for the same group size. */
+	int (*reduce_scatter_start)(void *comm, void *data, int64_t count, enum sp_dtype dtype, void **request);
+	/* Every rank's share [rank * count, (rank + 1) * count) is copied to all. In place. */
+	int (*all_gather_start)(void *comm, void *data, int64_t count, enum sp_dtype dtype, void **request);
+	/* Finishes a transfer and releases the request. NULL is a finished request. */
+	int (*wait)(void *comm, void *request);
+	/* Moves started transfers on without blocking. */
+	int (*progress)(void *comm);
+
+	/* ---- finished on return; may block the host ---- */
+	int (*all_reduce)(void *comm, void *data, int64_t count, enum sp_dtype dtype, enum sp_reduction op); /* in place */
+	int (*broadcast)(void *comm, void *data, size_t bytes, int root);
+	int (*barrier)(void *comm);
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

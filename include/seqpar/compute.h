@@ -1,0 +1,310 @@
+/* The compute table: everything seqpar asks of a device. May include: libc, seqpar/tensor.h.
+ *
+ * A backend implements struct sp_compute_ops; the core calls it only through the checking wrappers of
+ * src/backend/compute.h, so an implementation may rely on the shapes and aliasing written here. Unless a member says
+ * otherwise:
+ *   - all pointers inside argument structs are device memory, the structs themselves are host memory and are not kept;
+ *   - an operation is queued: it runs after what was queued before and may still run on return; outputs are valid after
+ *     sync(). (The cpu backend finishes before it returns.) None blocks the host except sync, copy_in and copy_out;
+ *   - outputs are overwritten; members that accumulate say so; inputs and outputs do not overlap unless stated;
+ *   - any size may be zero, which is a no-op that still overwrites what has size;
+ *   - results repeat bit for bit for the same build, device, thread count and arguments;
+ *   - returns SP_OK or SP_ERR_DEVICE, SP_ERR_MEMORY.
+ * Letters: B samples, C tokens of this rank per sample, T = B * C rows (sample-major), H hidden, A heads, D = H / A,
+ * V vocabulary. Bounds on the error of each operation are in tests/conformance. */
+#ifndef SEQPAR_COMPUTE_H
+#define SEQPAR_COMPUTE_H
+
+#include <seqpar/tensor.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum sp_activation {
+	SP_ACT_NONE = 0,
+	SP_ACT_GELU,      /* x * Phi(x), by erf (Hendrycks & Gimpel 2016) */
+	SP_ACT_GELU_TANH, /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+};
+
+/* Dropout by counter (Philox4x32-10, Salmon et al. 2011): a decision depends on the key and on global coordinates, never
+ * on the rank, so every layout and backend draws the same mask, and backward redraws it instead of storing it.
+ * One Philox call gives eight decisions for eight neighbouring columns j = 8 c .. 8 c + 7: the j-th uses the (j mod 8)-th
+ * 16-bit half of the output, low half of word 0 first; the element is kept if half < keep, and then multiplied by
+ * 65536 / keep. keep = 65536 turns dropout off (no random numbers are drawn); keep is at least 1. */
+struct sp_dropout {
+	uint32_t key[2];
+	uint32_t keep;
+};
+
+/* Where the T = batch * chunk rows of a rank's activations lie in the global batch. Row b * chunk + i is token
+ * first + i of sample sample[b]. Counters of hidden dropout: (column / 8, first + i, sample[b], 0). */
+struct sp_rows {
+	int64_t batch, chunk;
+	const uint32_t *sample; /* [batch], device memory */
+	uint32_t first;
+};
+
+/* y = act(x w^T + bias).
+ *   x (T, K)   w (N, K)   bias (1, N) optional   y (T, N)
+ *   pre (T, N) optional: x w^T + bias before the activation, kept for backward; required if act is not NONE. */
+struct sp_linear_forward {
+	struct sp_matrix x, w, bias, y, pre;
+	enum sp_activation act;
+};
+
+/* dx = [beta dx +] (dy w) * act'(pre), and dbias += column sums of the new dx.
+ *   dy (T, N)   w (N, K)   dx (T, K), overwritten, or added to if `accumulate` (then act must be NONE, dbias absent)
+ *   pre (T, K) required if act is not NONE   dbias (1, K) optional, accumulates */
+struct sp_linear_backward_input {
+	struct sp_matrix dy, w, dx, pre, dbias;
+	enum sp_activation act;
+	int accumulate;
+};
+
+/* dw += dy^T x, dbias += column sums of dy.
+ *   dy (T, N)   x (T, K)   dw (N, K) accumulates   dbias (1, N) optional, accumulates */
+struct sp_linear_backward_weight {
+	struct sp_matrix dy, x, dw, dbias;
+};
+
+/* s = residual + dropout(x + bias);  y = (s - mean(s)) * rstd(s) * gamma + beta, rows at a time, in fp32, with
+ * rstd = 1 / sqrt(var(s) + eps) and var the biased variance (Ba et al. 2016).
+ *   x (T, H) in: the layer's output; out: s, kept for backward
+ *   bias (1, H), residual (T, H) optional   gamma, beta (1, H)   y (T, H)   mean, rstd (1, T)
+ * y absent: only s is formed (gamma, beta, mean, rstd are then absent too). residual may not alias x or y.
+ * `rows` gives the dropout coordinates; it may be all zero if dropout.keep is 65536. */
+struct sp_norm_forward {
+	struct sp_matrix x, bias, residual, gamma, beta, y, mean, rstd;
+	float eps;
+	struct sp_dropout dropout;
+	struct sp_rows rows;
+};
+
+/* The backward of sp_norm_forward. With g = LayerNorm backward of dy (0 if dy is absent) + dsum (0 if absent):
+ * dresidual = g,  dx = dropout mask * g,  dbias += column sums of dx,
+ * dgamma += sum over rows of dy * xhat,  dbeta += sum over rows of dy.
+ *   dy (T, H) optional, with s (T, H), mean, rstd (1, T), gamma (1, H), dgamma, dbeta (1, H)
+ *   dsum (T, H) optional: gradient that reaches s past the norm
+ *   dresidual (T, H) optional, dx (T, H): may alias dy or dsum exactly; dresidual and dx may be the same only if dropout
+ *   is off. dbias (1, H) optional, accumulates. */
+struct sp_norm_backward {
+	struct sp_matrix dy, dsum, s, gamma, mean, rstd;
+	struct sp_matrix dx, dresidual, dbias, dgamma, dbeta;
+	struct sp_dropout dropout;
+	struct sp_rows rows;
+};
+
+/* Shape and coordinates shared by the two attention steps. q holds `chunk` tokens a sample, k and v `keys`.
+ * Head a of token (b, i) is columns [a D, a D + D) of row b * chunk + i (of row b * keys + j for keys), so q, k, v may be
+ * columns of one packed projection. Query i may attend to key j when query_doc == key_doc and both are >= 0.
+ * Attention dropout draws with counter ((first_key + j) / 8, first_query + i, sample[b] * A + a, 0). */
+struct sp_attention_shape {
+	int64_t batch, heads, head_dim, chunk, keys;
+	float scale;              /* 1 / sqrt(D) */
+	const int32_t *query_doc; /* [batch][chunk], host-readable copies are not needed */
+	const int32_t *key_doc;   /* [batch][keys] */
+	const uint32_t *sample;   /* [batch] */
+	uint32_t first_query, first_key;
+	struct sp_dropout dropout;
+	/* optional: called now and then by the calling thread while a long operation runs, so that a communication library
+	 * without a thread of its own moves on; must not call back into this backend. NULL: nothing to do. */
+	void (*poll)(void *poll_ctx);
+	void *poll_ctx;
+};
+
+/* One block of keys folded into the online softmax (Milakov & Gimelshein 2018; Dao et al. 2022, algorithm 1):
+ *   m' = max(m, max_j s_j),  l' = l e^(m - m') + sum_j e^(s_j - m'),
+ *   acc' = acc e^(m - m') + sum_j mask_j e^(s_j - m') v_j,   s_j = scale q . k_j over allowed keys j.
+ *   q (B C, A D)   k, v (B keys, A D)   acc (B C, A D)   m, l (B A, C)
+ * first != 0: m, l, acc hold nothing yet and are overwritten (as if -inf, 0, 0); else they are updated.
+ * m is natural units of s; -inf where nothing was allowed so far. */
+struct sp_attention_forward {
+	struct sp_attention_shape shape;
+	struct sp_matrix q, k, v, acc, m, l;
+	int first;
+};
+
+/* o = acc / l, lse = m + ln l; rows with l = 0 give o = 0, lse = -inf.
+ *   acc, o (B C, A D), may be the same memory   m, l, lse (B A, C); lse may alias m or l */
+struct sp_attention_finish {
+	int64_t batch, heads, head_dim, chunk;
+	struct sp_matrix acc, m, l, o, lse;
+};
+
+/* dots[b, a, i] = sum over d of dout * o: the row term D of the softmax backward (Dao et al. 2022, algorithm 4).
+ *   dout, o (B C, A D)   dots (B A, C) */
+struct sp_attention_dots {
+	int64_t batch, heads, head_dim, chunk;
+	struct sp_matrix dout, o, dots;
+};
+
+/* Gradients through one block of keys. With p_j = e^(s_j - lse) and dropout factor z_j (0 or 65536 / keep):
+ *   dv_j += sum_i z p dout_i,   ds = p (z dout . v_j - dots),   dq_i += scale ds k_j,   dk_j += scale ds q_i.
+ *   q, dout, dq (B C, A D)   k, v, dk, dv (B keys, A D)   lse, dots (B A, C)
+ * dq, dk, dv accumulate, or are overwritten where the two flags say so. Rows with lse = -inf
+ * contribute nothing. */
+struct sp_attention_backward {
+	struct sp_attention_shape shape;
+	struct sp_matrix q, k, v, dout, lse, dots, dq, dk, dv;
+	int overwrite_dq, overwrite_dkv;
+};
+
+/* s = word[token] + position[pos] + type[kind];  y = dropout(LayerNorm(s)), or dropout(s) if gamma is absent (then beta,
+ * mean, rstd are absent too).
+ *   token, pos, kind [T] int32   word (V, H), position (M, H), type (K, H)   s, y (T, H)   mean, rstd (1, T)
+ * Ids are not checked on the device; the data layer guarantees their range. s and y may be the same only if gamma is
+ * absent. */
+struct sp_embedding_forward {
+	const int32_t *token, *pos, *kind;
+	struct sp_matrix word, position, type, gamma, beta, s, y, mean, rstd;
+	float eps;
+	struct sp_dropout dropout;
+	struct sp_rows rows;
+};
+
+/* Adds the gradients of the tables (and of gamma, beta if present); dy is overwritten (it ends as the gradient of s).
+ * Rows of the same id are summed in row order. */
+struct sp_embedding_backward {
+	const int32_t *token, *pos, *kind;
+	struct sp_matrix dy, s, gamma, mean, rstd;
+	struct sp_matrix dword, dposition, dtype, dgamma, dbeta;
+	struct sp_dropout dropout;
+	struct sp_rows rows;
+};
+
+/* y[i] = x[index[i]]  (gather)  or  y[index[i]] += x[i] (scatter_add; indices are distinct).  index [n] int32 */
+struct sp_row_move {
+	const int32_t *index;
+	int64_t n;
+	struct sp_matrix x, y;
+};
+
+/* Cross-entropy of n rows, in fp32, loss and gradient together, in place.
+ *   logits (n, V) in; out, if `gradient`: scale * (softmax(logits) - onehot(label)); else undefined
+ *   label [n] int32 in [0, V)
+ *   loss: one float64 on the device, accumulates sum over rows of (ln sum_j e^logit_j - logit_label)
+ *   correct: one int64 on the device, optional, accumulates rows whose largest logit is the label's (first on ties) */
+struct sp_cross_entropy {
+	struct sp_matrix logits;
+	const int32_t *label;
+	double *loss;
+	int64_t *correct;
+	float scale;
+	int gradient;
+};
+
+/* tanh, in place: forward x = tanh(x); backward dx *= 1 - y * y, y the forward's result. Same shape. */
+struct sp_tanh_backward {
+	struct sp_matrix y, dx;
+};
+
+/* sum (float64, device) += sum of x_i^2 over finite and non-finite values alike; the sum is not finite exactly if some x
+ * is not (or the sum of squares exceeds float64). */
+struct sp_sum_squares {
+	const float *x;
+	int64_t n;
+	double *sum;
+};
+
+/* AdamW (Loshchilov & Hutter 2019) on n values, with g' = g * *factor:
+ *   m = beta1 m + (1 - beta1) g',  v = beta2 v + (1 - beta2) g'^2,
+ *   w = w - lr (m / correction1 / (sqrt(v / correction2) + eps) + decay w)
+ * factor: one float32 in device memory (gradient clipping); correction1 = 1 - beta1^step, correction2 alike. */
+struct sp_adamw {
+	float *w, *m, *v;
+	const float *g;
+	const float *factor;
+	int64_t n;
+	float lr, beta1, beta2, eps, decay, correction1, correction2;
+};
+
+/* factor = min(1, max_norm / (sqrt(sum) + 1e-6)), or 1 if max_norm <= 0: the clip coefficient from a sum of squares, formed
+ * on the device so that the host need not wait for it. A sum that is not finite gives factor NaN. sum and factor are in
+ * device memory. */
+struct sp_clip_factor {
+	const double *sum;
+	float max_norm;
+	float *factor;
+};
+
+struct sp_compute_options {
+	int threads; /* host threads to use; 0: the backend decides */
+	int device;  /* which device of this machine; 0 for cpu */
+};
+
+/* What a configuration will ask for, so that it is refused at set-up and not at step 3000. */
+struct sp_compute_needs {
+	enum sp_dtype dtype;
+	int64_t head_dim;
+	float attention_dropout;
+};
+
+struct sp_compute_ops {
+	/* ---- context. `ctx` is the backend's own; one per process is enough. ---- */
+	int (*open)(const struct sp_compute_options *options, void **ctx);
+	void (*close)(void *ctx); /* NULL accepted */
+	/* One line about library, device, threads; and, in `warning`, what holds it back and the remedy, or "". Host only. */
+	void (*describe)(void *ctx, char *text, size_t size, char *warning, size_t warning_size);
+	/* SP_OK, or SP_ERR_UNUSABLE with the reason in `why`. */
+	int (*supports)(void *ctx, const struct sp_compute_needs *needs, char *why, size_t size);
+	/* Tokens per rank and sample are rounded up to a multiple of this; at least 1. */
+	int64_t (*chunk_multiple)(void *ctx);
+	int (*threads)(void *ctx);
+
+	/* ---- memory and queue ---- */
+	int (*alloc)(void *ctx, size_t bytes, void **memory); /* 64-byte aligned at least; bytes 0 gives a valid pointer */
+	void (*free)(void *ctx, void *memory);                /* NULL accepted */
+	int (*copy_in)(void *ctx, void *device, const void *host, size_t bytes);  /* finished on return */
+	int (*copy_out)(void *ctx, void *host, const void *device, size_t bytes); /* finished on return, after all queued */
+	int (*zero)(void *ctx, void *device, size_t bytes);
+	int (*copy_rows)(void *ctx, struct sp_matrix from, struct sp_matrix to); /* same rows, cols and dtype; any strides */
+	int (*sync)(void *ctx); /* waits for all queued operations; reports their errors */
+
+	/* ---- linear ---- */
+	int (*linear_forward)(void *ctx, const struct sp_linear_forward *args);
+	int (*linear_backward_input)(void *ctx, const struct sp_linear_backward_input *args);
+	int (*linear_backward_weight)(void *ctx, const struct sp_linear_backward_weight *args);
+
+	/* ---- norm ---- */
+	int (*norm_forward)(void *ctx, const struct sp_norm_forward *args);
+	int (*norm_backward)(void *ctx, const struct sp_norm_backward *args);
+
+	/* ---- attention ---- */
+	int (*attention_forward)(void *ctx, const struct sp_attention_forward *args);
+	int (*attention_finish)(void *ctx, const struct sp_attention_finish *args);
+	int (*attention_dots)(void *ctx, const struct sp_attention_dots *args);
+	int (*attention_backward)(void *ctx, const struct sp_attention_backward *args);
+
+	/* ---- embedding ---- */
+	int (*embedding_forward)(void *ctx, const struct sp_embedding_forward *args);
+	int (*embedding_backward)(void *ctx, const struct sp_embedding_backward *args);
+
+	/* ---- head ---- */
+	int (*gather_rows)(void *ctx, const struct sp_row_move *args);
+	int (*scatter_add_rows)(void *ctx, const struct sp_row_move *args);
+	int (*cross_entropy)(void *ctx, const struct sp_cross_entropy *args);
+	int (*tanh_forward)(void *ctx, struct sp_matrix x);
+	int (*tanh_backward)(void *ctx, const struct sp_tanh_backward *args);
+
+	/* ---- update ---- */
+	int (*sum_squares)(void *ctx, const struct sp_sum_squares *args);
+	int (*clip_factor)(void *ctx, const struct sp_clip_factor *args);
+	int (*adamw)(void *ctx, const struct sp_adamw *args);
+	int (*add)(void *ctx, float *y, const float *x, int64_t n); /* y += x */
+
+	/* ---- measuring: what this device can do at best, with the threads of this context; blocks the host ---- */
+	/* Floating-point operations per second of y = x w^T, x (m, k), w (n, k), by the plain library GEMM however it runs
+	 * fastest, repeated for about `seconds`; the median is returned. */
+	int (*gemm_rate)(void *ctx, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s);
+	/* Bytes per second read and written by y = y + x over arrays much larger than the caches. */
+	int (*memory_rate)(void *ctx, double seconds, double *bytes_per_s);
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

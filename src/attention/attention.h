@@ -1,0 +1,60 @@
+/* Attention over whole sequences while each rank holds a part of each: one contract, one table of variants.
+ * May include: backend, base.
+ *
+ * Per rank: B samples of C tokens, T = B C rows; q, k, v are the three thirds of the columns of `qkv` (T, 3 H). */
+#ifndef SP_ATTENTION_ATTENTION_H
+#define SP_ATTENTION_ATTENTION_H
+
+#include "backend/arena.h"
+#include "backend/comm.h"
+#include "backend/compute.h"
+
+struct sp_attention_shape_host {
+	int64_t batch, chunk, heads, head_dim;
+	int ranks; /* of the sequence group */
+};
+
+/* What every call of one variant shares. Borrowed pointers. */
+struct sp_attention_setup {
+	struct sp_compute *compute;
+	struct sp_comm *comm; /* the sequence group */
+	struct sp_attention_shape_host shape;
+	int overlap; /* 0: each transfer is waited for before the compute it could hide behind */
+};
+
+/* The micro-batch at hand: where its tokens lie, who may attend to whom, which dropout. */
+struct sp_attention_call {
+	const int32_t *doc;     /* [ranks][batch][chunk], device */
+	const uint32_t *sample; /* [batch], device */
+	struct sp_dropout dropout;
+};
+
+/* Forward buffers: qkv in; o (T, H) and lse (B A, C) out, kept for backward. */
+struct sp_attention_state {
+	struct sp_matrix qkv, o, lse;
+};
+
+struct sp_attention_variant {
+	const char *name;
+	/* SP_OK, or SP_ERR_SETTING with the reason logged. */
+	int (*check)(const struct sp_attention_shape_host *shape);
+	/* Carves the buffers that all layers share from the arena; *work is freed by destroy. An arena that only counts gives
+	 * a work that may only be destroyed. */
+	int (*create)(const struct sp_attention_setup *setup, struct sp_arena *arena, void **work);
+	void (*destroy)(void *work);
+	/* o and lse from qkv. Collective over the sequence group. */
+	int (*forward)(void *work, const struct sp_attention_call *call, const struct sp_attention_state *state);
+	/* dqkv (T, 3 H), overwritten, from dout (T, H); needs the forward's state unchanged. Collective. */
+	int (*backward)(void *work, const struct sp_attention_call *call, const struct sp_attention_state *state,
+	                struct sp_matrix dout, struct sp_matrix dqkv);
+	/* Elements this rank sends per layer, forward and backward. */
+	uint64_t (*sent_forward)(const struct sp_attention_shape_host *shape);
+	uint64_t (*sent_backward)(const struct sp_attention_shape_host *shape);
+};
+
+/* "full" (one rank) or "ring"; NULL, logged with the known names, if there is none of that name. */
+const struct sp_attention_variant *sp_attention_find(const char *name);
+/* i-th variant's name, NULL after the last. */
+const char *sp_attention_name(int i);
+
+#endif

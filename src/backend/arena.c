@@ -1,0 +1,25 @@
+#include "config.h"
+
+#include "backend/arena.h"
+
+#include "base/log.h"
+#include "base/size.h"
+
+int sp_arena_take(struct sp_arena *arena, int64_t count, size_t size, void **memory)
+{
+	size_t bytes, end;
+	*memory = NULL;
+	if (count < 0 || sp_size_mul((size_t)count, size, &bytes) || sp_size_add(bytes, 63, &bytes) ||
+	    sp_size_add(arena->used, bytes & ~(size_t)63, &end))
+		return sp_fail(SP_ERR_MEMORY, "a buffer of %lld elements of %zu bytes overflows the address space", (long long)count,
+		               size);
+	if (arena->base && end > arena->size)
+		return sp_fail(SP_ERR_MEMORY, "activation memory is %zu bytes, %zu more were asked for after %zu", arena->size,
+		               bytes & ~(size_t)63, arena->used);
+	if (arena->base)
+		*memory = arena->base + arena->used;
+	arena->used = end;
+	if (arena->used > arena->high)
+		arena->high = arena->used;
+	return SP_OK;
+}

@@ -1,0 +1,55 @@
+/* A communicator as the core sees it: the table of operations behind wrappers that check, count and trace.
+ * May include: base, seqpar/{tensor,comm}.h.
+ *
+ * Contracts and collectivity are in seqpar/comm.h. A wrapper logs an error with the operation, rank and peers, and
+ * returns SP_ERR_COMM; the communicator is then dead. */
+#ifndef SP_BACKEND_COMM_H
+#define SP_BACKEND_COMM_H
+
+#include <seqpar/comm.h>
+#include <seqpar/status.h>
+
+struct sp_comm;
+
+/* Opens module `name` ("self", "mpi") on all ranks of the job. "auto" takes mpi when this process was started by a
+ * launcher as one of several ranks, else self. If a launcher started several ranks and the module cannot join them, or
+ * `want_ranks` > 1 and this process is alone, that is an error which says how to start ranks. */
+int sp_comm_open(const char *name, int want_ranks, struct sp_comm **comm);
+/* Ranks of one colour >= 0, ordered by key. Collective. `what` names the group in messages ("sequence"), at most 15 bytes. */
+int sp_comm_split(struct sp_comm *comm, int colour, int key, const char *what, struct sp_comm **part);
+void sp_comm_close(struct sp_comm *comm); /* collective; NULL accepted; the one from sp_comm_open last */
+/* Ends the job; only src/cli. NULL: only this process. */
+void sp_comm_abort(struct sp_comm *comm, int code) __attribute__((noreturn));
+
+const char *sp_comm_name(const struct sp_comm *comm); /* module */
+int sp_comm_rank(const struct sp_comm *comm);
+int sp_comm_size(const struct sp_comm *comm);
+struct sp_place sp_comm_place(const struct sp_comm *comm);
+
+/* What this rank has sent through this communicator since it was opened, and how long the host waited for transfers. */
+struct sp_comm_counters {
+	uint64_t bytes;    /* payload sent: an exchange counts send_bytes; a reduce_scatter or all_gather (size - 1) * count
+	                      elements; an all_reduce 2 (size - 1) / size * count; nothing to oneself */
+	uint64_t messages; /* operations started */
+	double exposed;    /* seconds the host spent in wait and in blocking operations */
+};
+struct sp_comm_counters sp_comm_counters(const struct sp_comm *comm);
+
+/* A transfer under way. Zero-initialise; a finished one may be waited for again (no-op). */
+struct sp_transfer {
+	void *request;
+};
+
+int sp_comm_exchange_start(struct sp_comm *comm, const struct sp_exchange *args, struct sp_transfer *transfer);
+int sp_comm_reduce_scatter_start(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype,
+                                 struct sp_transfer *transfer);
+int sp_comm_all_gather_start(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype,
+                             struct sp_transfer *transfer);
+int sp_comm_wait(struct sp_comm *comm, struct sp_transfer *transfer);
+int sp_comm_progress(struct sp_comm *comm);
+
+int sp_comm_all_reduce(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype, enum sp_reduction op);
+int sp_comm_broadcast(struct sp_comm *comm, void *data, size_t bytes, int root);
+int sp_comm_barrier(struct sp_comm *comm);
+
+#endif

@@ -1,0 +1,55 @@
+/* A compute device as the core sees it: the table of operations behind wrappers that check arguments.
+ * May include: base, seqpar/{tensor,compute}.h.
+ *
+ * The contract of each operation is in seqpar/compute.h. A wrapper logs and returns SP_ERR_SHAPE when shapes, strides or
+ * dtypes do not fit or something required is absent; nothing is then queued. */
+#ifndef SP_BACKEND_COMPUTE_H
+#define SP_BACKEND_COMPUTE_H
+
+#include <seqpar/compute.h>
+#include <seqpar/status.h>
+
+struct sp_compute;
+
+/* Opens module `name` ("cpu"), or the best usable one for "auto"; logs and returns why not. */
+int sp_compute_open(const char *name, const struct sp_compute_options *options, struct sp_compute **compute);
+void sp_compute_close(struct sp_compute *c); /* NULL accepted */
+const char *sp_compute_name(const struct sp_compute *c);
+void sp_compute_describe(struct sp_compute *c, char *text, size_t size, char *warning, size_t warning_size);
+/* Logs the reason and returns SP_ERR_UNUSABLE if the device cannot do it. */
+int sp_compute_supports(struct sp_compute *c, const struct sp_compute_needs *needs);
+int64_t sp_compute_chunk_multiple(struct sp_compute *c);
+int sp_compute_threads(struct sp_compute *c);
+
+int sp_compute_alloc(struct sp_compute *c, size_t bytes, void **memory);
+void sp_compute_free(struct sp_compute *c, void *memory);
+int sp_compute_copy_in(struct sp_compute *c, void *device, const void *host, size_t bytes);
+int sp_compute_copy_out(struct sp_compute *c, void *host, const void *device, size_t bytes);
+int sp_compute_zero(struct sp_compute *c, void *device, size_t bytes);
+int sp_compute_copy_rows(struct sp_compute *c, struct sp_matrix from, struct sp_matrix to);
+int sp_compute_sync(struct sp_compute *c);
+
+int sp_compute_linear_forward(struct sp_compute *c, const struct sp_linear_forward *args);
+int sp_compute_linear_backward_input(struct sp_compute *c, const struct sp_linear_backward_input *args);
+int sp_compute_linear_backward_weight(struct sp_compute *c, const struct sp_linear_backward_weight *args);
+int sp_compute_norm_forward(struct sp_compute *c, const struct sp_norm_forward *args);
+int sp_compute_norm_backward(struct sp_compute *c, const struct sp_norm_backward *args);
+int sp_compute_attention_forward(struct sp_compute *c, const struct sp_attention_forward *args);
+int sp_compute_attention_finish(struct sp_compute *c, const struct sp_attention_finish *args);
+int sp_compute_attention_dots(struct sp_compute *c, const struct sp_attention_dots *args);
+int sp_compute_attention_backward(struct sp_compute *c, const struct sp_attention_backward *args);
+int sp_compute_embedding_forward(struct sp_compute *c, const struct sp_embedding_forward *args);
+int sp_compute_embedding_backward(struct sp_compute *c, const struct sp_embedding_backward *args);
+int sp_compute_gather_rows(struct sp_compute *c, const struct sp_row_move *args);
+int sp_compute_scatter_add_rows(struct sp_compute *c, const struct sp_row_move *args);
+int sp_compute_cross_entropy(struct sp_compute *c, const struct sp_cross_entropy *args);
+int sp_compute_tanh_forward(struct sp_compute *c, struct sp_matrix x);
+int sp_compute_tanh_backward(struct sp_compute *c, const struct sp_tanh_backward *args);
+int sp_compute_sum_squares(struct sp_compute *c, const struct sp_sum_squares *args);
+int sp_compute_clip_factor(struct sp_compute *c, const struct sp_clip_factor *args);
+int sp_compute_adamw(struct sp_compute *c, const struct sp_adamw *args);
+int sp_compute_add(struct sp_compute *c, float *y, const float *x, int64_t n);
+int sp_compute_gemm_rate(struct sp_compute *c, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s);
+int sp_compute_memory_rate(struct sp_compute *c, double seconds, double *bytes_per_s);
+
+#endif

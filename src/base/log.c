@@ -1,0 +1,76 @@
+#include "config.h"
+
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char log_prefix[64];
+static enum sp_log_level log_level = SP_LOG_WARNING;
+static int log_forced = -1; /* SEQPAR_LOG has been looked at when >= 0 */
+
+static const char *const names[] = { "error", "warning", "info", "debug" };
+
+void sp_log_prefix(const char *prefix)
+{
+	snprintf(log_prefix, sizeof log_prefix, "%s", prefix);
+}
+
+void sp_log_level(enum sp_log_level level)
+{
+	log_level = level;
+}
+
+static enum sp_log_level current_level(void)
+{
+	if (log_forced < 0) {
+		const char *wanted = getenv("SEQPAR_LOG");
+		log_forced = 0;
+		for (int i = 0; wanted && i < 4; i++)
+			if (strcmp(wanted, names[i]) == 0)
+				log_forced = i + 1;
+	}
+	return log_forced > 0 ? (enum sp_log_level)(log_forced - 1) : log_level;
+}
+
+static void write_line(enum sp_log_level level, const char *format, va_list args)
+{
+	char line[2048];
+	size_t n = (size_t)snprintf(line, sizeof line, "seqpar: %s%s%s: ", log_prefix, log_prefix[0] ? ": " : "", names[level]);
+	int rest = vsnprintf(line + n, sizeof line - n - 1, format, args);
+	n += rest < 0 ? 0 : (size_t)rest < sizeof line - n - 1 ? (size_t)rest : sizeof line - n - 2;
+	line[n++] = '\n';
+	ssize_t ignored = write(STDERR_FILENO, line, n);
+	(void)ignored;
+}
+
+void sp_log(enum sp_log_level level, const char *format, ...)
+{
+	if (level > current_level())
+		return;
+	va_list args;
+	va_start(args, format);
+	write_line(level, format, args);
+	va_end(args);
+}
+
+int sp_fail(int status, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	write_line(SP_LOG_ERROR, format, args);
+	va_end(args);
+	return status;
+}
+
+int sp_say(int status, char *text, size_t size, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, size, format, args);
+	va_end(args);
+	return status;
+}

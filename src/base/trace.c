@@ -1,0 +1,112 @@
+#include "config.h"
+
+#include "base/trace.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct span {
+	char name[32];
+	int index;
+	int row;
+	double begin, end;
+};
+
+enum { LIMIT = 1 << 20, DEPTH = 16 };
+
+static struct span *spans;
+static size_t used, allocated, dropped;
+static size_t open_spans[SP_TRACE_ROWS][DEPTH];
+static int depth[SP_TRACE_ROWS];
+static int on;
+
+static const char *const row_names[] = { "compute", "communication", "data" };
+
+void sp_trace_start(void)
+{
+	on = 1;
+}
+
+int sp_trace_on(void)
+{
+	return on;
+}
+
+/* Index of a fresh span, or (size_t)-1 when there is no room: it is then counted as dropped. */
+static size_t fresh(void)
+{
+	if (used == allocated && allocated < LIMIT) {
+		size_t more = allocated ? 2 * allocated : 4096;
+		struct span *grown = realloc(spans, more * sizeof *spans);
+		if (grown) {
+			spans = grown;
+			allocated = more;
+		}
+	}
+	if (used == allocated) {
+		dropped++;
+		return (size_t)-1;
+	}
+	return used++;
+}
+
+void sp_trace_begin(enum sp_trace_row row, const char *name, int index)
+{
+	if (!on)
+		return;
+	size_t at = fresh();
+	if (depth[row] < DEPTH)
+		open_spans[row][depth[row]] = at;
+	depth[row]++;
+	if (at == (size_t)-1)
+		return;
+	struct span *s = &spans[at];
+	snprintf(s->name, sizeof s->name, "%s", name);
+	s->index = index;
+	s->row = row;
+	s->end = 0;
+	s->begin = sp_clock();
+}
+
+void sp_trace_end(enum sp_trace_row row)
+{
+	if (!on || depth[row] == 0)
+		return;
+	depth[row]--;
+	if (depth[row] < DEPTH && open_spans[row][depth[row]] != (size_t)-1)
+		spans[open_spans[row][depth[row]]].end = sp_clock();
+}
+
+int sp_trace_write(FILE *file, int pid, const char *process, int comma)
+{
+	fprintf(file, "%s{\"ph\":\"M\",\"pid\":%d,\"name\":\"process_name\",\"args\":{\"name\":\"%s\"}}", comma ? ",\n" : "", pid,
+	        process);
+	for (int row = 0; row < SP_TRACE_ROWS; row++)
+		fprintf(file, ",\n{\"ph\":\"M\",\"pid\":%d,\"tid\":%d,\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}", pid, row,
+		        row_names[row]);
+	for (size_t i = 0; i < used; i++) {
+		const struct span *s = &spans[i];
+		if (s->end < s->begin)
+			continue;
+		char number[16] = "";
+		if (s->index >= 0)
+			snprintf(number, sizeof number, " %d", s->index);
+		fprintf(file, ",\n{\"ph\":\"X\",\"pid\":%d,\"tid\":%d,\"name\":\"%s%s\",\"ts\":%.3f,\"dur\":%.3f}", pid, s->row, s->name,
+		        number, s->begin * 1e6, (s->end - s->begin) * 1e6);
+	}
+	if (dropped)
+		sp_log(SP_LOG_WARNING, "trace: %zu spans did not fit and are missing; trace fewer steps", dropped);
+	return ferror(file) ? -1 : 0;
+}
+
+void sp_trace_stop(void)
+{
+	free(spans);
+	spans = NULL;
+	used = allocated = dropped = 0;
+	memset(depth, 0, sizeof depth);
+	on = 0;
+}

@@ -1,0 +1,51 @@
+/* Samples for BERT pre-training, each a pure function of (seed, split, index): no state, no rank, nothing broadcast.
+ * May include: base. */
+#ifndef SP_DATA_DATASET_H
+#define SP_DATA_DATASET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum sp_split { SP_TRAIN = 0, SP_VALID, SP_TEST, SP_SPLITS };
+
+/* One sequence of exactly `length` tokens. Arrays are the caller's, `length` entries each. */
+struct sp_sample {
+	int64_t length;
+	int32_t *token;    /* after masking; [PAD] at the end */
+	int32_t *position; /* 0 .. length - 1 */
+	int32_t *kind;     /* token type: 0 for [CLS] A [SEP], 1 for B [SEP]; 0 for padding */
+	int32_t *doc;      /* 0 for tokens, -1 for padding */
+	int32_t *label;    /* the original token where it is to be predicted, else -1 */
+	int32_t swapped;   /* sentence order: 0 in order, 1 swapped; -1 when sentence_order is off */
+};
+
+struct sp_dataset_options {
+	const char *source; /* "synthetic", PREFIX of .bin/.idx, or a blend "0.7:A,0.3:B" */
+	const char *vocab;  /* vocab.txt; ignored for synthetic */
+	const char *split;  /* weights, "949,50,1" */
+	int64_t vocab_size; /* rows of the word table; every id must be below. 0: not known, any id of the vocabulary */
+	int64_t length;
+	double mask_prob, short_seq_prob;
+	int sentence_order;
+	uint64_t seed;
+};
+
+struct sp_dataset;
+
+/* Opens and checks everything: index against data file, ids against vocabulary, at least one document in each split that
+ * has weight. Not collective: every rank opens the files itself. SP_ERR_IO, SP_ERR_FORMAT, SP_ERR_SETTING, all logged with
+ * file, place and remedy. */
+int sp_dataset_open(const struct sp_dataset_options *options, struct sp_dataset **dataset);
+void sp_dataset_close(struct sp_dataset *d); /* NULL accepted */
+
+/* Samples of one epoch of a split; index / size is the epoch, and each epoch is a new shuffle with new cuts and masks.
+ * 0: the split is empty. */
+int64_t sp_dataset_size(const struct sp_dataset *d, enum sp_split split);
+
+/* Fills `sample` (length set by the caller, equal to options.length). Same bits for the same (options, split, index). */
+int sp_dataset_sample(struct sp_dataset *d, enum sp_split split, uint64_t index, struct sp_sample *sample);
+
+/* Tokens in the vocabulary in use (synthetic: options.vocab_size). */
+int64_t sp_dataset_vocab_size(const struct sp_dataset *d);
+
+#endif

@@ -1,0 +1,1 @@
+libseqpar_la_SOURCES +=

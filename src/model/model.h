@@ -1,0 +1,78 @@
+/* BERT, forward and backward, on one rank's part of every sequence. May include: attention, layers, parallel, backend.
+ *
+ * Knows no files, no optimiser, no data set. The parameters are one flat buffer in device memory, replicated on all ranks;
+ * gradients another one of the same layout, to which each pass adds this rank's contribution: the true gradient is their
+ * sum over all ranks of the grid. */
+#ifndef SP_MODEL_MODEL_H
+#define SP_MODEL_MODEL_H
+
+#include "attention/attention.h"
+#include "backend/arena.h"
+#include "backend/compute.h"
+#include "model/config.h"
+#include "model/parameters.h"
+
+/* One micro-batch as a rank sees it. All arrays are device memory, T = batch * chunk rows, sample-major. */
+struct sp_batch {
+	int64_t batch, chunk;
+	const int32_t *token, *position, *kind; /* [T]; padding: 0 */
+	const int32_t *doc;                     /* [ranks][batch][chunk]: document ids of all ranks of the sequence; -1 padding */
+	const uint32_t *sample;                 /* [batch] slot in the global batch, for dropout */
+	uint32_t first;                         /* global position of the rank's first token */
+	int64_t predictions;                    /* how many of this rank's tokens are to be predicted; may be 0 */
+	const int32_t *predicted;               /* [predictions] rows, ascending */
+	const int32_t *label;                   /* [predictions] */
+	int64_t orders;                         /* sentence-order labels held: batch on the rank with token 0, else 0 */
+	const int32_t *order_row;               /* [orders] rows of the [CLS] tokens */
+	const int32_t *order_label;             /* [orders] 0 or 1 */
+};
+
+struct sp_pass {
+	uint64_t seed, step; /* with the layer and site, the key of the dropout masks */
+	int training;        /* 0: no dropout, no gradients */
+	float mlm_scale;     /* 1 / predicted tokens of the whole global batch, all ranks and micro-batches */
+	float order_scale;   /* 1 / samples of the whole global batch */
+};
+
+struct sp_model;
+
+struct sp_model_options {
+	struct sp_model_config config;
+	int64_t batch, chunk; /* of every micro-batch: activations are laid out for them once */
+	const struct sp_attention_variant *attention;
+	struct sp_comm *sequence; /* ranks that share a sequence; borrowed */
+	int overlap;              /* hops overlap with compute */
+};
+
+/* Bytes per rank of each kind, without a device: ranks is the size of the sequence group. */
+struct sp_model_memory {
+	size_t parameters, gradients; /* flat buffers */
+	size_t activations;           /* kept from forward for backward */
+	size_t attention;             /* ring buffers and attention workspace */
+	size_t head;                  /* chunks of the prediction head */
+	size_t other;                 /* gradients of activations, small things */
+	size_t arena;                 /* the sum of the last four, exactly what the arena's high-water mark will be */
+};
+int sp_model_memory(const struct sp_model_options *options, int ranks, struct sp_model_memory *memory);
+
+/* Allocates parameters (uninitialised), gradients (zero) and the arena. Not collective. */
+int sp_model_create(struct sp_compute *compute, const struct sp_model_options *options, struct sp_model **model);
+void sp_model_destroy(struct sp_model *m); /* NULL accepted */
+
+const struct sp_parameters *sp_model_parameters(const struct sp_model *m);
+float *sp_model_values(struct sp_model *m);    /* flat, device */
+float *sp_model_gradients(struct sp_model *m); /* flat, device */
+const struct sp_arena *sp_model_arena(const struct sp_model *m);
+
+/* Forward, and backward if pass->training. Collective over the sequence group. Adds to the losses and gradients. */
+int sp_model_run(struct sp_model *m, const struct sp_batch *batch, const struct sp_pass *pass);
+
+/* Sums since the last reset, of this rank alone, unscaled. */
+struct sp_model_sums {
+	double mlm, order;       /* sums of cross-entropies */
+	int64_t correct, ordered; /* tokens and sentence orders predicted right */
+};
+int sp_model_sums(struct sp_model *m, struct sp_model_sums *sums); /* waits for the device */
+int sp_model_reset(struct sp_model *m, int gradients);             /* sums to zero, and gradients if asked */
+
+#endif

@@ -1,0 +1,81 @@
+/* Every setting of seqpar, typed, with one table behind it. May include: base.
+ *
+ * The table (sp_settings_table) holds name, type, default, range and help of each; it drives parsing, --help, the manual
+ * page and the record in metrics. Order of precedence: defaults, -c FILE in the order given, then key=value words. */
+#ifndef SP_SETTINGS_SETTINGS_H
+#define SP_SETTINGS_SETTINGS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SP_TEXT = 1024 }; /* bytes of a text setting, its end included */
+
+enum sp_setting_norm { SP_NORM_POST = 0, SP_NORM_PRE };
+enum sp_setting_activation { SP_ACTIVATION_GELU = 0, SP_ACTIVATION_GELU_TANH };
+enum sp_setting_decay { SP_DECAY_LINEAR = 0, SP_DECAY_COSINE, SP_DECAY_CONSTANT };
+
+struct sp_settings {
+	struct {
+		char preset[16]; /* tiny mini small medium base large; sets layers, hidden, heads and intermediate unless given */
+		int64_t layers, hidden, heads, intermediate, vocab_size, max_positions;
+		int norm;       /* enum sp_setting_norm */
+		int activation; /* enum sp_setting_activation */
+		double dropout, attention_dropout, layer_norm_eps;
+		int sentence_order;
+	} model;
+	struct {
+		char source[SP_TEXT]; /* synthetic | PREFIX | 0.7:A,0.3:B */
+		char vocab[SP_TEXT];  /* vocab.txt; empty with synthetic data */
+		char split[64];       /* weights of train, valid, test: 949,50,1 */
+		double mask_prob, short_seq_prob;
+	} data;
+	struct {
+		int64_t iters, global_batch, micro_batch, sequence_length, eval_interval, eval_iters;
+		uint64_t seed;
+	} train;
+	struct {
+		double lr, min_lr, warmup_fraction;
+		int64_t decay_iters; /* 0: train.iters */
+		int decay_style;     /* enum sp_setting_decay */
+		double weight_decay, beta1, beta2, eps, clip_norm;
+	} optimizer;
+	struct {
+		int64_t sequence;   /* ranks that share a sequence */
+		char attention[16]; /* full | ring */
+		int overlap;
+	} parallel;
+	struct {
+		char device[16], comm[16];
+		int64_t threads; /* per rank; 0: cores available to this rank / ranks on this machine */
+	} backend;
+	struct {
+		int64_t interval;
+		char metrics[SP_TEXT], trace[SP_TEXT]; /* empty: none */
+	} log;
+};
+
+void sp_settings_default(struct sp_settings *s);
+
+/* Reads an INI file. An unknown key, wrong type, value out of range or over-long line is logged with file, line, key and
+ * the nearest known key. SP_ERR_SETTING, SP_ERR_IO. */
+int sp_settings_read(struct sp_settings *s, const char *file);
+
+/* One `section.key=value` word of the command line. SP_ERR_SETTING, logged. */
+int sp_settings_word(struct sp_settings *s, const char *word);
+
+/* Applies the preset to what was not given, and checks what can be checked without data or ranks (heads divide hidden,
+ * sequence_length <= max_positions, batch divisible by micro-batch, ...). SP_ERR_SETTING, logged with remedy. */
+int sp_settings_finish(struct sp_settings *s);
+
+/* For help, manual and records: the i-th row's parts, NULL name after the last. `value` prints the current value. */
+struct sp_setting_row {
+	const char *name;    /* section.key */
+	const char *type;    /* "integer", "number", "text", "true|false", or the words allowed: "post|pre" */
+	const char *initial; /* default, as text */
+	const char *range;   /* as text, "" if any */
+	const char *help;    /* one sentence */
+};
+int sp_settings_row(size_t i, struct sp_setting_row *row); /* nonzero after the last */
+void sp_settings_value(const struct sp_settings *s, size_t i, char *text, size_t size);
+
+#endif
