@@ -70,6 +70,12 @@ struct sp_linear_backward_weight {
 	struct sp_matrix dy, x, dw, dbias;
 };
 
+/* dx *= act'(pre), in place: the gradient through an activation that no GEMM precedes. pre, dx (T, N) */
+struct sp_activation_backward {
+	struct sp_matrix pre, dx;
+	enum sp_activation act;
+};
+
 /* s = residual + dropout(x + bias);  y = (s - mean(s)) * rstd(s) * gamma + beta, rows at a time, in fp32, with
  * rstd = 1 / sqrt(var(s) + eps) and var the biased variance (Ba et al. 2016).
  *   x (T, H) in: the layer's output; out: s, kept for backward
@@ -267,6 +273,7 @@ struct sp_compute_ops {
 	int (*linear_forward)(void *ctx, const struct sp_linear_forward *args);
 	int (*linear_backward_input)(void *ctx, const struct sp_linear_backward_input *args);
 	int (*linear_backward_weight)(void *ctx, const struct sp_linear_backward_weight *args);
+	int (*activation_backward)(void *ctx, const struct sp_activation_backward *args);
 
 	/* ---- norm ---- */
 	int (*norm_forward)(void *ctx, const struct sp_norm_forward *args);

@@ -32,6 +32,7 @@ int sp_compute_sync(struct sp_compute *c);
 int sp_compute_linear_forward(struct sp_compute *c, const struct sp_linear_forward *args);
 int sp_compute_linear_backward_input(struct sp_compute *c, const struct sp_linear_backward_input *args);
 int sp_compute_linear_backward_weight(struct sp_compute *c, const struct sp_linear_backward_weight *args);
+int sp_compute_activation_backward(struct sp_compute *c, const struct sp_activation_backward *args);
 int sp_compute_norm_forward(struct sp_compute *c, const struct sp_norm_forward *args);
 int sp_compute_norm_backward(struct sp_compute *c, const struct sp_norm_backward *args);
 int sp_compute_attention_forward(struct sp_compute *c, const struct sp_attention_forward *args);
