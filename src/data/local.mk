@@ -1,1 +1,1 @@
-libseqpar_la_SOURCES +=
+libseqpar_la_SOURCES += src/data/indexed.h src/data/vocab.h
