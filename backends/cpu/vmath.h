@@ -1,0 +1,217 @@
+/* Elementary functions and random bits that the compiler can vectorise: no call, no branch, no table.
+ * May include: libc, seqpar/compute.h. Only for kernel sources (compiled once per instruction set): everything is static.
+ *
+ * Use inside `#pragma omp simd` loops. The largest errors quoted were found by comparing every float with the double
+ * precision function (tests/unit/backends/test_cpu_math.c repeats that on a sample). */
+#ifndef SP_CPU_VMATH_H
+#define SP_CPU_VMATH_H
+
+#include <seqpar/compute.h>
+
+#include <stdint.h>
+#include <string.h>
+
+static inline float sp_bits_float(uint32_t bits)
+{
+	float x;
+	memcpy(&x, &bits, sizeof x);
+	return x;
+}
+
+static inline uint32_t sp_float_bits(float x)
+{
+	uint32_t bits;
+	memcpy(&bits, &x, sizeof bits);
+	return bits;
+}
+
+/* e^x for x <= 88 (-inf and NaN included; not checked), within 1.1 ulp; exactly 0 below -87.336 where the result would be
+ * subnormal. x = n ln 2 + r with |r| <= ln(2)/2, e^r by a near-minimax polynomial of degree 6. */
+static inline float sp_exp(float x)
+{
+	const float magic = 0x1.8p23f; /* adding it rounds to an integer, which then sits in the low bits */
+	const float shifted = x * 0x1.715476p+0f + magic;
+	const float n = shifted - magic;
+	const float r = (x - n * 0x1.62e4p-1f) - n * 0x1.7f7d1cp-20f;
+	float p = 0x1.6a215ap-10f;
+	p = p * r + 0x1.123b9ap-7f;
+	p = p * r + 0x1.5558fcp-5f;
+	p = p * r + 0x1.55549p-3f;
+	p = p * r + 0x1.fffffcp-2f;
+	p = p * (r * r) + r + 1.0f;
+	const float power = sp_bits_float((sp_float_bits(shifted) + 127u) << 23);
+	return x < -87.336f ? 0.0f : p * power;
+}
+
+/* Phi(x), the normal distribution function (1 + erf(x / sqrt 2)) / 2, within 1.2e-7; *density = e^(-x^2/2).
+ * Phi(-a) e^(a^2/2) is 1/2 plus a polynomial in u = a / (a + 3), fitted for 0 <= a <= 13.2; that Phi(-a) is e^(-a^2/2)
+ * times a polynomial in a rational function of a is Abramowitz & Stegun 7.1.26. */
+static inline float sp_normal_cdf(float x, float *density)
+{
+	const float a = __builtin_fabsf(x);
+	const float e = sp_exp(-0.5f * x * x);
+	const float u = a / (a + 3.0f);
+	float p = -0.04636503756046295f;
+	p = p * u + 0.10534296184778214f;
+	p = p * u + 0.02188854105770588f;
+	p = p * u - 0.14913661777973175f;
+	p = p * u - 0.28821030259132385f;
+	p = p * u + 1.0532305240631104f;
+	p = p * u - 1.196828007698059f;
+	p = p * u + 0.5f;
+	const float tail = p * e;
+	*density = e;
+	return x > 0.0f ? 1.0f - tail : tail;
+}
+
+/* 1 / (1 + e^-x), within 3 ulp; *slope is its derivative. */
+static inline float sp_logistic(float x, float *slope)
+{
+	const float e = sp_exp(-__builtin_fabsf(x));
+	const float inverse = 1.0f / (1.0f + e);
+	*slope = e * inverse * inverse;
+	return x > 0.0f ? inverse : e * inverse;
+}
+
+/* tanh x, within 2 ulp: a polynomial below 0.625, (1 - e) / (1 + e) with e = e^(-2|x|) above. */
+static inline float sp_tanh(float x)
+{
+	const float a = __builtin_fabsf(x), y = x * x;
+	const float e = sp_exp(-2.0f * a);
+	const float large = (1.0f - e) / (1.0f + e);
+	float p = -0.005697384011000395f;
+	p = p * y + 0.0206325463950634f;
+	p = p * y - 0.05373779684305191f;
+	p = p * y + 0.13331420719623566f;
+	p = p * y - 0.3333328068256378f;
+	const float small = a + a * y * p;
+	return __builtin_copysignf(a < 0.625f ? small : large, x);
+}
+
+/* x Phi(x), and its derivative Phi(x) + x phi(x). */
+static inline float sp_gelu(float x)
+{
+	float density;
+	return x * sp_normal_cdf(x, &density);
+}
+
+static inline float sp_gelu_slope(float x)
+{
+	float density;
+	const float cdf = sp_normal_cdf(x, &density);
+	return cdf + x * 0.3989422804014327f * density;
+}
+
+/* The tanh form: (1 + tanh u) / 2 = 1 / (1 + e^-2u) with 2 u = 2 sqrt(2/pi) (x + 0.044715 x^3). */
+static inline float sp_gelu_tanh(float x)
+{
+	float slope;
+	return x * sp_logistic(x * (1.5957691216057308f + 0.07135481282636f * x * x), &slope);
+}
+
+static inline float sp_gelu_tanh_slope(float x)
+{
+	const float square = x * x;
+	float slope;
+	const float s = sp_logistic(x * (1.5957691216057308f + 0.07135481282636f * square), &slope);
+	return s + x * slope * (1.5957691216057308f + 0.21406443847908f * square);
+}
+
+/* ---- dropout decisions ---- */
+
+/* One Philox call per 64-bit lane, because the multiplication wanted is 32 x 32 -> 64 bits; the upper halves of lanes
+ * hold leftovers that no product reads. SP_PHILOX_VECTORS vectors run side by side to hide the multiplier's latency. */
+#if defined __AVX512F__
+#include <immintrin.h>
+typedef uint64_t sp_lanes __attribute__((vector_size(64)));
+#define SP_LANES_MUL(a, b) ((sp_lanes)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
+#elif defined __AVX2__
+#include <immintrin.h>
+typedef uint64_t sp_lanes __attribute__((vector_size(32)));
+#define SP_LANES_MUL(a, b) ((sp_lanes)_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
+#elif defined __SSE2__
+#include <emmintrin.h>
+typedef uint64_t sp_lanes __attribute__((vector_size(16)));
+#define SP_LANES_MUL(a, b) ((sp_lanes)_mm_mul_epu32((__m128i)(a), (__m128i)(b)))
+#else
+typedef uint64_t sp_lanes __attribute__((vector_size(16)));
+#define SP_LANES_MUL(a, b) (((a) & 0xffffffffu) * ((b) & 0xffffffffu))
+#endif
+#define SP_PHILOX_VECTORS 2
+#define SP_PHILOX_WIDTH ((int)(sizeof(sp_lanes) / sizeof(uint64_t)))
+#define SP_DROPOUT_BLOCK (8 * SP_PHILOX_WIDTH * SP_PHILOX_VECTORS) /* columns drawn at once */
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "sp_philox_block stores words whose low half must come first"
+#endif
+
+/* The 16-bit numbers of the counters (c0, c1, c2, 0), (c0 + 1, c1, c2, 0), ...; SP_DROPOUT_BLOCK of them. */
+static inline void sp_philox_block(const uint32_t key[2], uint32_t c0, uint32_t c1, uint32_t c2, uint16_t *half)
+{
+	sp_lanes x0[SP_PHILOX_VECTORS], x1[SP_PHILOX_VECTORS], x2[SP_PHILOX_VECTORS], x3[SP_PHILOX_VECTORS];
+	const sp_lanes zero = { 0 }, m0 = zero + 0xD2511F53u, m1 = zero + 0xCD9E8D57u;
+	uint32_t k0 = key[0], k1 = key[1];
+#pragma GCC unroll 2
+	for (int v = 0; v < SP_PHILOX_VECTORS; v++) {
+		uint64_t counter[SP_PHILOX_WIDTH];
+		for (int i = 0; i < SP_PHILOX_WIDTH; i++)
+			counter[i] = c0 + (uint32_t)(v * SP_PHILOX_WIDTH + i);
+		memcpy(&x0[v], counter, sizeof counter);
+		x1[v] = zero + c1;
+		x2[v] = zero + c2;
+		x3[v] = zero;
+	}
+#pragma GCC unroll 10
+	for (int round = 0; round < 10; round++) {
+#pragma GCC unroll 2
+		for (int v = 0; v < SP_PHILOX_VECTORS; v++) {
+			const sp_lanes a = SP_LANES_MUL(x0[v], m0), b = SP_LANES_MUL(x2[v], m1);
+			x0[v] = (b >> 32) ^ x1[v] ^ (zero + k0);
+			x2[v] = (a >> 32) ^ x3[v] ^ (zero + k1);
+			x1[v] = b;
+			x3[v] = a;
+		}
+		k0 += 0x9E3779B9u;
+		k1 += 0xBB67AE85u;
+	}
+#pragma GCC unroll 2
+	for (int v = 0; v < SP_PHILOX_VECTORS; v++) {
+		const sp_lanes low = (x0[v] & 0xffffffffu) | x1[v] << 32, high = (x2[v] & 0xffffffffu) | x3[v] << 32;
+		uint64_t pair[2 * SP_PHILOX_WIDTH];
+#pragma GCC unroll 8
+		for (int i = 0; i < SP_PHILOX_WIDTH; i++) {
+			pair[2 * i] = low[i];
+			pair[2 * i + 1] = high[i];
+		}
+		memcpy(half + 8 * SP_PHILOX_WIDTH * v, pair, sizeof pair);
+	}
+}
+
+/* Draws for the columns [first, first + n) of the row with counter words c1, c2, and returns where in `half` column
+ * `first` lies. `half` must hold sp_dropout_room(n) numbers. An element is kept if its number is < keep. */
+static inline size_t sp_dropout_room(int64_t n)
+{
+	return ((size_t)n + 7 + SP_DROPOUT_BLOCK - 1) / SP_DROPOUT_BLOCK * SP_DROPOUT_BLOCK;
+}
+
+static inline const uint16_t *sp_dropout_draw(const struct sp_dropout *dropout, uint32_t c1, uint32_t c2, uint32_t first,
+                                              int64_t n, uint16_t *half)
+{
+	const int64_t end = n + (first & 7);
+	for (int64_t j = 0; j < end; j += SP_DROPOUT_BLOCK)
+		sp_philox_block(dropout->key, first / 8 + (uint32_t)(j / 8), c1, c2, half + j);
+	return half + (first & 7);
+}
+
+/* 0, or `scale` = 65536 / keep. */
+static inline float sp_dropout_factor(uint16_t half, uint32_t keep, float scale)
+{
+	return half < keep ? scale : 0.0f;
+}
+
+static inline float sp_dropout_scale(const struct sp_dropout *dropout)
+{
+	return 65536.0f / (float)dropout->keep;
+}
+
+#endif
