@@ -1,0 +1,77 @@
+/* What follows from other settings, and what contradicts them. */
+#include "config.h"
+
+#include "base/log.h"
+#include "settings/settings.h"
+
+#include <string.h>
+
+/* Turc et al. 2019, "Well-read students learn better" (the small sizes), Devlin et al. 2018 (base, large). */
+static const struct {
+	const char *name;
+	int64_t layers, hidden;
+} presets[] = {
+	{ "tiny", 2, 128 },   { "mini", 4, 256 },  { "small", 4, 512 },
+	{ "medium", 8, 512 }, { "base", 12, 768 }, { "large", 24, 1024 },
+};
+
+static void apply_preset(struct sp_settings *s)
+{
+	for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
+		if (strcmp(presets[i].name, s->model.preset) != 0)
+			continue;
+		s->model.layers = s->model.layers ? s->model.layers : presets[i].layers;
+		s->model.hidden = s->model.hidden ? s->model.hidden : presets[i].hidden;
+	}
+	if (!s->model.heads)
+		s->model.heads = s->model.hidden / 64 > 0 ? s->model.hidden / 64 : 1;
+	if (!s->model.intermediate)
+		s->model.intermediate = 4 * s->model.hidden;
+}
+
+static int check_model(const struct sp_settings *s)
+{
+	if (s->model.hidden % s->model.heads != 0)
+		return sp_fail(SP_ERR_SETTING, "model.heads = %lld does not divide model.hidden = %lld; give model.heads a divisor of it",
+		               (long long)s->model.heads, (long long)s->model.hidden);
+	if (s->train.sequence_length > s->model.max_positions)
+		return sp_fail(SP_ERR_SETTING,
+		               "train.sequence_length = %lld is longer than model.max_positions = %lld; raise model.max_positions or "
+		               "shorten the sequence",
+		               (long long)s->train.sequence_length, (long long)s->model.max_positions);
+	return SP_OK;
+}
+
+static int check_training(const struct sp_settings *s)
+{
+	if (s->train.global_batch % s->train.micro_batch != 0)
+		return sp_fail(SP_ERR_SETTING, "train.micro_batch = %lld does not divide train.global_batch = %lld",
+		               (long long)s->train.micro_batch, (long long)s->train.global_batch);
+	if (s->optimizer.min_lr > s->optimizer.lr)
+		return sp_fail(SP_ERR_SETTING, "optimizer.min_lr = %g is above optimizer.lr = %g", s->optimizer.min_lr, s->optimizer.lr);
+	return SP_OK;
+}
+
+static int check_data(const struct sp_settings *s)
+{
+	int synthetic = strcmp(s->data.source, "synthetic") == 0;
+	if (s->data.source[0] == 0)
+		return sp_fail(SP_ERR_SETTING, "data.source is empty; give synthetic or the PREFIX of PREFIX.bin and PREFIX.idx");
+	if (!synthetic && s->data.vocab[0] == 0)
+		return sp_fail(SP_ERR_SETTING, "data.source = %s needs data.vocab, the vocabulary file its tokens were made with",
+		               s->data.source);
+	return SP_OK;
+}
+
+int sp_settings_finish(struct sp_settings *s)
+{
+	apply_preset(s);
+	if (s->optimizer.decay_iters == 0)
+		s->optimizer.decay_iters = s->train.iters;
+	int status = check_model(s);
+	if (!status)
+		status = check_training(s);
+	if (!status)
+		status = check_data(s);
+	return status;
+}
