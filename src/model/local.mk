@@ -1,1 +1,2 @@
-libseqpar_la_SOURCES +=
+libseqpar_la_SOURCES += src/model/bind.c src/model/bind.h src/model/config.h src/model/encoder.c src/model/encoder.h \
+	src/model/model.c src/model/model.h src/model/parameters.c src/model/parameters.h

@@ -47,11 +47,11 @@ struct sp_model_options {
 /* Bytes per rank of each kind, without a device: ranks is the size of the sequence group. */
 struct sp_model_memory {
 	size_t parameters, gradients; /* flat buffers */
-	size_t activations;           /* kept from forward for backward */
-	size_t attention;             /* ring buffers and attention workspace */
-	size_t head;                  /* chunks of the prediction head */
-	size_t other;                 /* gradients of activations, small things */
-	size_t arena;                 /* the sum of the last four, exactly what the arena's high-water mark will be */
+	size_t activations;           /* kept from forward for backward, and gradients of the residual stream */
+	size_t scratch;               /* gradients inside a layer, ring buffers and attention workspace */
+	size_t head;                  /* one chunk of the prediction heads; shares its place with `scratch` */
+	size_t arena;                 /* activations + the larger of the last two: exactly the arena's high-water mark */
+	size_t attention;             /* of `scratch`, what attention and its ring buffers take */
 };
 int sp_model_memory(const struct sp_model_options *options, int ranks, struct sp_model_memory *memory);
 

@@ -1,0 +1,34 @@
+#include "config.h"
+
+#include "attention/attention.h"
+
+#include "attention/variants.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct sp_attention_variant *const variants[] = {
+	&sp_attention_full,
+	&sp_attention_ring,
+};
+
+enum { VARIANTS = sizeof variants / sizeof *variants };
+
+const char *sp_attention_name(int i)
+{
+	return i >= 0 && i < VARIANTS ? variants[i]->name : NULL;
+}
+
+const struct sp_attention_variant *sp_attention_find(const char *name)
+{
+	char known[128] = "";
+	for (int i = 0; i < VARIANTS; i++) {
+		if (strcmp(variants[i]->name, name) == 0)
+			return variants[i];
+		size_t used = strlen(known);
+		snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", variants[i]->name);
+	}
+	sp_fail(SP_ERR_SETTING, "parallel.attention = %s: there is no such attention; known are %s", name, known);
+	return NULL;
+}

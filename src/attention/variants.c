@@ -1,0 +1,77 @@
+#include "config.h"
+
+#include "attention/variants.h"
+
+#include <math.h>
+
+struct sp_attention_shape sp_attention_step_shape(const struct sp_attention_setup *setup, const struct sp_attention_call *call,
+                                                  int rank, int keys_of)
+{
+	const struct sp_attention_shape_host *s = &setup->shape;
+	const struct sp_attention_shape step = {
+		.batch = s->batch,
+		.heads = s->heads,
+		.head_dim = s->head_dim,
+		.chunk = s->chunk,
+		.keys = s->chunk,
+		.scale = 1.0f / sqrtf((float)s->head_dim),
+		.query_doc = call->doc + rank * s->batch * s->chunk,
+		.key_doc = call->doc + keys_of * s->batch * s->chunk,
+		.sample = call->sample,
+		.first_query = (uint32_t)(rank * s->chunk),
+		.first_key = (uint32_t)(keys_of * s->chunk),
+		.dropout = call->dropout,
+	};
+	return step;
+}
+
+struct sp_attention_qkv sp_attention_split(struct sp_matrix qkv)
+{
+	const int64_t hidden = qkv.cols / 3;
+	const struct sp_attention_qkv parts = {
+		.q = sp_matrix_columns(qkv, 0, hidden),
+		.k = sp_matrix_columns(qkv, hidden, hidden),
+		.v = sp_matrix_columns(qkv, 2 * hidden, hidden),
+	};
+	return parts;
+}
+
+int sp_attention_take_rows(const struct sp_attention_shape_host *shape, struct sp_arena *arena, struct sp_matrix *rows)
+{
+	void *memory;
+	int rc = sp_arena_take(arena, shape->batch * shape->heads * shape->chunk, sizeof(float), &memory);
+	*rows = sp_matrix(memory, shape->batch * shape->heads, shape->chunk);
+	return rc;
+}
+
+int sp_attention_end_forward(const struct sp_attention_setup *setup, const struct sp_attention_state *state,
+                             struct sp_matrix l)
+{
+	const struct sp_attention_finish op = {
+		.batch = setup->shape.batch,
+		.heads = setup->shape.heads,
+		.head_dim = setup->shape.head_dim,
+		.chunk = setup->shape.chunk,
+		.acc = state->o,
+		.m = state->lse,
+		.l = l,
+		.o = state->o,
+		.lse = state->lse,
+	};
+	return sp_compute_attention_finish(setup->compute, &op);
+}
+
+int sp_attention_begin_backward(const struct sp_attention_setup *setup, const struct sp_attention_state *state,
+                                struct sp_matrix dout, struct sp_matrix dots)
+{
+	const struct sp_attention_dots op = {
+		.batch = setup->shape.batch,
+		.heads = setup->shape.heads,
+		.head_dim = setup->shape.head_dim,
+		.chunk = setup->shape.chunk,
+		.dout = dout,
+		.o = state->o,
+		.dots = dots,
+	};
+	return sp_compute_attention_dots(setup->compute, &op);
+}

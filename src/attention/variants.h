@@ -1,0 +1,30 @@
+/* The variants, for the table, and what they share. May include: attention/attention.h. */
+#ifndef SP_ATTENTION_VARIANTS_H
+#define SP_ATTENTION_VARIANTS_H
+
+#include "attention/attention.h"
+
+extern const struct sp_attention_variant sp_attention_full;
+extern const struct sp_attention_variant sp_attention_ring;
+
+/* The shape of one step of this rank's queries against the `keys_of`-th rank's keys (C tokens each). */
+struct sp_attention_shape sp_attention_step_shape(const struct sp_attention_setup *setup, const struct sp_attention_call *call,
+                                                  int rank, int keys_of);
+
+/* q, k, v of a packed (T, 3 H) projection, or of its gradient. */
+struct sp_attention_qkv {
+	struct sp_matrix q, k, v;
+};
+struct sp_attention_qkv sp_attention_split(struct sp_matrix qkv);
+
+/* Row vectors (B A, C) from the arena. */
+int sp_attention_take_rows(const struct sp_attention_shape_host *shape, struct sp_arena *arena, struct sp_matrix *rows);
+
+/* The last step of forward: state->o holds the accumulator, state->lse the maxima, l the sums. */
+int sp_attention_end_forward(const struct sp_attention_setup *setup, const struct sp_attention_state *state,
+                             struct sp_matrix l);
+/* The first of backward: dots = rowsum(dout * o) per head. */
+int sp_attention_begin_backward(const struct sp_attention_setup *setup, const struct sp_attention_state *state,
+                                struct sp_matrix dout, struct sp_matrix dots);
+
+#endif

@@ -1,0 +1,187 @@
+#include "config.h"
+
+#include "model/encoder.h"
+
+#include "base/trace.h"
+#include "layers/linear.h"
+
+#include <stdio.h>
+
+static void bind_joints(struct sp_encoder_layer *layer, const struct sp_binding *b, const struct sp_model_config *config,
+                        const char *at)
+{
+	char name[96], next[96];
+	const int last = layer->index + 1 == config->layers;
+	snprintf(name, sizeof name, config->pre_norm ? "%s.ln" : "%s.attention.output.LayerNorm", at);
+	layer->joint_attention.norm = sp_bind_norm(b, name);
+	layer->joint_attention.bias = sp_bind(b, at, ".attention.output.dense.bias");
+	layer->joint_mlp.bias = sp_bind(b, at, ".output.dense.bias");
+	if (!config->pre_norm)
+		snprintf(next, sizeof next, "%s.output.LayerNorm", at);
+	else if (last)
+		snprintf(next, sizeof next, "bert.encoder.ln");
+	else
+		snprintf(next, sizeof next, "bert.encoder.layer.%lld.attention.ln", (long long)layer->index + 1);
+	layer->joint_mlp.norm = sp_bind_norm(b, next);
+}
+
+void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_binding *b, const struct sp_model_config *config,
+                           int64_t index)
+{
+	char at[64], name[96];
+	snprintf(at, sizeof at, "bert.encoder.layer.%lld", (long long)index);
+	layer->index = index;
+	layer->pre_norm = config->pre_norm;
+	layer->attention_dropout = config->attention_dropout;
+	layer->qkv.weight = sp_bind_three(b, at, ".attention.self.query.weight");
+	layer->qkv.bias = sp_bind_three(b, at, ".attention.self.query.bias");
+	layer->projection = sp_bind(b, at, ".attention.output.dense.weight");
+	snprintf(name, sizeof name, "%s.intermediate.dense", at);
+	layer->mlp.up = sp_bind_dense(b, name);
+	layer->mlp.down = sp_bind(b, at, ".output.dense.weight");
+	layer->mlp.act = config->activation;
+	bind_joints(layer, b, config, at);
+	layer->joint_attention.layer = layer->joint_mlp.layer = index + 1;
+	layer->joint_attention.site = SP_SITE_ATTENTION_OUTPUT;
+	layer->joint_mlp.site = SP_SITE_MLP_OUTPUT;
+	layer->joint_attention.dropout = layer->joint_mlp.dropout = config->dropout;
+}
+
+static int take(struct sp_arena *arena, struct sp_matrix *m, int64_t rows, int64_t cols)
+{
+	void *memory;
+	int rc = sp_arena_take(arena, rows * cols, sizeof(float), &memory);
+	*m = sp_matrix(memory, rows, cols);
+	return rc;
+}
+
+int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *arena, const struct sp_model_config *config,
+                            int64_t batch, int64_t chunk)
+{
+	const int64_t rows = batch * chunk, h = config->hidden, i = config->intermediate;
+	const struct {
+		struct sp_matrix *view;
+		int64_t rows, cols;
+	} kept[] = {
+		{ &layer->attention.qkv, rows, 3 * h },
+		{ &layer->attention.o, rows, h },
+		{ &layer->attention.lse, batch * config->heads, chunk },
+		{ &layer->joint_attention.s, rows, h },
+		{ &layer->joint_attention.mean, 1, rows },
+		{ &layer->joint_attention.rstd, 1, rows },
+		{ &layer->joint_attention.y, rows, h },
+		{ &layer->mlp.pre, rows, i },
+		{ &layer->mlp.hidden, rows, i },
+		{ &layer->joint_mlp.s, rows, h },
+		{ &layer->joint_mlp.mean, 1, rows },
+		{ &layer->joint_mlp.rstd, 1, rows },
+		{ &layer->joint_mlp.y, rows, h },
+	};
+	int rc = SP_OK;
+	for (size_t k = 0; rc == SP_OK && k < sizeof kept / sizeof *kept; k++)
+		rc = take(arena, kept[k].view, kept[k].rows, kept[k].cols);
+	return rc;
+}
+
+static struct sp_stream stream_of(const struct sp_norm_layer *joint, int pre_norm)
+{
+	const struct sp_stream out = { .y = joint->y, .residual = pre_norm ? joint->s : joint->y };
+	return out;
+}
+
+struct sp_stream sp_encoder_layer_out(const struct sp_encoder_layer *layer)
+{
+	return stream_of(&layer->joint_mlp, layer->pre_norm);
+}
+
+static struct sp_attention_call call_of(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                                        const struct sp_encoder_attention *attention)
+{
+	const struct sp_attention_call call = {
+		.doc = attention->doc,
+		.sample = ctx->rows.sample,
+		.dropout = sp_layer_dropout(ctx, layer->index + 1, SP_SITE_ATTENTION, layer->attention_dropout),
+	};
+	return call;
+}
+
+static int attention_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                             const struct sp_encoder_attention *attention, struct sp_stream in)
+{
+	const struct sp_attention_call call = call_of(layer, ctx, attention);
+	const struct sp_matrix nothing = { 0 };
+	int rc = sp_linear_layer_forward(&layer->qkv, ctx, in.y, layer->attention.qkv, SP_ACT_NONE, nothing);
+	if (rc == SP_OK)
+		rc = attention->variant->forward(attention->work, &call, &layer->attention);
+	if (rc == SP_OK)
+		rc = sp_linear_layer_forward_plain(&layer->projection, ctx, layer->attention.o, layer->joint_attention.s);
+	return rc ? rc : sp_norm_layer_forward(&layer->joint_attention, ctx, in.residual);
+}
+
+static int mlp_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx)
+{
+	const struct sp_stream in = stream_of(&layer->joint_attention, layer->pre_norm);
+	int rc = sp_mlp_layer_forward(&layer->mlp, ctx, in.y, layer->joint_mlp.s);
+	return rc ? rc : sp_norm_layer_forward(&layer->joint_mlp, ctx, in.residual);
+}
+
+int sp_encoder_layer_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                             const struct sp_encoder_attention *attention, struct sp_stream in)
+{
+	sp_trace_begin(SP_TRACE_COMPUTE, "forward layer", (int)layer->index);
+	int rc = attention_forward(layer, ctx, attention, in);
+	if (rc == SP_OK)
+		rc = mlp_forward(layer, ctx);
+	sp_trace_end(SP_TRACE_COMPUTE);
+	return rc;
+}
+
+/* The gradient through a joint: dx to the block's output, and to the residual where the stream keeps its gradient: in dsum
+ * (pre-LN), or in dy, which the block's own gradient is then added to (post-LN). */
+static int joint_backward(const struct sp_norm_layer *joint, const struct sp_layer_context *ctx,
+                          const struct sp_encoder_scratch *s, int pre_norm, int first_sum)
+{
+	const struct sp_matrix nothing = { 0 };
+	return sp_norm_layer_backward(joint, ctx, s->dy, pre_norm && !first_sum ? s->dsum : nothing, s->dx,
+	                              pre_norm ? s->dsum : s->dy);
+}
+
+static int mlp_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                        const struct sp_encoder_scratch *s, int first_sum)
+{
+	const struct sp_matrix dpre = sp_matrix(s->wide.data, s->dy.rows, layer->mlp.pre.cols);
+	int rc = joint_backward(&layer->joint_mlp, ctx, s, layer->pre_norm, first_sum);
+	if (rc)
+		return rc;
+	return sp_mlp_layer_backward(&layer->mlp, ctx, layer->joint_attention.y, s->dx, dpre, s->dy, !layer->pre_norm);
+}
+
+static int attention_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                              const struct sp_encoder_attention *attention, struct sp_stream in,
+                              const struct sp_encoder_scratch *s)
+{
+	const struct sp_attention_call call = call_of(layer, ctx, attention);
+	const struct sp_matrix dqkv = sp_matrix(s->wide.data, s->dy.rows, layer->attention.qkv.cols);
+	int rc = joint_backward(&layer->joint_attention, ctx, s, layer->pre_norm, 0);
+	if (rc == SP_OK)
+		rc = sp_linear_layer_backward_weight(&layer->projection, NULL, ctx, s->dx, layer->attention.o);
+	if (rc == SP_OK)
+		rc = sp_linear_layer_backward_input(&layer->projection, ctx, s->dx, s->dout, 0);
+	if (rc == SP_OK)
+		rc = attention->variant->backward(attention->work, &call, &layer->attention, s->dout, dqkv);
+	if (rc == SP_OK)
+		rc = sp_linear_layer_backward_weight(&layer->qkv.weight, &layer->qkv.bias, ctx, dqkv, in.y);
+	return rc ? rc : sp_linear_layer_backward_input(&layer->qkv.weight, ctx, dqkv, s->dy, !layer->pre_norm);
+}
+
+int sp_encoder_layer_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                              const struct sp_encoder_attention *attention, struct sp_stream in,
+                              const struct sp_encoder_scratch *scratch, int first_sum)
+{
+	sp_trace_begin(SP_TRACE_COMPUTE, "backward layer", (int)layer->index);
+	int rc = mlp_backward(layer, ctx, scratch, first_sum);
+	if (rc == SP_OK)
+		rc = attention_backward(layer, ctx, attention, in, scratch);
+	sp_trace_end(SP_TRACE_COMPUTE);
+	return rc;
+}

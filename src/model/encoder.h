@@ -1,0 +1,62 @@
+/* One transformer layer: attention and feed-forward blocks, each closed by a norm joint. May include: attention, layers.
+ *
+ * The stream between layers has two views: `y`, what the next block reads, and `residual`, what it adds to. In a post-LN
+ * model they are the same. */
+#ifndef SP_MODEL_ENCODER_H
+#define SP_MODEL_ENCODER_H
+
+#include "attention/attention.h"
+#include "layers/mlp.h"
+#include "layers/norm.h"
+#include "model/bind.h"
+
+struct sp_stream {
+	struct sp_matrix y, residual; /* (T, H) */
+};
+
+struct sp_encoder_layer {
+	int64_t index;
+	int pre_norm;
+	float attention_dropout;
+	struct sp_dense_weights qkv; /* (3 H, H) */
+	struct sp_weight projection; /* (H, H); its bias belongs to `joint_attention` */
+	struct sp_attention_state attention;
+	struct sp_norm_layer joint_attention;
+	struct sp_mlp_layer mlp;
+	struct sp_norm_layer joint_mlp;
+};
+
+/* Gradients of activations, scratch shared by all layers. */
+struct sp_encoder_scratch {
+	struct sp_matrix dy;   /* (T, H): gradient of the stream's y, in and out */
+	struct sp_matrix dsum; /* (T, H): of the stream's residual where that is not y (pre-LN), in and out; else nothing */
+	struct sp_matrix dx;   /* (T, H) */
+	struct sp_matrix dout; /* (T, H) */
+	struct sp_matrix wide; /* T rows of max(I, 3 H) elements */
+};
+
+/* Weights of layer `index`. The norm that closes the MLP belongs, in a pre-LN model, to the next layer or is the last. */
+void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_binding *b, const struct sp_model_config *config,
+                           int64_t index);
+
+/* Carves what is kept from forward for backward, for B samples of C tokens. */
+int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *arena, const struct sp_model_config *config,
+                            int64_t batch, int64_t chunk);
+
+/* What attention needs of the model at large. */
+struct sp_encoder_attention {
+	const struct sp_attention_variant *variant;
+	void *work;
+	const int32_t *doc;
+};
+
+struct sp_stream sp_encoder_layer_out(const struct sp_encoder_layer *layer);
+
+int sp_encoder_layer_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                             const struct sp_encoder_attention *attention, struct sp_stream in);
+/* `first_sum` is nonzero when nothing has reached the residual past the closing norm yet (last layer). */
+int sp_encoder_layer_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                              const struct sp_encoder_attention *attention, struct sp_stream in,
+                              const struct sp_encoder_scratch *scratch, int first_sum);
+
+#endif

@@ -1,0 +1,202 @@
+#include "config.h"
+
+#include "model/parameters.h"
+
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/size.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 16 }; /* elements: a cache line */
+
+/* Names follow Hugging Face's BertForPreTraining; a pre-LN model is Megatron's BERT and is named as MegatronBert is there. */
+struct builder {
+	struct sp_parameters *table;
+	const struct sp_model_config *config;
+};
+
+enum kind { WEIGHT, OUTPUT_WEIGHT, GAMMA, ZEROS };
+
+/* Weights start as N(0, 0.02) (Devlin et al. 2018). In a pre-LN model those that write to the residual stream are divided
+ * by sqrt(2 layers) (Megatron-LM; Radford et al. 2019). */
+static float initial_std(const struct sp_model_config *c, enum kind kind)
+{
+	if (kind == WEIGHT)
+		return 0.02f;
+	if (kind == OUTPUT_WEIGHT)
+		return c->pre_norm ? 0.02f / sqrtf(2.0f * (float)c->layers) : 0.02f;
+	return 0;
+}
+
+/* Appends a parameter. `beside` puts it directly behind the one before, without alignment. */
+static void append(struct builder *b, enum kind kind, int64_t rows, int64_t cols, int beside, const char *format, ...)
+{
+	struct sp_parameters *t = b->table;
+	if (t->entry) {
+		struct sp_parameter *p = &t->entry[t->count];
+		va_list args;
+		va_start(args, format);
+		vsnprintf(p->name, sizeof p->name, format, args);
+		va_end(args);
+		p->rows = rows;
+		p->cols = cols;
+		p->mean = kind == GAMMA ? 1.0f : 0.0f;
+		p->std = initial_std(b->config, kind);
+		p->decay = kind == WEIGHT || kind == OUTPUT_WEIGHT;
+		p->offset = beside ? t->elements : sp_round_up(t->elements, ALIGN);
+	}
+	t->elements = (beside ? t->elements : sp_round_up(t->elements, ALIGN)) + rows * cols;
+	t->values += rows * cols;
+	t->count++;
+}
+
+static void append_norm(struct builder *b, const char *name)
+{
+	append(b, GAMMA, 1, b->config->hidden, 0, "%s.weight", name);
+	append(b, ZEROS, 1, b->config->hidden, 0, "%s.bias", name);
+}
+
+static void append_dense(struct builder *b, enum kind kind, int64_t out, int64_t in, const char *name)
+{
+	append(b, kind, out, in, 0, "%s.weight", name);
+	append(b, ZEROS, 1, out, 0, "%s.bias", name);
+}
+
+static void append_embeddings(struct builder *b)
+{
+	const struct sp_model_config *c = b->config;
+	append(b, WEIGHT, c->vocab_size, c->hidden, 0, "bert.embeddings.word_embeddings.weight");
+	append(b, WEIGHT, c->max_positions, c->hidden, 0, "bert.embeddings.position_embeddings.weight");
+	append(b, WEIGHT, 2, c->hidden, 0, "bert.embeddings.token_type_embeddings.weight");
+	if (!c->pre_norm)
+		append_norm(b, "bert.embeddings.LayerNorm");
+}
+
+static void append_layer(struct builder *b, int64_t layer)
+{
+	static const char *const projections[] = { "query", "key", "value" };
+	const struct sp_model_config *c = b->config;
+	char at[48], name[80];
+	snprintf(at, sizeof at, "bert.encoder.layer.%lld", (long long)layer);
+	if (c->pre_norm) {
+		snprintf(name, sizeof name, "%s.attention.ln", at);
+		append_norm(b, name);
+	}
+	for (int i = 0; i < 3; i++)
+		append(b, WEIGHT, c->hidden, c->hidden, i > 0, "%s.attention.self.%s.weight", at, projections[i]);
+	for (int i = 0; i < 3; i++)
+		append(b, ZEROS, 1, c->hidden, i > 0, "%s.attention.self.%s.bias", at, projections[i]);
+	snprintf(name, sizeof name, "%s.attention.output.dense", at);
+	append_dense(b, OUTPUT_WEIGHT, c->hidden, c->hidden, name);
+	snprintf(name, sizeof name, c->pre_norm ? "%s.ln" : "%s.attention.output.LayerNorm", at);
+	append_norm(b, name);
+	snprintf(name, sizeof name, "%s.intermediate.dense", at);
+	append_dense(b, WEIGHT, c->intermediate, c->hidden, name);
+	snprintf(name, sizeof name, "%s.output.dense", at);
+	append_dense(b, OUTPUT_WEIGHT, c->hidden, c->intermediate, name);
+	if (!c->pre_norm) {
+		snprintf(name, sizeof name, "%s.output.LayerNorm", at);
+		append_norm(b, name);
+	}
+}
+
+static void append_heads(struct builder *b)
+{
+	const struct sp_model_config *c = b->config;
+	if (c->pre_norm)
+		append_norm(b, "bert.encoder.ln");
+	if (c->sentence_order)
+		append_dense(b, WEIGHT, c->hidden, c->hidden, "bert.pooler.dense");
+	append_dense(b, WEIGHT, c->hidden, c->hidden, "cls.predictions.transform.dense");
+	append_norm(b, "cls.predictions.transform.LayerNorm");
+	append(b, ZEROS, 1, c->vocab_size, 0, "cls.predictions.bias");
+	if (c->sentence_order)
+		append_dense(b, WEIGHT, 2, c->hidden, "cls.seq_relationship");
+}
+
+/* The same walk counts (no entries yet) and fills. */
+static void walk(struct builder *b)
+{
+	b->table->count = 0;
+	b->table->elements = b->table->values = 0;
+	append_embeddings(b);
+	for (int64_t layer = 0; layer < b->config->layers; layer++)
+		append_layer(b, layer);
+	append_heads(b);
+	b->table->elements = sp_round_up(b->table->elements, ALIGN);
+}
+
+int sp_parameters_create(const struct sp_model_config *config, struct sp_parameters *table)
+{
+	struct builder b = { .table = table, .config = config };
+	memset(table, 0, sizeof *table);
+	walk(&b);
+	table->entry = calloc((size_t)table->count, sizeof *table->entry);
+	if (!table->entry)
+		return sp_fail(SP_ERR_MEMORY, "no memory for a table of %d parameters", table->count);
+	walk(&b);
+	return SP_OK;
+}
+
+void sp_parameters_destroy(struct sp_parameters *table)
+{
+	free(table->entry);
+	memset(table, 0, sizeof *table);
+}
+
+const struct sp_parameter *sp_parameters_find(const struct sp_parameters *table, const char *name)
+{
+	for (int i = 0; i < table->count; i++)
+		if (strcmp(table->entry[i].name, name) == 0)
+			return &table->entry[i];
+	return NULL;
+}
+
+/* FNV-1a: a parameter's stream depends on its name, so adding a head does not change the other parameters. */
+static uint64_t hash_name(const char *name)
+{
+	uint64_t h = 14695981039346656037u;
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 1099511628211u;
+	return h;
+}
+
+/* Element i of a parameter is a function of (seed, name, i): one draw of the generator gives four, by Box-Muller. */
+static void fill_normal(const struct sp_parameter *p, uint64_t seed, float *values)
+{
+	const int64_t n = p->rows * p->cols;
+	uint32_t key[2];
+	sp_rng_key(seed, SP_RNG_INIT, hash_name(p->name), 0, key);
+	for (int64_t i = 0; i < n; i += 4) {
+		const uint32_t counter[4] = { (uint32_t)(i / 4), (uint32_t)((i / 4) >> 32), 0, 0 };
+		uint32_t u[4];
+		float z[4];
+		sp_philox(key, counter, u);
+		for (int h = 0; h < 2; h++) {
+			const float radius = sqrtf(-2.0f * logf(((float)(u[2 * h] >> 8) + 1.0f) * 0x1p-24f));
+			const float angle = (float)(u[2 * h + 1] >> 8) * (float)(6.283185307179586 * 0x1p-24);
+			z[2 * h] = radius * cosf(angle);
+			z[2 * h + 1] = radius * sinf(angle);
+		}
+		for (int64_t j = i; j < n && j < i + 4; j++)
+			values[j] = p->mean + p->std * z[j - i];
+	}
+}
+
+void sp_parameters_init(const struct sp_parameters *table, uint64_t seed, float *values)
+{
+	memset(values, 0, (size_t)table->elements * sizeof *values);
+	for (int i = 0; i < table->count; i++) {
+		const struct sp_parameter *p = &table->entry[i];
+		if (p->std > 0)
+			fill_normal(p, seed, values + p->offset);
+		else
+			for (int64_t j = 0; j < p->rows * p->cols; j++)
+				values[p->offset + j] = p->mean;
+	}
+}
