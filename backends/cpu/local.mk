@@ -2,3 +2,4 @@
 # set. No other file may get -m flags.
 cpu_kernel_sources =
 backends_cpu_la_SOURCES = backends/cpu/cpu.c
+backends_cpu_la_LDFLAGS = $(module_ldflags)

@@ -29,7 +29,8 @@ struct sp_place sp_comm_place(const struct sp_comm *comm);
 /* What this rank has sent through this communicator since it was opened, and how long the host waited for transfers. */
 struct sp_comm_counters {
 	uint64_t bytes;    /* payload sent: an exchange counts send_bytes; a reduce_scatter or all_gather (size - 1) * count
-	                      elements; an all_reduce 2 (size - 1) / size * count; nothing to oneself */
+	                      elements; an all_reduce 2 (size - 1) / size * count; a broadcast its bytes at the root, if anyone
+	                      else is there; nothing to oneself */
 	uint64_t messages; /* operations started */
 	double exposed;    /* seconds the host spent in wait and in blocking operations */
 };

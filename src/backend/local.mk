@@ -1,2 +1,3 @@
-libseqpar_la_SOURCES += src/backend/arena.c src/backend/arena.h src/backend/comm.c src/backend/comm.h src/backend/compute.c src/backend/compute.h \
+libseqpar_la_SOURCES += src/backend/arena.c src/backend/arena.h src/backend/comm.c src/backend/comm.h \
+	src/backend/compute.c src/backend/compute.h src/backend/launcher.c src/backend/launcher.h \
 	src/backend/module.c src/backend/module.h src/backend/tensor.c

@@ -12,6 +12,13 @@ static char log_prefix[64];
 static enum sp_log_level log_level = SP_LOG_WARNING;
 static int log_forced = -1; /* SEQPAR_LOG has been looked at when >= 0 */
 
+/* Errors kept by sp_log_hold. */
+static struct {
+	int on;
+	size_t used;
+	char text[8192];
+} held;
+
 static const char *const names[] = { "error", "warning", "info", "debug" };
 
 void sp_log_prefix(const char *prefix)
@@ -36,6 +43,36 @@ static enum sp_log_level current_level(void)
 	return log_forced > 0 ? (enum sp_log_level)(log_forced - 1) : log_level;
 }
 
+static void put(const char *text, size_t n)
+{
+	ssize_t ignored = write(STDERR_FILENO, text, n);
+	(void)ignored;
+}
+
+/* What does not fit is written rather than lost. */
+static void put_error(const char *line, size_t n)
+{
+	if (!held.on || n > sizeof held.text - held.used) {
+		put(line, n);
+		return;
+	}
+	memcpy(held.text + held.used, line, n);
+	held.used += n;
+}
+
+void sp_log_hold(void)
+{
+	held.on = 1;
+}
+
+void sp_log_release(void)
+{
+	if (held.used)
+		put(held.text, held.used);
+	held.on = 0;
+	held.used = 0;
+}
+
 static void write_line(enum sp_log_level level, const char *format, va_list args)
 {
 	char line[2048];
@@ -43,8 +80,10 @@ static void write_line(enum sp_log_level level, const char *format, va_list args
 	int rest = vsnprintf(line + n, sizeof line - n - 1, format, args);
 	n += rest < 0 ? 0 : (size_t)rest < sizeof line - n - 1 ? (size_t)rest : sizeof line - n - 2;
 	line[n++] = '\n';
-	ssize_t ignored = write(STDERR_FILENO, line, n);
-	(void)ignored;
+	if (level == SP_LOG_ERROR)
+		put_error(line, n);
+	else
+		put(line, n);
 }
 
 void sp_log(enum sp_log_level level, const char *format, ...)

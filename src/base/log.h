@@ -18,6 +18,12 @@ void sp_log_level(enum sp_log_level level);
 
 void sp_log(enum sp_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* From here on errors are kept instead of written, up to some kilobytes, until sp_log_release(): so that of several
+ * processes that meet the same error one speaks first, and alone if it ends the others. Warnings are written at once. */
+void sp_log_hold(void);
+/* Writes what was kept, and holds no longer. Nothing happens if nothing was held. */
+void sp_log_release(void);
+
 /* Logs an error and returns `status`: `return sp_fail(SP_ERR_IO, "%s: %s", file, strerror(errno));` */
 int sp_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,1 +1,1 @@
-libseqpar_la_SOURCES +=
+seqpar_SOURCES += src/cli/command.h src/cli/end.c src/cli/info.c src/cli/main.c

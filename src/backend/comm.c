@@ -1,0 +1,329 @@
+#include "config.h"
+
+#include "backend/comm.h"
+
+#include "backend/launcher.h"
+#include "backend/module.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/trace.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct sp_comm {
+	const char *name; /* module */
+	const struct sp_comm_ops *ops;
+	void *comm; /* the module's own */
+	char what[16];
+	struct sp_place place;
+	struct sp_comm_counters counters;
+};
+
+/* ---- opening ---- */
+
+/* "auto": a launcher that started one rank, or none, needs no library. */
+static const char *choose(const char *name, const struct sp_launcher *by)
+{
+	if (strcmp(name, "auto") != 0)
+		return name;
+	return by->name && by->ranks != 1 ? "mpi" : "self";
+}
+
+static int find_module(const char *name, const struct sp_launcher *by, const struct sp_module **module)
+{
+	char why[512] = "";
+	const char *chosen = choose(name, by);
+	int status = sp_module_probe(chosen, module, why, sizeof why);
+	if (status == SP_OK && !(*module)->comm)
+		status = sp_say(SP_ERR_ABSENT, why, sizeof why, "module %s computes and passes no messages", chosen);
+	if (status && strcmp(name, "auto") == 0)
+		return sp_fail(status, "%s started %d ranks, but they cannot talk to each other: %s; build seqpar with MPI, or start "
+		               "one process", by->name, by->ranks, why);
+	return status ? sp_fail(status, "backend.comm=%s cannot be used: %s (seqpar info lists the modules)", name, why) : SP_OK;
+}
+
+/* Several processes that each believe to be alone would all train, and write the same files. */
+static int ranks_fit(const struct sp_comm *c, const struct sp_launcher *by, int want_ranks)
+{
+	int size = c->place.size;
+	if (by->ranks > 1 && size != by->ranks && strcmp(c->name, "self") == 0)
+		return sp_fail(SP_ERR_SETTING, "%s started %d ranks, but backend.comm=self is for one: use backend.comm=auto",
+		               by->name, by->ranks);
+	if (by->ranks > 1 && size == 1)
+		return sp_fail(SP_ERR_UNUSABLE, "%s started %d ranks (%s), but the MPI library of module %s sees only itself: start "
+		               "them with the mpirun of that library, or with seqpar launch -n %d -- ...", by->name, by->ranks,
+		               by->variable, c->name, by->ranks);
+	if (want_ranks > size && size == 1)
+		return sp_fail(SP_ERR_SETTING, "parallel.sequence=%d needs %d ranks, but this process is alone: start it with "
+		               "\"seqpar launch -n %d -- ...\" or \"mpirun -n %d seqpar ...\", or set parallel.sequence=1", want_ranks,
+		               want_ranks, want_ranks, want_ranks);
+	return SP_OK;
+}
+
+static struct sp_comm *create(const char *name, const struct sp_comm_ops *ops, const char *what)
+{
+	struct sp_comm *c = calloc(1, sizeof *c);
+	if (!c) {
+		sp_fail(SP_ERR_MEMORY, "out of memory for a communicator");
+		return NULL;
+	}
+	c->name = name;
+	c->ops = ops;
+	snprintf(c->what, sizeof c->what, "%s", what);
+	return c;
+}
+
+int sp_comm_open(const char *name, int want_ranks, struct sp_comm **comm)
+{
+	struct sp_launcher by = sp_launcher_find();
+	const struct sp_module *module;
+	int status = find_module(name, &by, &module);
+	if (status)
+		return status;
+	struct sp_comm *c = create(module->name, module->comm, "world");
+	if (!c)
+		return SP_ERR_MEMORY;
+	status = c->ops->open(&c->comm);
+	if (status == SP_OK)
+		status = c->ops->place(c->comm, &c->place);
+	if (status == SP_OK)
+		status = ranks_fit(c, &by, want_ranks);
+	if (status) {
+		sp_comm_close(c);
+		return status;
+	}
+	*comm = c;
+	return SP_OK;
+}
+
+/* After a failure inside the library: it has logged its own words. */
+static int failed(const struct sp_comm *c, const char *op, const char *peers)
+{
+	return sp_fail(SP_ERR_COMM, "%s%s failed in group %s on rank %d of %d; communication ends here", op, peers, c->what,
+	               c->place.rank, c->place.size);
+}
+
+static int refused(const struct sp_comm *c, const char *op, const char *why)
+{
+	return sp_fail(SP_ERR_ARGUMENT, "%s in group %s on rank %d of %d: %s", op, c->what, c->place.rank, c->place.size, why);
+}
+
+int sp_comm_split(struct sp_comm *comm, int colour, int key, const char *what, struct sp_comm **part)
+{
+	if (colour < 0)
+		return refused(comm, "split", "the colour is negative");
+	struct sp_comm *c = create(comm->name, comm->ops, what);
+	if (!c)
+		return SP_ERR_MEMORY;
+	int status = comm->ops->split(comm->comm, colour, key, &c->comm);
+	if (status == SP_OK)
+		status = c->ops->place(c->comm, &c->place);
+	if (status) {
+		free(c);
+		return failed(comm, "split", "");
+	}
+	*part = c;
+	return SP_OK;
+}
+
+void sp_comm_close(struct sp_comm *comm)
+{
+	if (!comm)
+		return;
+	comm->ops->close(comm->comm);
+	free(comm);
+}
+
+void sp_comm_abort(struct sp_comm *comm, int code)
+{
+	if (comm)
+		comm->ops->abort(comm->comm, code);
+	_Exit(code);
+}
+
+const char *sp_comm_name(const struct sp_comm *comm)
+{
+	return comm->name;
+}
+
+int sp_comm_rank(const struct sp_comm *comm)
+{
+	return comm->place.rank;
+}
+
+int sp_comm_size(const struct sp_comm *comm)
+{
+	return comm->place.size;
+}
+
+struct sp_place sp_comm_place(const struct sp_comm *comm)
+{
+	return comm->place;
+}
+
+struct sp_comm_counters sp_comm_counters(const struct sp_comm *comm)
+{
+	return comm->counters;
+}
+
+/* ---- spans: one from start to wait, with the wait inside it; one for each blocking operation ---- */
+
+static void span_begin(const struct sp_comm *c, const char *op)
+{
+	if (!sp_trace_on())
+		return;
+	char name[32];
+	snprintf(name, sizeof name, "%s %s", op, c->what);
+	sp_trace_begin(SP_TRACE_COMM, name, -1);
+}
+
+static void span_end(void)
+{
+	sp_trace_end(SP_TRACE_COMM);
+}
+
+/* Counts an operation under way. One that is finished at once has no wait to end its span. */
+static int started(struct sp_comm *c, uint64_t bytes, const void *request)
+{
+	c->counters.messages++;
+	c->counters.bytes += bytes;
+	if (!request)
+		span_end();
+	return SP_OK;
+}
+
+/* ---- transfers ---- */
+
+static int exchange_fits(const struct sp_comm *c, const struct sp_exchange *a)
+{
+	int size = c->place.size, rank = c->place.rank;
+	if (a->to < 0 || a->to >= size || a->from < 0 || a->from >= size)
+		return refused(c, "exchange", "a peer is not in the group");
+	if ((a->send_bytes && !a->send) || (a->receive_bytes && !a->receive))
+		return refused(c, "exchange", "a buffer is missing");
+	if ((a->to == rank && a->send_bytes) || (a->from == rank && a->receive_bytes))
+		if (a->to != a->from || a->send_bytes != a->receive_bytes)
+			return refused(c, "exchange", "what a rank sends to itself is not what it receives");
+	return SP_OK;
+}
+
+int sp_comm_exchange_start(struct sp_comm *comm, const struct sp_exchange *args, struct sp_transfer *transfer)
+{
+	transfer->request = NULL;
+	char peers[128];
+	snprintf(peers, sizeof peers, " of %zu bytes to rank %d, %zu bytes from rank %d", args->send_bytes, args->to,
+	         args->receive_bytes, args->from);
+	int status = exchange_fits(comm, args);
+	if (status)
+		return status;
+	span_begin(comm, "exchange");
+	if (comm->ops->exchange_start(comm->comm, args, &transfer->request))
+		return failed(comm, "exchange", peers);
+	return started(comm, args->to == comm->place.rank ? 0 : args->send_bytes, transfer->request);
+}
+
+static int reduction_fits(const struct sp_comm *c, const char *op, const void *data, int64_t count, enum sp_dtype dtype)
+{
+	if (count < 0 || (count > 0 && !data) || sp_dtype_size(dtype) == 0) {
+		char why[128];
+		snprintf(why, sizeof why, "%" PRId64 " elements of %s at %p cannot be passed", count, sp_dtype_name(dtype), data);
+		return refused(c, op, why);
+	}
+	return SP_OK;
+}
+
+static uint64_t others_share(const struct sp_comm *c, int64_t count, enum sp_dtype dtype)
+{
+	return (uint64_t)(c->place.size - 1) * (uint64_t)count * sp_dtype_size(dtype);
+}
+
+int sp_comm_reduce_scatter_start(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype,
+                                 struct sp_transfer *transfer)
+{
+	transfer->request = NULL;
+	int status = reduction_fits(comm, "reduce_scatter", data, count, dtype);
+	if (status)
+		return status;
+	span_begin(comm, "reduce_scatter");
+	if (comm->ops->reduce_scatter_start(comm->comm, data, count, dtype, &transfer->request))
+		return failed(comm, "reduce_scatter", "");
+	return started(comm, others_share(comm, count, dtype), transfer->request);
+}
+
+int sp_comm_all_gather_start(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype,
+                             struct sp_transfer *transfer)
+{
+	transfer->request = NULL;
+	int status = reduction_fits(comm, "all_gather", data, count, dtype);
+	if (status)
+		return status;
+	span_begin(comm, "all_gather");
+	if (comm->ops->all_gather_start(comm->comm, data, count, dtype, &transfer->request))
+		return failed(comm, "all_gather", "");
+	return started(comm, others_share(comm, count, dtype), transfer->request);
+}
+
+int sp_comm_wait(struct sp_comm *comm, struct sp_transfer *transfer)
+{
+	if (!transfer->request)
+		return SP_OK;
+	span_begin(comm, "wait");
+	double begin = sp_clock();
+	int status = comm->ops->wait(comm->comm, transfer->request);
+	comm->counters.exposed += sp_clock() - begin;
+	transfer->request = NULL;
+	span_end();
+	span_end();
+	return status ? failed(comm, "a transfer", "") : SP_OK;
+}
+
+int sp_comm_progress(struct sp_comm *comm)
+{
+	return comm->ops->progress(comm->comm) ? failed(comm, "a transfer under way", "") : SP_OK;
+}
+
+/* ---- blocking operations ---- */
+
+/* Ends the span and the clock that `begin` was read from; counts, and passes the status on. */
+static int finished(struct sp_comm *c, const char *op, double begin, uint64_t bytes, int status)
+{
+	c->counters.exposed += sp_clock() - begin;
+	c->counters.messages++;
+	c->counters.bytes += bytes;
+	span_end();
+	return status ? failed(c, op, "") : SP_OK;
+}
+
+int sp_comm_all_reduce(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype, enum sp_reduction op)
+{
+	int status = reduction_fits(comm, "all_reduce", data, count, dtype);
+	if (status)
+		return status;
+	if ((unsigned)op > SP_MIN)
+		return refused(comm, "all_reduce", "there is no such reduction");
+	span_begin(comm, "all_reduce");
+	double begin = sp_clock();
+	status = comm->ops->all_reduce(comm->comm, data, count, dtype, op);
+	return finished(comm, "all_reduce", begin, 2 * others_share(comm, count, dtype) / (uint64_t)comm->place.size, status);
+}
+
+int sp_comm_broadcast(struct sp_comm *comm, void *data, size_t bytes, int root)
+{
+	if (root < 0 || root >= comm->place.size || (bytes && !data))
+		return refused(comm, "broadcast", "the root is not in the group, or the buffer is missing");
+	span_begin(comm, "broadcast");
+	double begin = sp_clock();
+	int status = comm->ops->broadcast(comm->comm, data, bytes, root);
+	uint64_t sent = root == comm->place.rank && comm->place.size > 1 ? bytes : 0;
+	return finished(comm, "broadcast", begin, sent, status);
+}
+
+int sp_comm_barrier(struct sp_comm *comm)
+{
+	span_begin(comm, "barrier");
+	double begin = sp_clock();
+	return finished(comm, "barrier", begin, 0, comm->ops->barrier(comm->comm));
+}

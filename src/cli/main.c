@@ -1,0 +1,100 @@
+/* seqpar: finds the command and hands over. */
+#include "config.h"
+
+#include "cli/command.h"
+
+#include "backend/launcher.h"
+#include "base/log.h"
+#include "base/words.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int help(int argc, char **argv);
+
+/* The commands, in the order of the help. */
+static const struct command {
+	const char *name, *help;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "info", "what this build and this machine can do", sp_cli_info },
+	{ "help", "help of a command: seqpar help COMMAND", help },
+	{ NULL, NULL, NULL },
+};
+
+static const struct command *find(const char *name)
+{
+	const struct command *c = commands;
+	while (c->name && strcmp(c->name, name) != 0)
+		c++;
+	return c->name ? c : NULL;
+}
+
+static const char *nearest(const char *name)
+{
+	const struct command *best = commands;
+	for (const struct command *c = commands; c->name; c++)
+		if (sp_words_distance(name, c->name) < sp_words_distance(name, best->name))
+			best = c;
+	return best->name;
+}
+
+static int unknown(const char *name)
+{
+	sp_log(SP_LOG_ERROR, "there is no command \"%s\"; did you mean \"%s\"? seqpar --help lists them", name, nearest(name));
+	return SP_EXIT_USAGE;
+}
+
+static int usage(FILE *file)
+{
+	fprintf(file, "seqpar trains BERT with every sequence split over several ranks.\n\n"
+	              "usage: seqpar COMMAND [OPTION]... [ARGUMENT]...\n\n");
+	for (const struct command *c = commands; c->name; c++)
+		fprintf(file, "  %-10s  %s\n", c->name, c->help);
+	fprintf(file, "\n  --help      this text; after a command: its help\n"
+	              "  --version   version of this program\n\n"
+	              "exit status: 0 done, 1 failed, 2 wrong usage or settings, 3 stopped by a signal after saving\n");
+	return file == stdout ? SP_EXIT_DONE : SP_EXIT_USAGE;
+}
+
+static int version(void)
+{
+	puts(PACKAGE_STRING);
+	return SP_EXIT_DONE;
+}
+
+static int help(int argc, char **argv)
+{
+	if (argc < 2 || argv[1][0] == '-')
+		return usage(stdout);
+	const struct command *c = find(argv[1]);
+	if (!c)
+		return unknown(argv[1]);
+	if (c->run == help)
+		return usage(stdout);
+	char *words[] = { argv[1], "--help", NULL };
+	return c->run(2, words);
+}
+
+static int dispatch(int argc, char **argv)
+{
+	if (argc < 2)
+		return usage(stderr);
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return usage(stdout);
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
+		return version();
+	const struct command *c = find(argv[1]);
+	return c ? c->run(argc - 1, argv + 1) : unknown(argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+	sp_cli_speak_in_turn(sp_launcher_find().rank);
+	int code = dispatch(argc, argv);
+	if (fflush(stdout) || ferror(stdout)) {
+		sp_log(SP_LOG_ERROR, "standard output cannot be written");
+		code = code ? code : SP_EXIT_FAILED;
+	}
+	return sp_cli_last_word(code);
+}

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Each header says what it needs itself: a public one compiles alone as strict C11 and as C++, a private one as our C.
+CC=${CC:-cc}
+CXX=${CXX:-c++}
+top=${srcdir:-.}
+failed=0
+
+compiles() { # HEADER COMMAND...
+	header=$1
+	shift
+	printf '#include "%s"\nint sp_nothing;\n' "$header" | "$@" -Wall -Wextra -Werror -fsyntax-only - && return
+	echo "$header does not compile alone: $*"
+	failed=1
+}
+
+command -v "$CXX" >/dev/null || { echo "no C++ compiler ($CXX): headers are held against C only"; CXX=; }
+for header in "$top"/include/seqpar/*.h; do
+	compiles "seqpar/${header##*/}" $CC -x c -std=c11 -pedantic -I"$top/include"
+	test -z "$CXX" || compiles "seqpar/${header##*/}" $CXX -x c++ -pedantic -I"$top/include"
+done
+for header in $(cd "$top" && find src backends tests -name '*.h'); do
+	case $header in
+	tests/*) at=${header#tests/} ;;
+	*) at=${header#*/} ;;
+	esac
+	compiles "$at" $CC -x c -std=gnu11 -I. -I"$top/include" -I"$top/src" -I"$top/backends" -I"$top/tests" $CPPFLAGS
+done
+exit $failed

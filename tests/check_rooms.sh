@@ -1,0 +1,53 @@
+#!/bin/sh
+# Each room includes only rooms below it, and library headers stay in the room they belong to.
+# room DIRECTORY "ROOMS" "HEADERS": the first directories of its quoted includes, and its library headers.
+cd "${srcdir:-.}" || exit 1
+libraries='mpi|cblas|omp|ini|jansson|utf8proc|zlib|hwloc|cuda[a-zA-Z_]*|cublas[a-zA-Z_]*|nccl|cmocka'
+failed=0
+
+includes() { # DIRECTORY PATTERN
+	grep -rhoE --include='*.[ch]' --include='*.cu' "^ *# *include +$2" "$1" | sed 's/.*["<]\(.*\)[">]/\1/' | sort -u
+}
+
+room() {
+	test -d "$1" || { echo "$1: no such room"; failed=1; return; }
+	for header in $(includes "$1" '"[^"]+"'); do
+		case " config.h $2 " in
+		*" $header "* | *" ${header%%/*} "*) ;;
+		*) echo "$1 includes \"$header\": not a room below it"; failed=1 ;;
+		esac
+	done
+	for header in $(includes "$1" "<($libraries)\.h>"); do
+		case " $3 " in
+		*" $header "*) ;;
+		*) echo "$1 includes <$header>: not its library"; failed=1 ;;
+		esac
+	done
+}
+
+everything="cli train plan model parallel attention layers backend data settings base"
+
+room include/seqpar "" ""
+room src/base "base" ""
+room src/settings "settings base" "ini.h"
+room src/backend "backend base" ""
+room src/layers "layers backend base" ""
+room src/attention "attention layers backend base" ""
+room src/parallel "parallel backend base" ""
+room src/model "model parallel attention layers backend base" ""
+room src/data "data base" "utf8proc.h zlib.h"
+room src/plan "plan model parallel attention layers backend base" ""
+room src/train "train plan model parallel attention layers backend data settings base" "jansson.h"
+room src/cli "$everything" "jansson.h hwloc.h"
+room backends/self "backend base" ""
+room backends/cpu "cpu backend base" "cblas.h omp.h hwloc.h"
+room backends/mpi "backend base" "mpi.h"
+room tests "$everything support.h unit ranks reference conformance golden" "cmocka.h"
+room benchmarks "$everything" ""
+
+for directory in src/* backends/*; do
+	test ! -d "$directory" || grep -q "^room $directory " tests/check_rooms.sh && continue
+	echo "$directory has no rule"
+	failed=1
+done
+exit $failed

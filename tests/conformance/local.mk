@@ -1,0 +1,1 @@
+# Rows of this part of the tests; tests/local.mk says how.
