@@ -1,0 +1,66 @@
+/* The model against values made by an independent one in PyTorch and float64 (make_golden.py): the loss and every gradient.
+ *
+ * Bounds. Loss: 1e-6 relative. Gradients: 2e-5 relative L2 per tensor, or 1e-6 of the norm of all gradients, since some
+ * (the key bias's) are zero in exact arithmetic. */
+#include "config.h"
+
+#include "golden/fixture.h"
+
+#include "support.h"
+
+#include <seqpar/status.h>
+
+#include <stdio.h>
+
+static void check_gradients(const struct fixture *f)
+{
+	const double all = fixture_number(f, "norm", 0);
+	int wrong = 0;
+	for (int i = 0; i < f->h.table->count; i++) {
+		const struct sp_parameter *p = &f->h.table->entry[i];
+		double size, far = fixture_distance(f->h.gradients + p->offset, fixture_expected(f, "grad", p), NULL, p->rows * p->cols, &size);
+		if (!(far <= fmax(2e-5 * size, 1e-6 * all))) {
+			print_error("gradient of %s: off by %.3g of %.3g\n", p->name, far, size);
+			wrong++;
+		}
+	}
+	assert_int_equal(wrong, 0);
+}
+
+static void check_case(const char *name, const char *attention)
+{
+	struct fixture f = { 0 };
+	double loss;
+	fixture_open(&f, name, attention);
+	assert_int_equal(harness_run(&f.h, (uint64_t)records_int(&f.golden, "seed"), 0, 1, &loss), SP_OK);
+	fixture_check(&f, "loss", 0, loss, 1e-6);
+	check_gradients(&f);
+	fixture_close(&f);
+}
+
+static const char *const cases[] = { "post", "post_order", "pre", "pre_order", "post_dropout", "pre_dropout" };
+enum { CASES = sizeof(cases) / sizeof(*cases) };
+
+static void loss_and_gradients_equal_pytorch(void **state)
+{
+	check_case(*state, "full");
+}
+
+static void ring_on_one_rank_equals_pytorch(void **state)
+{
+	check_case(*state, "ring");
+}
+
+int main(void)
+{
+	struct CMUnitTest tests[2 * CASES];
+	char name[2 * CASES][64];
+	for (int i = 0; i < CASES; i++) {
+		snprintf(name[i], sizeof(name[i]), "loss_and_gradients_equal_pytorch: %s", cases[i]);
+		snprintf(name[CASES + i], sizeof(name[i]), "ring_on_one_rank_equals_pytorch: %s", cases[i]);
+		tests[i] = (struct CMUnitTest){ .name = name[i], .test_func = loss_and_gradients_equal_pytorch };
+		tests[CASES + i] = (struct CMUnitTest){ .name = name[CASES + i], .test_func = ring_on_one_rank_equals_pytorch };
+		tests[i].initial_state = tests[CASES + i].initial_state = (void *)cases[i];
+	}
+	return cmocka_run_group_tests_name("golden", tests, NULL, NULL);
+}
