@@ -3,7 +3,7 @@
 #define TESTS_GOLDEN_FIXTURE_H
 
 #include "golden/records.h"
-#include "model_harness.h"
+#include "golden/harness.h"
 
 struct fixture {
 	struct records golden;

@@ -2,7 +2,7 @@
 golden_files = tests/golden/post.golden tests/golden/post_order.golden tests/golden/pre.golden \
 	tests/golden/pre_order.golden tests/golden/post_dropout.golden tests/golden/pre_dropout.golden
 golden_sources = tests/golden/fixture.c tests/golden/fixture.h tests/golden/records.c tests/golden/records.h \
-	tests/model_harness.c tests/model_harness.h
+	tests/golden/harness.c tests/golden/harness.h
 
 unit_tests += tests/golden/test_gradients
 tests_golden_test_gradients_SOURCES = tests/golden/test_gradients.c $(golden_sources)

@@ -19,7 +19,7 @@ struct records {
 /* Nonzero, said on standard error, if the file is not there or not whole. */
 int records_read(const char *path, struct records *r);
 void records_free(struct records *r);
-/* Says so and ends the program if there is none of that name and type: then the file and the test do not belong together. */
+/* Ends the program, and says why, if there is none of that name and type: file and test do not belong together. */
 const struct record *records_find(const struct records *r, const char *name, char type);
 int32_t records_int(const struct records *r, const char *name);
 double records_number(const struct records *r, const char *name);

@@ -1,4 +1,5 @@
-/* The model against values made by an independent one in PyTorch and float64 (make_golden.py): the loss and every gradient.
+/* The model against values made by an independent one in PyTorch and float64 (make_golden.py): the loss and every
+ * gradient.
  *
  * Bounds. Loss: 1e-6 relative. Gradients: 2e-5 relative L2 per tensor, or 1e-6 of the norm of all gradients, since some
  * (the key bias's) are zero in exact arithmetic. */
@@ -18,7 +19,8 @@ static void check_gradients(const struct fixture *f)
 	int wrong = 0;
 	for (int i = 0; i < f->h.table->count; i++) {
 		const struct sp_parameter *p = &f->h.table->entry[i];
-		double size, far = fixture_distance(f->h.gradients + p->offset, fixture_expected(f, "grad", p), NULL, p->rows * p->cols, &size);
+		const float *found = f->h.gradients + p->offset, *wanted = fixture_expected(f, "grad", p);
+		double size, far = fixture_distance(found, wanted, NULL, p->rows * p->cols, &size);
 		if (!(far <= fmax(2e-5 * size, 1e-6 * all))) {
 			print_error("gradient of %s: off by %.3g of %.3g\n", p->name, far, size);
 			wrong++;

@@ -1,4 +1,4 @@
 # Rows of this part of the tests; tests/local.mk says how.
 unit_tests += tests/unit/model/test_gradients
-tests_unit_model_test_gradients_SOURCES = tests/unit/model/test_gradients.c tests/model_harness.c tests/model_harness.h
+tests_unit_model_test_gradients_SOURCES = tests/unit/model/test_gradients.c tests/golden/harness.c tests/golden/harness.h
 tests_unit_model_test_gradients_LDFLAGS = $(test_ldflags)

@@ -7,7 +7,7 @@
  * (catches a wrong element in small tensors). */
 #include "config.h"
 
-#include "model_harness.h"
+#include "golden/harness.h"
 
 #include "base/rng.h"
 #include "support.h"
@@ -103,7 +103,8 @@ static double loss_along(struct harness *h, const struct sp_parameter *p, const 
 	return loss;
 }
 
-static double slope(struct harness *h, const struct sp_parameter *p, const float *at, const float *direction, double step)
+static double slope(struct harness *h, const struct sp_parameter *p, const float *at, const float *direction,
+                    double step)
 {
 	const double one = loss_along(h, p, at, direction, step) - loss_along(h, p, at, direction, -step);
 	const double two = loss_along(h, p, at, direction, 2 * step) - loss_along(h, p, at, direction, -2 * step);

@@ -1,7 +1,7 @@
 /* A whole model on one rank, cpu and self, with one batch from host arrays: what the golden and the finite-difference
  * tests share. May include: model, backend. */
-#ifndef TESTS_MODEL_HARNESS_H
-#define TESTS_MODEL_HARNESS_H
+#ifndef TESTS_GOLDEN_HARNESS_H
+#define TESTS_GOLDEN_HARNESS_H
 
 #include "model/model.h"
 

@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "model_harness.h"
+#include "golden/harness.h"
 
 #include "base/log.h"
 #include "base/size.h"
@@ -37,7 +37,8 @@ static int put_tokens(struct harness *h, const struct harness_batch *b, const in
 }
 
 /* Indices into batch x length become rows of batch x chunk. */
-static int put_rows(struct harness *h, const struct harness_batch *b, const int32_t *index, int64_t n, const int32_t **device)
+static int put_rows(struct harness *h, const struct harness_batch *b, const int32_t *index, int64_t n,
+                    const int32_t **device)
 {
 	int32_t *row = malloc((size_t)(n + 1) * sizeof(*row));
 	if (!row)
