@@ -1,5 +1,34 @@
-# cpu.c and the files that share out work between threads are compiled for the baseline; kernels once per instruction
-# set. No other file may get -m flags.
-cpu_kernel_sources =
-backends_cpu_la_SOURCES = backends/cpu/cpu.c
-backends_cpu_la_LDFLAGS = $(module_ldflags)
+# cpu.c and the files that share out work between threads are compiled for the baseline; *_kernels.c once per instruction
+# set (SP_ISA in m4/sp_blas.m4). No other file may get -m flags.
+cpu_sources = backends/cpu/cpu.h backends/cpu/blas.h backends/cpu/kernels.h backends/cpu/vmath.h backends/cpu/rows.h \
+	backends/cpu/sums.h backends/cpu/cpu.c \
+	backends/cpu/kernels.c backends/cpu/blas.c backends/cpu/context.c backends/cpu/threads.c backends/cpu/describe.c \
+	backends/cpu/memory.c backends/cpu/linear.c backends/cpu/norm.c backends/cpu/embedding.c backends/cpu/head.c \
+	backends/cpu/update.c backends/cpu/measure.c
+cpu_kernel_sources = backends/cpu/table_kernels.c backends/cpu/norm_kernels.c backends/cpu/embedding_kernels.c \
+	backends/cpu/activation_kernels.c backends/cpu/head_kernels.c backends/cpu/update_kernels.c
+
+backends_cpu_la_SOURCES = $(cpu_sources)
+backends_cpu_la_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CPPFLAGS) $(HWLOC_CPPFLAGS)
+backends_cpu_la_CFLAGS = $(AM_CFLAGS) $(OPENMP_CFLAGS)
+backends_cpu_la_LDFLAGS = $(module_ldflags) $(BLAS_RPATH) $(HWLOC_RPATH)
+backends_cpu_la_LIBADD = $(module_libadd) $(cpu_variants) $(BLAS_LIBS) $(HWLOC_LIBS)
+
+cpu_kernel_cflags = $(AM_CFLAGS) $(KERNEL_OPT) -fopenmp-simd -ffp-contract=fast -fno-math-errno -fno-trapping-math \
+	-fvisibility=hidden
+cpu_variants = backends/cpu/libgeneric.la
+backends_cpu_libgeneric_la_SOURCES = $(cpu_kernel_sources)
+backends_cpu_libgeneric_la_CPPFLAGS = $(AM_CPPFLAGS) -DISA=generic
+backends_cpu_libgeneric_la_CFLAGS = $(cpu_kernel_cflags)
+if X86_KERNELS
+cpu_variants += backends/cpu/libavx2.la backends/cpu/libavx512.la
+endif
+backends_cpu_libavx2_la_SOURCES = $(cpu_kernel_sources)
+backends_cpu_libavx2_la_CPPFLAGS = $(AM_CPPFLAGS) -DISA=avx2
+backends_cpu_libavx2_la_CFLAGS = $(cpu_kernel_cflags) $(AVX2_CFLAGS)
+backends_cpu_libavx512_la_SOURCES = $(cpu_kernel_sources)
+backends_cpu_libavx512_la_CPPFLAGS = $(AM_CPPFLAGS) -DISA=avx512
+backends_cpu_libavx512_la_CFLAGS = $(cpu_kernel_cflags) $(AVX512_CFLAGS)
+if HAVE_BLAS
+noinst_LTLIBRARIES += $(cpu_variants)
+endif

@@ -1,0 +1,96 @@
+#include "config.h"
+
+#include "cpu/cpu.h"
+
+#include "base/log.h"
+#include "base/size.h"
+#include "cpu/blas.h"
+
+#include <stdlib.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+/* What a parallel region really gets, and what the BLAS would use inside it. */
+static void measure_threads(struct sp_cpu *cpu)
+{
+	int granted = 1, blas = 0;
+#ifdef _OPENMP
+	omp_set_dynamic(0);
+#pragma omp parallel num_threads(cpu->threads)
+#pragma omp single
+	granted = omp_get_num_threads();
+#endif
+	blas = sp_blas_threads();
+	cpu->threads = granted;
+	cpu->blas_threads = blas;
+}
+
+int sp_cpu_open(const struct sp_compute_options *options, void **ctx)
+{
+	const struct sp_cpu_kernels *kernels = sp_cpu_kernels_choose();
+	if (!kernels)
+		return sp_fail(SP_ERR_UNUSABLE, "cpu: kernels for SEQPAR_CPU_ISA=%s are not built or do not run here; unset it",
+		               getenv("SEQPAR_CPU_ISA"));
+	struct sp_cpu *cpu = calloc(1, sizeof *cpu);
+	if (!cpu)
+		return sp_fail(SP_ERR_MEMORY, "cpu: no memory for the context");
+	cpu->kernels = kernels;
+	const int own = sp_cpu_default_threads(cpu);
+	cpu->asked = cpu->threads = options && options->threads > 0 ? options->threads : own;
+	sp_blas_set_threads(1);
+	measure_threads(cpu);
+	*ctx = cpu;
+	return SP_OK;
+}
+
+void sp_cpu_close(void *ctx)
+{
+	struct sp_cpu *cpu = ctx;
+	if (!cpu)
+		return;
+	free(cpu->scratch);
+	free(cpu);
+}
+
+int sp_cpu_supports(void *ctx, const struct sp_compute_needs *needs, char *why, size_t size)
+{
+	(void)ctx;
+	if (needs->dtype != SP_F32)
+		return sp_say(SP_ERR_UNUSABLE, why, size, "the cpu backend computes in fp32 only, not %s",
+		              sp_dtype_name(needs->dtype));
+	return SP_OK;
+}
+
+int64_t sp_cpu_chunk_multiple(void *ctx)
+{
+	(void)ctx;
+	return 1;
+}
+
+int sp_cpu_threads(void *ctx)
+{
+	return ((struct sp_cpu *)ctx)->threads;
+}
+
+void *sp_cpu_scratch(struct sp_cpu *cpu, size_t bytes)
+{
+	if (bytes <= cpu->scratch_size && cpu->scratch)
+		return cpu->scratch;
+	void *memory;
+	if (posix_memalign(&memory, 64, bytes ? bytes : 64)) {
+		sp_fail(SP_ERR_MEMORY, "cpu: no memory for %zu bytes of work space", bytes);
+		return NULL;
+	}
+	free(cpu->scratch);
+	cpu->scratch = memory;
+	cpu->scratch_size = bytes;
+	return memory;
+}
+
+void sp_cpu_part(int64_t n, int64_t grain, int64_t parts, int64_t part, int64_t *first, int64_t *end)
+{
+	const int64_t grains = sp_ceil_div(n, grain);
+	*first = sp_min(n, grains * part / parts * grain);
+	*end = sp_min(n, grains * (part + 1) / parts * grain);
+}

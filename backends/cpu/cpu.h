@@ -1,0 +1,82 @@
+/* Inside the cpu backend: its context and the operations of its table. May include: base, seqpar/compute.h.
+ *
+ * Operations finish before they return. Each opens OpenMP regions of cpu->threads threads; a library GEMM is only ever
+ * called from inside one, single-threaded. Work is cut into parts by sizes and thread count alone and parts, not threads,
+ * own partial sums, so results repeat bit for bit even where OpenMP grants fewer threads. */
+#ifndef SP_CPU_H
+#define SP_CPU_H
+
+#include "cpu/kernels.h"
+
+#include <seqpar/compute.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sp_cpu {
+	const struct sp_cpu_kernels *kernels;
+	int threads; /* of every parallel region */
+	int asked;   /* the number wanted; differs from threads only where the system did not grant it */
+	int blas_threads; /* inside a parallel region, as the BLAS says; 0 if it does not say */
+	int bound, cores, ranks; /* cores this process may run on, cores of the machine, ranks of this job on it */
+	void *scratch;
+	size_t scratch_size;
+};
+
+/* At least `bytes` of memory, 64-byte aligned, that stays valid until the next call or the end of the operation; NULL
+ * (logged) if there is none. It grows to the largest request and is kept, so a training step allocates nothing. */
+void *sp_cpu_scratch(struct sp_cpu *cpu, size_t bytes);
+
+/* Part `part` of `parts` nearly equal ones of [0, n), cut at multiples of `grain`. */
+void sp_cpu_part(int64_t n, int64_t grain, int64_t parts, int64_t part, int64_t *first, int64_t *end);
+
+/* context.c */
+int sp_cpu_open(const struct sp_compute_options *options, void **ctx);
+void sp_cpu_close(void *ctx);
+int sp_cpu_supports(void *ctx, const struct sp_compute_needs *needs, char *why, size_t size);
+int64_t sp_cpu_chunk_multiple(void *ctx);
+int sp_cpu_threads(void *ctx);
+/* threads.c: the number of threads for a rank that may decide itself; fills bound, cores and ranks. */
+int sp_cpu_default_threads(struct sp_cpu *cpu);
+/* describe.c */
+void sp_cpu_describe(void *ctx, char *text, size_t size, char *warning, size_t warning_size);
+
+/* memory.c */
+int sp_cpu_alloc(void *ctx, size_t bytes, void **memory);
+void sp_cpu_free(void *ctx, void *memory);
+int sp_cpu_copy_in(void *ctx, void *device, const void *host, size_t bytes);
+int sp_cpu_copy_out(void *ctx, void *host, const void *device, size_t bytes);
+int sp_cpu_zero(void *ctx, void *device, size_t bytes);
+int sp_cpu_copy_rows(void *ctx, struct sp_matrix from, struct sp_matrix to);
+int sp_cpu_sync(void *ctx);
+
+/* linear.c */
+int sp_cpu_linear_forward(void *ctx, const struct sp_linear_forward *args);
+int sp_cpu_linear_backward_input(void *ctx, const struct sp_linear_backward_input *args);
+int sp_cpu_linear_backward_weight(void *ctx, const struct sp_linear_backward_weight *args);
+/* norm.c */
+int sp_cpu_norm_forward(void *ctx, const struct sp_norm_forward *args);
+int sp_cpu_norm_backward(void *ctx, const struct sp_norm_backward *args);
+/* attention.c */
+int sp_cpu_attention_forward(void *ctx, const struct sp_attention_forward *args);
+int sp_cpu_attention_finish(void *ctx, const struct sp_attention_finish *args);
+int sp_cpu_attention_dots(void *ctx, const struct sp_attention_dots *args);
+int sp_cpu_attention_backward(void *ctx, const struct sp_attention_backward *args);
+/* embedding.c */
+int sp_cpu_embedding_forward(void *ctx, const struct sp_embedding_forward *args);
+int sp_cpu_embedding_backward(void *ctx, const struct sp_embedding_backward *args);
+/* head.c */
+int sp_cpu_gather_rows(void *ctx, const struct sp_row_move *args);
+int sp_cpu_scatter_add_rows(void *ctx, const struct sp_row_move *args);
+int sp_cpu_cross_entropy(void *ctx, const struct sp_cross_entropy *args);
+int sp_cpu_tanh_forward(void *ctx, struct sp_matrix x);
+int sp_cpu_tanh_backward(void *ctx, const struct sp_tanh_backward *args);
+/* update.c */
+int sp_cpu_sum_squares(void *ctx, const struct sp_sum_squares *args);
+int sp_cpu_clip_factor(void *ctx, const struct sp_clip_factor *args);
+int sp_cpu_adamw(void *ctx, const struct sp_adamw *args);
+int sp_cpu_add(void *ctx, float *y, const float *x, int64_t n);
+/* measure.c */
+int sp_cpu_gemm_rate(void *ctx, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s);
+int sp_cpu_memory_rate(void *ctx, double seconds, double *bytes_per_s);
+
+#endif

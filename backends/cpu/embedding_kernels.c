@@ -1,0 +1,67 @@
+/* Sum of three table rows, LayerNorm, dropout; and its gradients. */
+#include "config.h"
+
+#include "cpu/kernels.h"
+#include "cpu/rows.h"
+#include "cpu/vmath.h"
+
+static inline const float *table_row(const struct sp_matrix *table, int32_t id)
+{
+	return (const float *)table->data + (int64_t)id * table->stride;
+}
+
+void SP_KERNEL(embedding_forward)(const struct sp_embedding_forward *a, int64_t first, int64_t end)
+{
+	const int64_t n = a->s.cols;
+	for (int64_t i = first; i < end; i++) {
+		const float *word = table_row(&a->word, a->token[i]), *position = table_row(&a->position, a->pos[i]);
+		const float *type = table_row(&a->type, a->kind[i]);
+		float *s = (float *)a->s.data + i * a->s.stride, *y = (float *)a->y.data + i * a->y.stride;
+#pragma omp simd
+		for (int64_t j = 0; j < n; j++)
+			s[j] = word[j] + position[j] + type[j];
+		const float *before = s;
+		if (a->gamma.data) {
+			sp_norm_row(s, n, a->gamma.data, a->beta.data, a->eps, y, (float *)a->mean.data + i, (float *)a->rstd.data + i);
+			before = y;
+		}
+		if (sp_dropout_on(&a->dropout))
+			sp_dropout_row(&a->dropout, &a->rows, i, n, before, y);
+		else if (before != y)
+			memcpy(y, before, (size_t)n * sizeof *y);
+	}
+}
+
+void SP_KERNEL(embedding_rows_backward)(const struct sp_embedding_backward *a, int64_t first, int64_t end, float *dgamma,
+                                        float *dbeta)
+{
+	const int64_t n = a->dy.cols;
+	memset(dgamma, 0, (size_t)n * sizeof *dgamma);
+	memset(dbeta, 0, (size_t)n * sizeof *dbeta);
+	for (int64_t i = first; i < end; i++) {
+		float *dy = (float *)a->dy.data + i * a->dy.stride;
+		if (sp_dropout_on(&a->dropout))
+			sp_dropout_row(&a->dropout, &a->rows, i, n, dy, dy);
+		if (a->gamma.data)
+			sp_norm_row_backward(dy, (const float *)a->s.data + i * a->s.stride, NULL, n, a->gamma.data,
+			                     ((const float *)a->mean.data)[i], ((const float *)a->rstd.data)[i], dy, dgamma, dbeta);
+	}
+}
+
+static void add_columns(const struct sp_matrix *table, int32_t id, const float *ds, int64_t first, int64_t end)
+{
+	float *row = (float *)table->data + (int64_t)id * table->stride;
+#pragma omp simd
+	for (int64_t j = first; j < end; j++)
+		row[j] += ds[j];
+}
+
+void SP_KERNEL(embedding_tables_backward)(const struct sp_embedding_backward *a, int64_t first, int64_t end)
+{
+	for (int64_t i = 0; i < a->dy.rows; i++) {
+		const float *ds = (const float *)a->dy.data + i * a->dy.stride;
+		add_columns(&a->dword, a->token[i], ds, first, end);
+		add_columns(&a->dposition, a->pos[i], ds, first, end);
+		add_columns(&a->dtype, a->kind[i], ds, first, end);
+	}
+}

@@ -1,0 +1,94 @@
+/* Cross-entropy of one row of logits, the pooler's tanh, and moving rows. */
+#include "config.h"
+
+#include "cpu/kernels.h"
+#include "cpu/vmath.h"
+
+#include <math.h>
+
+enum { SUM_PART = 2048 }; /* summed in fp32 lanes, then in fp64: the sum of 30 000 exponentials keeps its digits */
+
+/* Adding 0 does nothing and keeps the sign out of it; NaN logits never win, and reach the loss through the sum. */
+static float row_max(const float *x, int64_t n)
+{
+	float max = -INFINITY;
+#pragma omp simd reduction(max : max)
+	for (int64_t j = 0; j < n; j++)
+		max = x[j] > max ? x[j] : max;
+	return max;
+}
+
+/* sum of e^(x - max); with `keep` the terms replace x. */
+static double exp_sum(float *x, int64_t n, float max, int keep)
+{
+	double total = 0;
+	for (int64_t first = 0; first < n; first += SUM_PART) {
+		const int64_t end = first + SUM_PART < n ? first + SUM_PART : n;
+		float sum = 0;
+		if (keep) {
+#pragma omp simd reduction(+ : sum)
+			for (int64_t j = first; j < end; j++) {
+				x[j] = sp_exp(x[j] - max);
+				sum += x[j];
+			}
+		} else {
+#pragma omp simd reduction(+ : sum)
+			for (int64_t j = first; j < end; j++)
+				sum += sp_exp(x[j] - max);
+		}
+		total += (double)sum;
+	}
+	return total;
+}
+
+static int first_of_largest(const float *x, int32_t label, float max)
+{
+	if (x[label] != max)
+		return 0;
+	int earlier = 0;
+#pragma omp simd reduction(| : earlier)
+	for (int32_t j = 0; j < label; j++)
+		earlier |= x[j] == max;
+	return !earlier;
+}
+
+void SP_KERNEL(cross_entropy_row)(float *x, int64_t n, int32_t label, float scale, int gradient, double *loss,
+                                  int *correct)
+{
+	const float max = row_max(x, n), at_label = x[label];
+	*correct = first_of_largest(x, label, max);
+	const double sum = exp_sum(x, n, max, gradient);
+	*loss = log(sum) + (double)max - (double)at_label;
+	if (!gradient)
+		return;
+	const float factor = (float)(scale / sum);
+#pragma omp simd
+	for (int64_t j = 0; j < n; j++)
+		x[j] *= factor;
+	x[label] -= scale;
+}
+
+void SP_KERNEL(tanh_forward)(float *x, int64_t n)
+{
+#pragma omp simd
+	for (int64_t j = 0; j < n; j++)
+		x[j] = sp_tanh(x[j]);
+}
+
+void SP_KERNEL(tanh_backward)(const float *y, float *dx, int64_t n)
+{
+#pragma omp simd
+	for (int64_t j = 0; j < n; j++)
+		dx[j] *= 1.0f - y[j] * y[j];
+}
+
+void SP_KERNEL(add_rows)(const struct sp_row_move *a, int64_t first, int64_t end)
+{
+	for (int64_t i = first; i < end; i++) {
+		const float *x = (const float *)a->x.data + i * a->x.stride;
+		float *y = (float *)a->y.data + a->index[i] * a->y.stride;
+#pragma omp simd
+		for (int64_t j = 0; j < a->x.cols; j++)
+			y[j] += x[j];
+	}
+}

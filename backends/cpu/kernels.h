@@ -1,0 +1,68 @@
+/* The kernels that are compiled once per instruction set, and their table. May include: libc, seqpar/compute.h.
+ *
+ * A kernel runs on the calling thread and works on a range of rows or elements; the files without _kernels in their name
+ * share out ranges between threads. Floating-point sums are taken in an order fixed by the arguments.
+ *
+ * To add a kernel: one line in SP_CPU_KERNELS, and its definition `void SP_KERNEL(name)(...)` in a file listed in
+ * cpu_kernel_sources (local.mk), which includes cpu/kernels.h and, for exp and random bits, cpu/vmath.h. All else in such
+ * a file is static: the linker could take an inline function with a global name for code that must run everywhere. */
+#ifndef SP_CPU_KERNELS_H
+#define SP_CPU_KERNELS_H
+
+#include <seqpar/compute.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SP_CPU_KERNELS(X)                                                                                                \
+	/* Rows [first, end) of the operation of the same name. */                                                           \
+	X(norm_forward, (const struct sp_norm_forward *args, int64_t first, int64_t end))                                    \
+	X(embedding_forward, (const struct sp_embedding_forward *args, int64_t first, int64_t end))                          \
+	/* The same; dgamma, dbeta, dbias are this range's sums over rows, [H] each, overwritten. */                         \
+	X(norm_backward, (const struct sp_norm_backward *args, int64_t first, int64_t end, float *dgamma, float *dbeta,      \
+	                  float *dbias))                                                                                     \
+	/* Up to the gradient of s; dgamma and dbeta as above. */                                                            \
+	X(embedding_rows_backward, (const struct sp_embedding_backward *args, int64_t first, int64_t end, float *dgamma,     \
+	                            float *dbeta))                                                                           \
+	/* Columns [first, end) of all three tables, all rows in order. */                                                   \
+	X(embedding_tables_backward, (const struct sp_embedding_backward *args, int64_t first, int64_t end))                 \
+	X(add_rows, (const struct sp_row_move *args, int64_t first, int64_t end))                                            \
+	/* One row of logits: the loss, and 1 in *correct if the label's logit is the first of the largest. */               \
+	X(cross_entropy_row, (float *logits, int64_t n, int32_t label, float scale, int gradient, double *loss,              \
+	                      int *correct))                                                                                 \
+	/* y = act(pre), or a copy if act is NONE. */                                                                                                  \
+	X(activate, (enum sp_activation act, const struct sp_matrix *pre, const struct sp_matrix *y))                        \
+	/* dx *= act'(pre) unless act is NONE; sums, if not NULL: column sums of the new dx, overwritten. */                 \
+	X(activate_backward, (enum sp_activation act, const struct sp_matrix *pre, const struct sp_matrix *dx, float *sums)) \
+	X(column_sums, (const struct sp_matrix *x, float *sums)) /* overwritten */                                           \
+	X(fill_rows, (const float *row, const struct sp_matrix *y)) /* every row of y = row, or 0 if row is NULL */          \
+	X(tanh_forward, (float *x, int64_t n))                                                                               \
+	X(tanh_backward, (const float *y, float *dx, int64_t n))                                                             \
+	X(sum_squares, (const float *x, int64_t n, double *sum)) /* overwritten */                                           \
+	X(adamw, (const struct sp_adamw *args, int64_t first, int64_t end))                                                  \
+	X(add, (float *y, const float *x, int64_t n))
+
+struct sp_cpu_kernels {
+	const char *isa;
+#define X(name, parameters) void (*name) parameters;
+	SP_CPU_KERNELS(X)
+#undef X
+};
+
+/* The i-th variant that was compiled, best first; NULL after the last. */
+const struct sp_cpu_kernels *sp_cpu_kernels_at(size_t i);
+/* Whether this processor, and the operating system, can run it. */
+int sp_cpu_kernels_runnable(const struct sp_cpu_kernels *kernels);
+/* The best variant that runs here, or the one named in SEQPAR_CPU_ISA; NULL if that one does not run here. */
+const struct sp_cpu_kernels *sp_cpu_kernels_choose(void);
+
+#ifdef ISA
+#define SP_PASTE3(a, b, c) a##b##c
+#define SP_KERNEL_OF(name, isa) SP_PASTE3(sp_cpu_##name, _, isa)
+#define SP_KERNEL(name) SP_KERNEL_OF(name, ISA)
+#define X(name, parameters) void SP_KERNEL(name) parameters;
+SP_CPU_KERNELS(X)
+#undef X
+#endif
+
+#endif
