@@ -51,6 +51,7 @@ static const struct sp_compute_ops ops = {
 	.cross_entropy = sp_cpu_cross_entropy,
 	.tanh_forward = sp_cpu_tanh_forward,
 	.tanh_backward = sp_cpu_tanh_backward,
+	.activation_backward = sp_cpu_activation_backward,
 
 	.sum_squares = sp_cpu_sum_squares,
 	.clip_factor = sp_cpu_clip_factor,

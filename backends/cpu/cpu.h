@@ -70,6 +70,7 @@ int sp_cpu_scatter_add_rows(void *ctx, const struct sp_row_move *args);
 int sp_cpu_cross_entropy(void *ctx, const struct sp_cross_entropy *args);
 int sp_cpu_tanh_forward(void *ctx, struct sp_matrix x);
 int sp_cpu_tanh_backward(void *ctx, const struct sp_tanh_backward *args);
+int sp_cpu_activation_backward(void *ctx, const struct sp_activation_backward *args);
 /* update.c */
 int sp_cpu_sum_squares(void *ctx, const struct sp_sum_squares *args);
 int sp_cpu_clip_factor(void *ctx, const struct sp_clip_factor *args);

@@ -70,3 +70,18 @@ int sp_cpu_tanh_backward(void *ctx, const struct sp_tanh_backward *args)
 		cpu->kernels->tanh_backward((const float *)y.data + i * y.stride, (float *)dx.data + i * dx.stride, dx.cols);
 	return SP_OK;
 }
+
+int sp_cpu_activation_backward(void *ctx, const struct sp_activation_backward *args)
+{
+	struct sp_cpu *cpu = ctx;
+	const int64_t parts = sp_min(cpu->threads, args->dx.rows);
+#pragma omp parallel for schedule(static) num_threads(cpu->threads)
+	for (int64_t p = 0; p < parts; p++) {
+		int64_t first, end;
+		sp_cpu_part(args->dx.rows, 1, parts, p, &first, &end);
+		const struct sp_matrix pre = sp_matrix_rows(args->pre, first, end - first);
+		const struct sp_matrix dx = sp_matrix_rows(args->dx, first, end - first);
+		cpu->kernels->activate_backward(args->act, &pre, &dx, NULL);
+	}
+	return SP_OK;
+}
