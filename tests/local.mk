@@ -19,6 +19,7 @@ test_module_ldflags = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhe
 
 include tests/unit/base.mk
 include tests/unit/backend.mk
+include tests/unit/cpu.mk
 include tests/unit/settings.mk
 include tests/unit/data.mk
 include tests/unit/model.mk

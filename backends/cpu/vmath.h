@@ -1,8 +1,8 @@
 /* Elementary functions and random bits that the compiler can vectorise: no call, no branch, no table.
  * May include: libc, seqpar/compute.h. Only for kernel sources (compiled once per instruction set): everything is static.
  *
- * Use inside `#pragma omp simd` loops. The largest errors quoted were found by comparing every float with the double
- * precision function (tests/unit/backends/test_cpu_math.c repeats that on a sample). */
+ * Use inside `#pragma omp simd` loops. The errors quoted are the largest seen on dense samples against the double
+ * precision functions (tests/unit/cpu/test_math.c). */
 #ifndef SP_CPU_VMATH_H
 #define SP_CPU_VMATH_H
 
