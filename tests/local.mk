@@ -26,6 +26,7 @@ include tests/unit/model.mk
 include tests/unit/train.mk
 include tests/conformance/local.mk
 include tests/golden/local.mk
+include tests/ranks/comm.mk
 include tests/ranks/local.mk
 include tests/cli/local.mk
 
