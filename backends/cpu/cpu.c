@@ -43,6 +43,11 @@ static const struct sp_compute_ops ops = {
 	.norm_forward = sp_cpu_norm_forward,
 	.norm_backward = sp_cpu_norm_backward,
 
+	.attention_forward = sp_cpu_attention_forward,
+	.attention_finish = sp_cpu_attention_finish,
+	.attention_dots = sp_cpu_attention_dots,
+	.attention_backward = sp_cpu_attention_backward,
+
 	.embedding_forward = sp_cpu_embedding_forward,
 	.embedding_backward = sp_cpu_embedding_backward,
 

@@ -36,11 +36,30 @@
 	X(activate_backward, (enum sp_activation act, const struct sp_matrix *pre, const struct sp_matrix *dx, float *sums)) \
 	X(column_sums, (const struct sp_matrix *x, float *sums)) /* overwritten */                                           \
 	X(fill_rows, (const float *row, const struct sp_matrix *y)) /* every row of y = row, or 0 if row is NULL */          \
+	/* Attention; the layouts are those of cpu/attention.h. The block of a product that is kept in registers: */         \
+	X(attention_block, (int *rows, int *columns))                                                                        \
+	/* y = factor x as rows; rows n .. padded - 1 are zero, and so are those whose doc (optional) is negative. */        \
+	X(attention_pack, (const float *x, int64_t stride, int64_t n, int64_t depth, float factor, const int32_t *doc,       \
+	                   float *y, int64_t padded, int64_t width))                                                         \
+	/* From rows to panels, and to turned (n a multiple of the block's columns). */                                      \
+	X(attention_panels, (const float *x, int64_t n, int64_t width, float *y))                                            \
+	X(attention_turn, (const float *x, int64_t n, int64_t depth, int64_t width, float *y))                               \
+	/* y = [y +] factor x, x as rows. */                                                                                 \
+	X(attention_unpack, (const float *x, int64_t width, int64_t n, int64_t depth, float factor, int add, float *y,       \
+	                     int64_t stride))                                                                                \
+	X(attention_forward, (const struct sp_cpu_attention_forward_tile *f))                                                \
+	X(attention_backward, (const struct sp_cpu_attention_backward_tile *b))                                              \
+	/* Tokens [first, end) of sample b. */                                                                               \
+	X(attention_finish, (const struct sp_attention_finish *args, int64_t b, int64_t first, int64_t end))                 \
+	X(attention_dots, (const struct sp_attention_dots *args, int64_t b, int64_t first, int64_t end))                     \
 	X(tanh_forward, (float *x, int64_t n))                                                                               \
 	X(tanh_backward, (const float *y, float *dx, int64_t n))                                                             \
 	X(sum_squares, (const float *x, int64_t n, double *sum)) /* overwritten */                                           \
 	X(adamw, (const struct sp_adamw *args, int64_t first, int64_t end))                                                  \
 	X(add, (float *y, const float *x, int64_t n))
+
+struct sp_cpu_attention_forward_tile;
+struct sp_cpu_attention_backward_tile;
 
 struct sp_cpu_kernels {
 	const char *isa;

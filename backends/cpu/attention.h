@@ -1,0 +1,54 @@
+/* What backends/cpu/attention.c (threads, tiles, packing) asks of attention_kernels.c (arithmetic, one variant per
+ * instruction set). May include: libc, seqpar/compute.h.
+ *
+ * A kernel keeps a block of `rows` x `columns` of a product in registers. Everything works on packed copies of one thread, padded with zeros so that no kernel meets an edge. Three layouts of a
+ * block of n rows x depth columns, width = depth rounded up to a multiple of `columns`:
+ *   rows     [n][width]                    the left side of a product
+ *   panels   [width / columns][n][columns] the right side of a product summed over the n rows
+ *   turned   [n / columns][depth][columns] the right side of a product summed over depth: the transpose, in panels */
+#ifndef SP_CPU_ATTENTION_H
+#define SP_CPU_ATTENTION_H
+
+#include <seqpar/compute.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A block of queries meets a block of keys. */
+struct sp_cpu_attention_tile {
+	int64_t rows, keys;   /* padded: multiples of the kernels' rows and columns */
+	int64_t depth, width; /* head_dim, and padded to a multiple of `columns` */
+	/* [rows], [keys]; a pair meets if they are equal, and nobody equals a padded one. NULL, both: every pair meets. */
+	const int32_t *query_doc, *key_doc;
+	/* dropout.keep == 65536: none. Numbers of row i, column j have counter ((first_column + j) / 8, first_row + i, head). */
+	struct sp_dropout dropout;
+	uint32_t first_row, first_column, head;
+	uint16_t *half; /* [keys + SP_CPU_ATTENTION_HALVES], scratch */
+};
+
+#define SP_CPU_ATTENTION_HALVES 144 /* numbers are drawn in blocks, from a multiple of 8 columns on */
+
+struct sp_cpu_attention_forward_tile {
+	struct sp_cpu_attention_tile tile;
+	const float *q;  /* rows, times the scale */
+	const float *k;  /* turned */
+	const float *v;  /* panels, times the dropout factor */
+	float *m, *l;    /* [rows] updated */
+	float *acc;      /* rows, updated */
+	float *p;        /* [kernels' rows][stride] scratch */
+	int64_t stride;
+};
+
+struct sp_cpu_attention_backward_tile {
+	struct sp_cpu_attention_tile tile;
+	const float *q, *q_panels;       /* rows and panels, times the scale */
+	const float *dout, *dout_panels; /* rows and panels, times the dropout factor */
+	const float *k, *v;              /* turned */
+	const float *k_panels;
+	const float *lse, *dots; /* [rows]; lse is +inf where the row contributes nothing */
+	float *dq;               /* rows, overwritten: this tile's part, to be scaled */
+	float *dk, *dv;          /* rows of keys (rounded up to a multiple of the kernels' `rows`), added to */
+	float *p, *ds;           /* [rows][stride] scratch, stride >= keys + the kernels' `rows` */
+	int64_t stride;
+};
+
+#endif

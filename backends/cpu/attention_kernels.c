@@ -1,0 +1,385 @@
+/* The arithmetic of attention on packed tiles: register-blocked products with the softmax between them, so that scores
+ * are used while they are in the first-level cache. Compiled once per instruction set (ISA); one thread.
+ * May include: cpu/{attention,kernels,vmath}.h.
+ *
+ * Why not the BLAS: for products this small it packs and checks on every call and reaches about 70 % of its own best;
+ * with keys and values packed once per tile the loops below reach all of it. */
+#include "config.h"
+
+#include "cpu/attention.h"
+
+#include "cpu/kernels.h"
+#include "cpu/vmath.h"
+
+#include <math.h>
+#include <string.h>
+
+/* LANES floats a vector; a product keeps ROWS x 2 vectors of sums in registers, and needs three more. */
+#if defined __AVX512F__
+#define LANES 16
+#define ROWS 12
+#elif defined __AVX2__
+#define LANES 8
+#define ROWS 6
+#else
+#define LANES 4
+#define ROWS 6
+#endif
+#define COLUMNS (2 * LANES)
+
+typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef float vec4 __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t ivec4 __attribute__((vector_size(16)));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vec vec_max(vec a, vec b)
+{
+#if defined __AVX512F__
+	return (vec)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined __AVX2__
+	return (vec)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined __SSE2__
+	return (vec)_mm_max_ps((__m128)a, (__m128)b);
+#else
+	const ivec greater = a > b;
+	return (vec)(((ivec)a & greater) | ((ivec)b & ~greater));
+#endif
+}
+
+/* x where the documents are equal, else -inf. */
+INLINE vec vec_allow(vec x, ivec key_doc, int32_t query_doc)
+{
+	const ivec same = key_doc == query_doc, never = (ivec)((vec){ 0 } - INFINITY);
+	return (vec)(((ivec)x & same) | (never & ~same));
+}
+
+/* ---- products ---- */
+
+/* c = a b for ROWS rows and COLUMNS columns: a[i * row_step + k * k_step], b[k * COLUMNS + j], k < depth. */
+INLINE void multiply(int64_t depth, const float *a, int64_t row_step, int64_t k_step, const float *b, vec c[ROWS][2])
+{
+#pragma GCC unroll 12
+	for (int i = 0; i < ROWS; i++)
+		c[i][0] = c[i][1] = (vec){ 0 };
+	for (int64_t k = 0; k < depth; k++, a += k_step, b += COLUMNS) {
+		const vec b0 = *(const vec *)b, b1 = *(const vec *)(b + LANES);
+#pragma GCC unroll 12
+		for (int i = 0; i < ROWS; i++) {
+			c[i][0] += a[i * row_step] * b0;
+			c[i][1] += a[i * row_step] * b1;
+		}
+	}
+}
+
+/* y (ROWS x width, stride) = [y +] a b, b in panels of `depth` rows. */
+INLINE void product(int64_t depth, const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t width,
+                    int add, float *y, int64_t stride)
+{
+	for (int64_t j = 0; j < width; j += COLUMNS) {
+		vec c[ROWS][2];
+		multiply(depth, a, row_step, k_step, b + j * depth, c);
+#pragma GCC unroll 12
+		for (int i = 0; i < ROWS; i++) {
+			vec *out = (vec *)(y + i * stride + j), *next = (vec *)(y + i * stride + j + LANES);
+			if (add) {
+				c[i][0] += *out;
+				c[i][1] += *next;
+			}
+			*out = c[i][0];
+			*next = c[i][1];
+		}
+	}
+}
+
+/* s (ROWS x keys, stride) = q k, -inf where documents differ, and the largest of each row's columns, lane by lane. */
+INLINE void scores(const struct sp_cpu_attention_tile *t, const float *q, const float *k, int64_t row, int masked,
+                   float *s, int64_t stride, vec largest[ROWS])
+{
+#pragma GCC unroll 12
+	for (int i = 0; i < ROWS; i++)
+		largest[i] = (vec){ 0 } - INFINITY;
+	for (int64_t j = 0; j < t->keys; j += COLUMNS) {
+		vec c[ROWS][2];
+		multiply(t->depth, q + row * t->width, t->width, 1, k + j * t->depth, c);
+#pragma GCC unroll 12
+		for (int i = 0; i < ROWS; i++) {
+			if (masked) {
+				c[i][0] = vec_allow(c[i][0], *(const ivec *)(t->key_doc + j), t->query_doc[row + i]);
+				c[i][1] = vec_allow(c[i][1], *(const ivec *)(t->key_doc + j + LANES), t->query_doc[row + i]);
+			}
+			*(vec *)(s + i * stride + j) = c[i][0];
+			*(vec *)(s + i * stride + j + LANES) = c[i][1];
+			largest[i] = vec_max(largest[i], vec_max(c[i][0], c[i][1]));
+		}
+	}
+}
+
+/* ---- forward ---- */
+
+static float lanes_max(vec x)
+{
+	float largest = x[0];
+	for (int i = 1; i < LANES; i++)
+		largest = x[i] > largest ? x[i] : largest;
+	return largest;
+}
+
+/* s = e^(s - base), of which the dropped ones become 0; returns the sum before dropping. */
+static float exponentials(float *restrict s, int64_t n, float base)
+{
+	float sum = 0;
+#pragma omp simd reduction(+ : sum)
+	for (int64_t j = 0; j < n; j++) {
+		s[j] = sp_exp(s[j] - base);
+		sum += s[j];
+	}
+	return sum;
+}
+
+static float exponentials_dropped(float *restrict s, int64_t n, float base, const uint16_t *restrict half, uint32_t keep)
+{
+	float sum = 0;
+#pragma omp simd reduction(+ : sum)
+	for (int64_t j = 0; j < n; j++) {
+		const float p = sp_exp(s[j] - base);
+		sum += p;
+		s[j] = half[j] < keep ? p : 0.0f;
+	}
+	return sum;
+}
+
+/* Row `row` of the tile: scores in s become probabilities relative to the new maximum; m and l are updated. Returns by
+ * what the row's accumulator must be multiplied. A row that has met nothing keeps m = -inf; its base is 0, so that
+ * scores that are NaN stay NaN and -inf gives 0. */
+static float softmax_row(const struct sp_cpu_attention_forward_tile *f, int64_t row, float largest, float *s)
+{
+	const struct sp_cpu_attention_tile *t = &f->tile;
+	const float before = f->m[row], after = largest > before ? largest : before;
+	const float base = after == -INFINITY ? 0.0f : after;
+	const float shrink = after > before ? sp_exp(before - after) : 1.0f;
+	float sum;
+	if (t->dropout.keep == 65536) {
+		sum = exponentials(s, t->keys, base);
+	} else {
+		const uint16_t *half = sp_dropout_draw(&t->dropout, t->first_row + (uint32_t)row, t->head, t->first_column, t->keys,
+		                                       t->half);
+		sum = exponentials_dropped(s, t->keys, base, half, t->dropout.keep);
+	}
+	f->m[row] = after;
+	f->l[row] = f->l[row] * shrink + sum;
+	return shrink;
+}
+
+static void shrink_row(float *acc, int64_t width, float shrink)
+{
+#pragma omp simd
+	for (int64_t d = 0; d < width; d++)
+		acc[d] *= shrink;
+}
+
+INLINE void forward_rows(const struct sp_cpu_attention_forward_tile *f, int64_t row, int masked)
+{
+	const struct sp_cpu_attention_tile *t = &f->tile;
+	float *acc = f->acc + row * t->width;
+	vec largest[ROWS];
+	scores(t, f->q, f->k, row, masked, f->p, f->stride, largest);
+	for (int i = 0; i < ROWS; i++) {
+		const float shrink = softmax_row(f, row + i, lanes_max(largest[i]), f->p + i * f->stride);
+		if (shrink != 1.0f)
+			shrink_row(acc + i * t->width, t->width, shrink);
+	}
+	product(t->keys, f->p, f->stride, 1, f->v, t->width, 1, acc, t->width);
+}
+
+void SP_KERNEL(attention_forward)(const struct sp_cpu_attention_forward_tile *f)
+{
+	if (f->tile.query_doc)
+		for (int64_t row = 0; row < f->tile.rows; row += ROWS)
+			forward_rows(f, row, 1);
+	else
+		for (int64_t row = 0; row < f->tile.rows; row += ROWS)
+			forward_rows(f, row, 0);
+}
+
+/* ---- backward ---- */
+
+/* p: scores in, probabilities out; ds: gradients of the probabilities in, of the scores out. */
+static void gradients(float *restrict p, float *restrict ds, int64_t n, float lse, float dots)
+{
+#pragma omp simd
+	for (int64_t j = 0; j < n; j++) {
+		p[j] = sp_exp(p[j] - lse);
+		ds[j] = p[j] * (ds[j] - dots);
+	}
+}
+
+static void gradients_dropped(float *restrict p, float *restrict ds, int64_t n, float lse, float dots,
+                              const uint16_t *restrict half, uint32_t keep)
+{
+#pragma omp simd
+	for (int64_t j = 0; j < n; j++) {
+		const float x = sp_exp(p[j] - lse);
+		ds[j] = x * ((half[j] < keep ? ds[j] : 0.0f) - dots);
+		p[j] = half[j] < keep ? x : 0.0f;
+	}
+}
+
+static void gradients_row(const struct sp_cpu_attention_backward_tile *b, int64_t row)
+{
+	const struct sp_cpu_attention_tile *t = &b->tile;
+	float *p = b->p + row * b->stride, *ds = b->ds + row * b->stride;
+	if (t->dropout.keep == 65536) {
+		gradients(p, ds, t->keys, b->lse[row], b->dots[row]);
+		return;
+	}
+	const uint16_t *half = sp_dropout_draw(&t->dropout, t->first_row + (uint32_t)row, t->head, t->first_column, t->keys,
+	                                       t->half);
+	gradients_dropped(p, ds, t->keys, b->lse[row], b->dots[row], half, t->dropout.keep);
+}
+
+INLINE void backward_rows(const struct sp_cpu_attention_backward_tile *b, int64_t row, int masked)
+{
+	const struct sp_cpu_attention_tile *t = &b->tile;
+	float *p = b->p + row * b->stride, *ds = b->ds + row * b->stride;
+	vec unused[ROWS];
+	scores(t, b->q, b->k, row, masked, p, b->stride, unused);
+	product(t->depth, b->dout + row * t->width, t->width, 1, b->v, t->keys, 0, ds, b->stride);
+	for (int i = 0; i < ROWS; i++)
+		gradients_row(b, row + i);
+	product(t->keys, ds, b->stride, 1, b->k_panels, t->width, 0, b->dq + row * t->width, t->width);
+}
+
+void SP_KERNEL(attention_backward)(const struct sp_cpu_attention_backward_tile *b)
+{
+	const struct sp_cpu_attention_tile *t = &b->tile;
+	if (t->query_doc)
+		for (int64_t row = 0; row < t->rows; row += ROWS)
+			backward_rows(b, row, 1);
+	else
+		for (int64_t row = 0; row < t->rows; row += ROWS)
+			backward_rows(b, row, 0);
+	for (int64_t key = 0; key < t->keys; key += ROWS) {
+		product(t->rows, b->p + key, 1, b->stride, b->dout_panels, t->width, 1, b->dv + key * t->width, t->width);
+		product(t->rows, b->ds + key, 1, b->stride, b->q_panels, t->width, 1, b->dk + key * t->width, t->width);
+	}
+}
+
+/* ---- packing ---- */
+
+void SP_KERNEL(attention_pack)(const float *x, int64_t stride, int64_t n, int64_t depth, float factor,
+                               const int32_t *doc, float *y, int64_t padded, int64_t width)
+{
+	const int64_t ahead = 8; /* rows lie on pages of their own, where no hardware looks ahead */
+	for (int64_t i = 0; i < padded; i++) {
+		float *restrict out = y + i * width;
+		if (i + ahead < n)
+			for (int64_t d = 0; d < depth; d += 16)
+				__builtin_prefetch(x + (i + ahead) * stride + d);
+		if (i >= n || (doc && doc[i] < 0)) {
+			memset(out, 0, (size_t)width * sizeof *out);
+			continue;
+		}
+		const float *restrict in = x + i * stride;
+#pragma omp simd
+		for (int64_t d = 0; d < depth; d++)
+			out[d] = factor * in[d];
+		for (int64_t d = depth; d < width; d++)
+			out[d] = 0;
+	}
+}
+
+void SP_KERNEL(attention_panels)(const float *x, int64_t n, int64_t width, float *y)
+{
+	for (int64_t j = 0; j < width; j += COLUMNS)
+		for (int64_t i = 0; i < n; i++, y += COLUMNS) {
+			*(vec *)y = *(const vec *)(x + i * width + j);
+			*(vec *)(y + LANES) = *(const vec *)(x + i * width + j + LANES);
+		}
+}
+
+/* Four rows x four columns, transposed. */
+INLINE void turn4(const float *x, int64_t x_stride, float *y, int64_t y_stride)
+{
+	const vec4 a = *(const vec4 *)x, b = *(const vec4 *)(x + x_stride), c = *(const vec4 *)(x + 2 * x_stride),
+	           d = *(const vec4 *)(x + 3 * x_stride);
+	const ivec4 low = { 0, 4, 1, 5 }, high = { 2, 6, 3, 7 }, first = { 0, 1, 4, 5 }, second = { 2, 3, 6, 7 };
+	const vec4 ab = __builtin_shuffle(a, b, low), cd = __builtin_shuffle(c, d, low);
+	const vec4 ef = __builtin_shuffle(a, b, high), gh = __builtin_shuffle(c, d, high);
+	*(vec4 *)y = __builtin_shuffle(ab, cd, first);
+	*(vec4 *)(y + y_stride) = __builtin_shuffle(ab, cd, second);
+	*(vec4 *)(y + 2 * y_stride) = __builtin_shuffle(ef, gh, first);
+	*(vec4 *)(y + 3 * y_stride) = __builtin_shuffle(ef, gh, second);
+}
+
+void SP_KERNEL(attention_turn)(const float *x, int64_t n, int64_t depth, int64_t width, float *y)
+{
+	const int64_t whole = depth - depth % 4;
+	for (int64_t j = 0; j < n; j += COLUMNS, y += depth * COLUMNS, x += COLUMNS * width) {
+		for (int64_t d = 0; d < whole; d += 4)
+			for (int i = 0; i < COLUMNS; i += 4)
+				turn4(x + i * width + d, width, y + d * COLUMNS + i, COLUMNS);
+		for (int64_t d = whole; d < depth; d++)
+			for (int i = 0; i < COLUMNS; i++)
+				y[d * COLUMNS + i] = x[i * width + d];
+	}
+}
+
+void SP_KERNEL(attention_unpack)(const float *x, int64_t width, int64_t n, int64_t depth, float factor, int add,
+                                 float *y, int64_t stride)
+{
+	for (int64_t i = 0; i < n; i++) {
+		const float *restrict in = x + i * width;
+		float *restrict out = y + i * stride;
+		if (add) {
+#pragma omp simd
+			for (int64_t d = 0; d < depth; d++)
+				out[d] += factor * in[d];
+		} else {
+#pragma omp simd
+			for (int64_t d = 0; d < depth; d++)
+				out[d] = factor * in[d];
+		}
+	}
+}
+
+/* ---- around the steps ---- */
+
+void SP_KERNEL(attention_finish)(const struct sp_attention_finish *args, int64_t b, int64_t first, int64_t end)
+{
+	for (int64_t i = first; i < end; i++)
+		for (int64_t a = 0; a < args->heads; a++) {
+			const int64_t row = b * args->chunk + i, head = b * args->heads + a, column = a * args->head_dim;
+			const float *acc = (const float *)args->acc.data + row * args->acc.stride + column;
+			float *o = (float *)args->o.data + row * args->o.stride + column;
+			const float m = ((const float *)args->m.data)[head * args->m.stride + i];
+			const float l = ((const float *)args->l.data)[head * args->l.stride + i];
+			const float inverse = l == 0.0f ? 0.0f : 1.0f / l;
+#pragma omp simd
+			for (int64_t d = 0; d < args->head_dim; d++)
+				o[d] = acc[d] * inverse;
+			((float *)args->lse.data)[head * args->lse.stride + i] = l == 0.0f ? -INFINITY : m + logf(l);
+		}
+}
+
+void SP_KERNEL(attention_dots)(const struct sp_attention_dots *args, int64_t b, int64_t first, int64_t end)
+{
+	for (int64_t i = first; i < end; i++)
+		for (int64_t a = 0; a < args->heads; a++) {
+			const int64_t row = b * args->chunk + i, head = b * args->heads + a, column = a * args->head_dim;
+			const float *dout = (const float *)args->dout.data + row * args->dout.stride + column;
+			const float *o = (const float *)args->o.data + row * args->o.stride + column;
+			float sum = 0;
+#pragma omp simd reduction(+ : sum)
+			for (int64_t d = 0; d < args->head_dim; d++)
+				sum += dout[d] * o[d];
+			((float *)args->dots.data)[head * args->dots.stride + i] = sum;
+		}
+}
+
+void SP_KERNEL(attention_block)(int *rows, int *columns)
+{
+	*rows = ROWS;
+	*columns = COLUMNS;
+}
