@@ -13,6 +13,8 @@ enum sp_exit {
 /* A command is one file with one function; argv[0] is its name. It returns an enum sp_exit, has logged its errors, and
  * prints its help to standard output when given --help. It is entered in the table of main.c. */
 int sp_cli_info(int argc, char **argv);
+int sp_cli_tokenize(int argc, char **argv);
+int sp_cli_vocab(int argc, char **argv);
 
 struct sp_comm;
 

@@ -18,6 +18,8 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "info", "what this build and this machine can do", sp_cli_info },
+	{ "vocab", "make a WordPiece vocabulary from text", sp_cli_vocab },
+	{ "tokenize", "make a token file from text and a vocabulary", sp_cli_tokenize },
 	{ "help", "help of a command: seqpar help COMMAND", help },
 	{ NULL, NULL, NULL },
 };

@@ -1,0 +1,13 @@
+/* Stopping by SIGINT, SIGTERM or SIGHUP: work that can be undone or saved looks at a flag. May include: libc. */
+#ifndef SP_CLI_STOP_H
+#define SP_CLI_STOP_H
+
+#include <signal.h>
+
+/* Nonzero once such a signal has come. */
+const volatile sig_atomic_t *sp_cli_stop_flag(void);
+/* From now on these signals set the flag and interrupt calls that wait; the second one ends the process at once. A signal that
+ * was ignored stays so (nohup). */
+void sp_cli_stop_install(void);
+
+#endif
