@@ -1,0 +1,22 @@
+/* The model's own work, in floating-point operations: what any implementation has to do, whatever this one does.
+ * May include: model/config.h. */
+#ifndef SP_TRAIN_FLOPS_H
+#define SP_TRAIN_FLOPS_H
+
+#include "model/config.h"
+
+#include <stdint.h>
+
+/* What one step was made of, over all ranks. Padding does not count. */
+struct sp_work {
+	int64_t samples;
+	int64_t tokens;    /* real ones */
+	int64_t pairs;     /* sum over samples of (real tokens)^2: queries x keys that may meet */
+	int64_t predicted; /* tokens the MLM head sees */
+};
+
+/* Forward and backward: 6 per weight and row of each matrix product, 12 x layers x hidden per query-key pair. Recomputation
+ * does not count. */
+double sp_flops_step(const struct sp_model_config *config, const struct sp_work *work);
+
+#endif

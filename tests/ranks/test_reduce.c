@@ -1,0 +1,280 @@
+/* The gradient reduction and AdamW on shares of it, over any number of ranks, against plain loops in float64. */
+#include "config.h"
+
+#include "support.h"
+
+#include "base/rng.h"
+#include "base/size.h"
+#include "parallel/reduce.h"
+#include "ranks/ranks.h"
+#include "train/optimizer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct test_ranks ranks;
+
+/* Sizes around a grain of 16 x ranks and around a bucket. */
+static const int64_t sizes[] = { 0, 1, 15, 16, 17, 100, 640, 641, 1279, 4096, 5003 };
+enum { SIZES = sizeof sizes / sizeof *sizes, BUCKET = 640 };
+
+static float *buffer(int64_t n)
+{
+	void *memory;
+	if (sp_compute_alloc(ranks.compute, (size_t)n * sizeof(float), &memory))
+		exit(1);
+	return memory;
+}
+
+static float value_of(int rank, int64_t i)
+{
+	struct sp_rng rng;
+	sp_rng_start(&rng, 3, SP_RNG_SYNTHETIC, (uint64_t)rank, (uint64_t)i);
+	return (float)sp_rng_normal(&rng);
+}
+
+static double sum_of(int64_t i)
+{
+	double sum = 0;
+	for (int r = 0; r < ranks.size; r++)
+		sum += value_of(r, i);
+	return sum;
+}
+
+static int gather(struct sp_reduce *r, float *flat)
+{
+	int bad = 0;
+	for (int i = 0; i < sp_reduce_buckets(r); i++)
+		bad |= sp_reduce_gather_start(r, flat, i) != 0;
+	return bad | (sp_reduce_gather_finish(r) != 0);
+}
+
+static int close_to(double got, double expected)
+{
+	return fabs(got - expected) <= 1e-5 * (fabs(expected) + 1);
+}
+
+static void every_element_has_one_owner(void **state)
+{
+	(void)state;
+	int bad = 0;
+	for (int s = 0; s < SIZES; s++) {
+		struct sp_reduce *r = NULL;
+		int64_t *owners = calloc((size_t)sizes[s] + 1, sizeof *owners), total = 0;
+		bad |= sp_reduce_create(ranks.compute, ranks.world, sizes[s], BUCKET, &r) != 0;
+		for (int i = 0; !bad && i < sp_reduce_buckets(r); i++) {
+			struct sp_reduce_piece piece = sp_reduce_own(r, i);
+			total += piece.count;
+			for (int64_t j = 0; j < piece.count; j++)
+				owners[piece.offset + j]++;
+		}
+		bad |= total != sp_reduce_owned(r);
+		bad |= sp_comm_all_reduce(ranks.world, owners, sizes[s], SP_I64, SP_SUM) != 0;
+		for (int64_t j = 0; j < sizes[s]; j++)
+			bad |= owners[j] != 1;
+		sp_reduce_destroy(r);
+		free(owners);
+	}
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+static void scatter_then_gather_is_the_sum_on_all_ranks(void **state)
+{
+	(void)state;
+	int bad = 0;
+	for (int s = 0; s < SIZES; s++) {
+		struct sp_reduce *r = NULL;
+		float *flat = buffer(sizes[s] + 1);
+		for (int64_t i = 0; i < sizes[s]; i++)
+			flat[i] = value_of(ranks.rank, i);
+		flat[sizes[s]] = 77; /* what lies behind the buffer is not ours */
+		bad |= sp_reduce_create(ranks.compute, ranks.world, sizes[s], BUCKET, &r) != 0;
+		bad |= sp_reduce_scatter(r, flat) != 0;
+		for (int b = 0; b < sp_reduce_buckets(r); b++) {
+			struct sp_reduce_piece own = sp_reduce_own(r, b);
+			for (int64_t i = own.offset; i < own.offset + own.count; i++)
+				bad |= !close_to(flat[i], sum_of(i));
+		}
+		bad |= gather(r, flat);
+		for (int64_t i = 0; i < sizes[s]; i++)
+			bad |= !close_to(flat[i], sum_of(i));
+		bad |= flat[sizes[s]] != 77;
+		sp_reduce_destroy(r);
+		sp_compute_free(ranks.compute, flat);
+	}
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+static void bytes_sent_equal_the_formula(void **state)
+{
+	(void)state;
+	int bad = 0;
+	for (int s = 0; s < SIZES; s++) {
+		struct sp_reduce *r = NULL;
+		float *flat = buffer(sizes[s]);
+		memset(flat, 0, (size_t)sizes[s] * sizeof *flat);
+		bad |= sp_reduce_create(ranks.compute, ranks.world, sizes[s], BUCKET, &r) != 0;
+		const uint64_t padded = (uint64_t)sp_round_up(sizes[s], 16 * ranks.size);
+		const uint64_t expected = (uint64_t)(ranks.size - 1) * padded / (uint64_t)ranks.size * sizeof *flat;
+		uint64_t before = sp_comm_counters(ranks.world).bytes;
+		bad |= sp_reduce_scatter(r, flat) != 0;
+		bad |= sp_comm_counters(ranks.world).bytes - before != expected;
+		before = sp_comm_counters(ranks.world).bytes;
+		bad |= gather(r, flat);
+		bad |= sp_comm_counters(ranks.world).bytes - before != expected;
+		sp_reduce_destroy(r);
+		sp_compute_free(ranks.compute, flat);
+	}
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+/* ---- AdamW ---- */
+
+/* Two parameters with decay round one without, and gaps between them. */
+static struct sp_parameter entries[] = {
+	{ .name = "a", .rows = 30, .cols = 40, .decay = 1, .offset = 0 },
+	{ .name = "b", .rows = 1, .cols = 37, .decay = 0, .offset = 1200 },
+	{ .name = "c", .rows = 11, .cols = 100, .decay = 1, .offset = 1248 },
+};
+static const struct sp_parameters table = { .entry = entries, .count = 3, .elements = 2352, .values = 2337 };
+static const struct sp_optimizer_options options = {
+	.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1, .clip_norm = 30,
+};
+
+struct model {
+	double w, m, v;
+};
+
+/* One element of one parameter through `steps` steps of the textbook. */
+static double reference(int64_t i, int decay, int steps, const double *norms)
+{
+	struct model x = { .w = value_of(100, i) };
+	for (int t = 1; t <= steps; t++) {
+		double g = 0;
+		for (int r = 0; r < ranks.size; r++)
+			g += value_of(r + 10 * t, i);
+		g *= fmin(1, options.clip_norm / (norms[t - 1] + 1e-6));
+		x.m = options.beta1 * x.m + (1 - options.beta1) * g;
+		x.v = options.beta2 * x.v + (1 - options.beta2) * g * g;
+		double mh = x.m / (1 - pow(options.beta1, t)), vh = x.v / (1 - pow(options.beta2, t));
+		x.w -= 0.01 * (mh / (sqrt(vh) + options.eps) + (decay ? options.weight_decay : 0) * x.w);
+	}
+	return x.w;
+}
+
+static void fill(float *flat, int which)
+{
+	memset(flat, 0, (size_t)table.elements * sizeof *flat);
+	for (int p = 0; p < table.count; p++)
+		for (int64_t i = 0; i < entries[p].rows * entries[p].cols; i++)
+			flat[entries[p].offset + i] = value_of(which, entries[p].offset + i);
+}
+
+static double true_norm(int step)
+{
+	double sum = 0;
+	for (int p = 0; p < table.count; p++)
+		for (int64_t i = 0; i < entries[p].rows * entries[p].cols; i++) {
+			double g = 0;
+			for (int r = 0; r < ranks.size; r++)
+				g += value_of(r + 10 * step, entries[p].offset + i);
+			sum += g * g;
+		}
+	return sqrt(sum);
+}
+
+static int three_steps(float *values, float *gradients, double *norms, int64_t bucket)
+{
+	struct sp_reduce *reduce = NULL;
+	struct sp_optimizer *o = NULL;
+	int bad = sp_reduce_create(ranks.compute, ranks.world, table.elements, bucket, &reduce) != 0;
+	bad |= sp_optimizer_create(ranks.compute, ranks.world, reduce, &table, &options, &o) != 0;
+	fill(values, 100);
+	for (int t = 1; t <= 3; t++) {
+		fill(gradients, ranks.rank + 10 * t);
+		bad |= sp_optimizer_step(o, values, gradients, t, 0.01, &norms[t - 1]) != 0;
+	}
+	sp_optimizer_destroy(o);
+	sp_reduce_destroy(reduce);
+	return bad;
+}
+
+static void three_adamw_steps_equal_the_textbook_for_any_buckets(void **state)
+{
+	(void)state;
+	static const int64_t buckets[] = { 0, 100, 640 };
+	int bad = 0;
+	float *values = buffer(table.elements), *gradients = buffer(table.elements);
+	for (int b = 0; b < 3; b++) {
+		double norms[3];
+		bad |= three_steps(values, gradients, norms, buckets[b]);
+		for (int t = 0; t < 3; t++)
+			bad |= fabs(norms[t] - true_norm(t + 1)) > 1e-5 * norms[t];
+		for (int p = 0; p < table.count; p++)
+			for (int64_t i = 0; i < entries[p].rows * entries[p].cols; i += 7) {
+				int64_t at = entries[p].offset + i;
+				bad |= fabs(values[at] - reference(at, entries[p].decay, 3, norms)) > 2e-5;
+			}
+		for (int64_t i = 1237; i < 1248; i++) /* gaps stay zero */
+			bad |= values[i] != 0;
+	}
+	sp_compute_free(ranks.compute, gradients);
+	sp_compute_free(ranks.compute, values);
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+static void all_ranks_hold_the_same_bits_after_a_step(void **state)
+{
+	(void)state;
+	float *values = buffer(table.elements), *gradients = buffer(table.elements);
+	double norms[3];
+	int bad = three_steps(values, gradients, norms, 0);
+	memcpy(gradients, values, (size_t)table.elements * sizeof *values);
+	bad |= sp_comm_broadcast(ranks.world, gradients, (size_t)table.elements * sizeof *values, 0) != 0;
+	bad |= memcmp(gradients, values, (size_t)table.elements * sizeof *values) != 0;
+	sp_compute_free(ranks.compute, gradients);
+	sp_compute_free(ranks.compute, values);
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+static void one_bad_gradient_stops_all_ranks_and_changes_nothing(void **state)
+{
+	(void)state;
+	struct sp_reduce *reduce = NULL;
+	struct sp_optimizer *o = NULL;
+	float *values = buffer(table.elements), *gradients = buffer(table.elements);
+	double norm;
+	int bad = sp_reduce_create(ranks.compute, ranks.world, table.elements, 0, &reduce) != 0;
+	bad |= sp_optimizer_create(ranks.compute, ranks.world, reduce, &table, &options, &o) != 0;
+	fill(values, 100);
+	fill(gradients, ranks.rank);
+	if (ranks.rank == ranks.size - 1)
+		gradients[2000] = INFINITY;
+	bad |= sp_optimizer_step(o, values, gradients, 1, 0.01, &norm) != SP_ERR_NUMERIC;
+	fill(gradients, 100);
+	bad |= memcmp(gradients, values, (size_t)table.elements * sizeof *values) != 0;
+	sp_optimizer_destroy(o);
+	sp_reduce_destroy(reduce);
+	sp_compute_free(ranks.compute, gradients);
+	sp_compute_free(ranks.compute, values);
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_element_has_one_owner),
+		cmocka_unit_test(scatter_then_gather_is_the_sum_on_all_ranks),
+		cmocka_unit_test(bytes_sent_equal_the_formula),
+		cmocka_unit_test(three_adamw_steps_equal_the_textbook_for_any_buckets),
+		cmocka_unit_test(all_ranks_hold_the_same_bits_after_a_step),
+		cmocka_unit_test(one_bad_gradient_stops_all_ranks_and_changes_nothing),
+	};
+	int rc = test_ranks_open(&ranks);
+	if (rc)
+		return rc;
+	int failed = test_ranks_agree(&ranks, cmocka_run_group_tests(tests, NULL, NULL));
+	test_ranks_close(&ranks);
+	return failed;
+}

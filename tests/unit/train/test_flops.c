@@ -1,0 +1,54 @@
+/* The model's own work, counted again product by product. */
+#include "config.h"
+
+#include "support.h"
+#include "train/flops.h"
+
+static const struct sp_model_config base = {
+	.layers = 12, .hidden = 768, .heads = 12, .intermediate = 3072, .vocab_size = 30528, .max_positions = 512,
+};
+
+static double product(double m, double n, double k)
+{
+	return 2 * m * n * k;
+}
+
+/* Forward products of four sequences of 512, 76 predictions each; backward is twice that. */
+static void bert_base_is_the_sum_of_its_products(void **state)
+{
+	(void)state;
+	const double t = 4 * 512, s = 512, h = 768;
+	double layer = product(t, 3 * h, h) + product(t, h, h) + product(t, 4 * h, h) + product(t, h, 4 * h) +
+	               4 * 12 * (product(s, s, 64) + product(s, 64, s));
+	double head = product(4 * 76, h, h) + product(4 * 76, 30528, h);
+	const struct sp_work work = { .samples = 4, .tokens = 4 * 512, .pairs = 4 * 512 * 512, .predicted = 4 * 76 };
+	double got = sp_flops_step(&base, &work), expected = 3 * (12 * layer + head);
+	assert_true(fabs(got - expected) < 1e-12 * expected);
+}
+
+static void sentence_order_adds_pooler_and_classifier_per_sample(void **state)
+{
+	(void)state;
+	const struct sp_work work = { .samples = 3, .tokens = 300, .pairs = 30000, .predicted = 45 };
+	struct sp_model_config with = base;
+	with.sentence_order = 1;
+	double more = sp_flops_step(&with, &work) - sp_flops_step(&base, &work);
+	assert_true(fabs(more - 3 * (product(3, 768, 768) + product(3, 2, 768))) < 1);
+}
+
+static void padding_counts_for_nothing(void **state)
+{
+	(void)state;
+	const struct sp_work none = { .samples = 0 };
+	assert_true(sp_flops_step(&base, &none) == 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bert_base_is_the_sum_of_its_products),
+		cmocka_unit_test(sentence_order_adds_pooler_and_classifier_per_sample),
+		cmocka_unit_test(padding_counts_for_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
