@@ -20,21 +20,29 @@ struct sp_sample {
 };
 
 struct sp_dataset_options {
-	const char *source; /* "synthetic", PREFIX of .bin/.idx, or a blend "0.7:A,0.3:B" */
+	const char *source; /* "synthetic", PREFIX of .bin/.idx, or a blend "0.7:A,0.3:B" (no comma in its prefixes) */
 	const char *vocab;  /* vocab.txt; ignored for synthetic */
 	const char *split;  /* weights, "949,50,1" */
 	int64_t vocab_size; /* rows of the word table; every id must be below. 0: not known, any id of the vocabulary */
 	int64_t length;
-	double mask_prob, short_seq_prob;
+	double mask_prob;      /* share of the tokens to predict; at least one is */
+	double short_seq_prob; /* share of samples of a random shorter length (synthetic: padded to a random part) */
 	int sentence_order;
 	uint64_t seed;
 };
 
 struct sp_dataset;
 
-/* Opens and checks everything: index against data file, ids against vocabulary, at least one document in each split that
- * has weight. Not collective: every rank opens the files itself. SP_ERR_IO, SP_ERR_FORMAT, SP_ERR_SETTING, all logged with
- * file, place and remedy. */
+/* How samples are made, from a token file:
+ *   - sentences of one document, in order, until they fill the sample ([CLS] A [SEP]; with sentence_order [CLS] A
+ *     [SEP] B [SEP], A and B meeting at a random sentence boundary, swapped with probability 1/2); what exceeds is
+ *     cut away. Without sentence_order all text is A and every token type 0, as in Megatron-LM without its binary head;
+ *   - round(mask_prob * tokens), at least one, are predicted: whole words in runs of 1 .. 3 (see mask.h).
+ * synthetic: uniform random tokens, ids 5 and up (0 .. 4 stand for the special tokens), of both types, masked alike. */
+
+/* Opens and checks everything: index against data file, ids against vocabulary, at least one document in each split
+ * that has weight. Not collective: every rank opens the files itself. SP_ERR_IO, SP_ERR_FORMAT, SP_ERR_SETTING, all
+ * logged with file, place and remedy. */
 int sp_dataset_open(const struct sp_dataset_options *options, struct sp_dataset **dataset);
 void sp_dataset_close(struct sp_dataset *d); /* NULL accepted */
 
@@ -42,10 +50,17 @@ void sp_dataset_close(struct sp_dataset *d); /* NULL accepted */
  * 0: the split is empty. */
 int64_t sp_dataset_size(const struct sp_dataset *d, enum sp_split split);
 
-/* Fills `sample` (length set by the caller, equal to options.length). Same bits for the same (options, split, index). */
+/* Fills `sample` (length set by the caller, equal to options.length). Same bits for the same (options, split, index),
+ * whatever was asked before. One thread at a time for each dataset. The first sample of an epoch takes time
+ * proportional to the sentences of its split. */
 int sp_dataset_sample(struct sp_dataset *d, enum sp_split split, uint64_t index, struct sp_sample *sample);
 
 /* Tokens in the vocabulary in use (synthetic: options.vocab_size). */
 int64_t sp_dataset_vocab_size(const struct sp_dataset *d);
+
+/* Entropy, in nats, of the tokens of a split (special ones left out, since they are never predicted): the loss of the
+ * best guess that knows how frequent each token is and nothing else. Reads the whole split. A blend counts its
+ * corpora by their weights; synthetic data has ln of the number of its tokens. */
+int sp_dataset_unigram_entropy(const struct sp_dataset *d, enum sp_split split, double *nats);
 
 #endif
