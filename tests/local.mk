@@ -1,7 +1,7 @@
 # Rows of make check: programs, scripts (.sh), and programs under a launcher (.mpi). Each part of the tests has a fragment
 # that appends to these lists:
 #   unit_tests      programs that are rows themselves
-#   rank_programs   programs started as several ranks, and their rows:
+#   rank_programs   programs started by rows of another name (as several ranks, or once per backend), and these rows:
 #   rank_rows       PROGRAM_npN.mpi, an empty file made here; run_ranks.sh starts N ranks of PROGRAM
 #   script_tests    .sh files, run with SEQPAR (the program), srcdir and TESTMPIRUN in their environment; exit 77 skips
 # Programs need CMocka, and these lines (CPPFLAGS and LDADD have fitting defaults; the source is PROGRAM.c unless named):
@@ -36,7 +36,7 @@ TESTS += $(unit_tests) $(rank_rows)
 endif
 TESTS += $(script_tests)
 
-TEST_EXTENSIONS = .sh .mpi
+TEST_EXTENSIONS = .sh .mpi .conform
 LOG_COMPILER = timeout
 AM_LOG_FLAGS = -k 5 600
 SH_LOG_COMPILER = timeout

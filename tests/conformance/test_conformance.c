@@ -1,0 +1,125 @@
+/* Every operation of a compute backend against the float64 reference.
+ *
+ *   test_conformance BACKEND-VARIANT-THREADS     for example cpu-avx2-2; "auto" leaves the variant to the backend
+ *
+ * A path may stand before the name and an extension after it, so that a row of make check is the name of a file. A
+ * backend or variant that is not built or cannot run here is a skipped row (exit 77). */
+#include "config.h"
+
+#include "conformance/bench.h"
+#include "conformance/bounds.h"
+#include "conformance/cases.h"
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SKIP = 77 };
+
+struct row {
+	char backend[16], variant[16];
+	int threads;
+};
+
+static struct sp_compute *compute;
+
+static int read_row(const char *path, struct row *row)
+{
+	const char *slash = strrchr(path, '/');
+	return sscanf(slash ? slash + 1 : path, "%15[^-]-%15[^-]-%d", row->backend, row->variant, &row->threads) == 3 ? 0 : -1;
+}
+
+static int open_row(const struct row *row)
+{
+	const struct sp_compute_options options = { .threads = row->threads };
+	if (strcmp(row->variant, "auto") == 0)
+		unsetenv("SEQPAR_CPU_ISA");
+	else
+		setenv("SEQPAR_CPU_ISA", row->variant, 1);
+	return sp_compute_open(row->backend, &options, &compute);
+}
+
+/* A variant or thread count that was not honoured would make this row a repetition of another. */
+static int check_row(const struct row *row)
+{
+	char text[512], warning[512];
+	sp_compute_describe(compute, text, sizeof text, warning, sizeof warning);
+	if (row->threads > 0 && sp_compute_threads(compute) != row->threads) {
+		fprintf(stderr, "%d threads instead of %d\n", sp_compute_threads(compute), row->threads);
+		return -1;
+	}
+	if (strcmp(row->variant, "auto") != 0 && !strstr(text, row->variant)) {
+		fprintf(stderr, "asked for %s, got %s\n", row->variant, text);
+		return -1;
+	}
+	return 0;
+}
+
+static int give_compute(void **state)
+{
+	*state = compute;
+	return 0;
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(context_tells_what_it_is),
+	cmocka_unit_test(memory_is_aligned_even_when_empty),
+	cmocka_unit_test(copies_arrive_and_stay_inside),
+	cmocka_unit_test(copy_rows_moves_every_dtype),
+	cmocka_unit_test(linear_forward_equals_reference),
+	cmocka_unit_test(linear_backward_input_equals_reference),
+	cmocka_unit_test(linear_backward_weight_equals_reference),
+	cmocka_unit_test(activation_backward_equals_reference),
+	cmocka_unit_test(gelu_is_right_at_every_size_of_input),
+	cmocka_unit_test(norm_forward_equals_reference),
+	cmocka_unit_test(norm_forward_survives_an_offset),
+	cmocka_unit_test(norm_of_equal_values_is_beta),
+	cmocka_unit_test(norm_backward_equals_reference),
+	cmocka_unit_test(norm_backward_may_alias),
+	cmocka_unit_test(norm_dropout_keeps_almost_nothing),
+	cmocka_unit_test(attention_forward_equals_reference),
+	cmocka_unit_test(attention_blocks_equal_one_block),
+	cmocka_unit_test(attention_with_huge_scores_stays_finite),
+	cmocka_unit_test(attention_finish_and_dots_equal_reference),
+	cmocka_unit_test(attention_backward_equals_reference),
+	cmocka_unit_test(attention_backward_adds_or_overwrites),
+	cmocka_unit_test(attention_ignores_rows_that_attended_to_nothing),
+	cmocka_unit_test(attention_polls_on_the_calling_thread),
+	cmocka_unit_test(embedding_forward_equals_reference),
+	cmocka_unit_test(embedding_backward_equals_reference),
+	cmocka_unit_test(gather_rows_copies),
+	cmocka_unit_test(scatter_add_rows_equals_reference),
+	cmocka_unit_test(cross_entropy_equals_reference),
+	cmocka_unit_test(cross_entropy_with_huge_logits_stays_finite),
+	cmocka_unit_test(cross_entropy_takes_the_first_of_equals),
+	cmocka_unit_test(tanh_equals_reference),
+	cmocka_unit_test(tanh_backward_equals_reference),
+	cmocka_unit_test(sum_squares_equals_reference),
+	cmocka_unit_test(sum_squares_finds_what_is_not_finite),
+	cmocka_unit_test(clip_factor_equals_reference),
+	cmocka_unit_test(adamw_equals_reference_over_steps),
+	cmocka_unit_test(add_equals_reference),
+	cmocka_unit_test(rates_are_measured),
+};
+
+int main(int argc, char **argv)
+{
+	struct row row;
+	if (argc != 2 || read_row(argv[1], &row) != 0) {
+		fprintf(stderr, "usage: test_conformance BACKEND-VARIANT-THREADS, for example cpu-avx2-2\n");
+		return 2;
+	}
+	const int status = open_row(&row);
+	if (status == SP_ERR_ABSENT || status == SP_ERR_UNUSABLE) {
+		printf("skipped: %s-%s-%d cannot run here\n", row.backend, row.variant, row.threads);
+		return SKIP;
+	}
+	int failed = status != SP_OK || check_row(&row) != 0;
+	if (!failed) {
+		failed = cmocka_run_group_tests(tests, give_compute, NULL) != 0;
+		bound_report(SP_F32);
+	}
+	sp_compute_close(compute);
+	return failed;
+}
