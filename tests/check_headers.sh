@@ -23,6 +23,8 @@ for header in $(cd "$top" && find src backends tests -name '*.h'); do
 	tests/*) at=${header#tests/} ;;
 	*) at=${header#*/} ;;
 	esac
-	compiles "$at" $CC -x c -std=gnu11 -I. -I"$top/include" -I"$top/src" -I"$top/backends" -I"$top/tests" $CPPFLAGS
+	# Kernel headers hold "omp simd", which only the kernels' own flags turn on.
+	compiles "$at" $CC -x c -std=gnu11 -Wno-unknown-pragmas -I. -I"$top/include" -I"$top/src" -I"$top/backends" \
+		-I"$top/tests" $CPPFLAGS
 done
 exit $failed
