@@ -21,7 +21,8 @@ AS_IF([test "$with_mpi" != no], [
       [int mpi_3[[MPI_VERSION >= 3 ? 1 : -1]] = { 0 }; return MPI_Init(0, 0) + mpi_3[[0]];])
     AC_MSG_RESULT([${sp_why:-yes}])
     AC_PATH_PROGS([MPIRUN], [mpirun mpiexec], [], [$sp_path])
-    AS_IF([test -n "$MPIRUN"], [: ${TESTMPIRUN="$MPIRUN -n"}])
+    AS_IF([test -n "$MPIRUN"], [: ${TESTMPIRUN="$MPIRUN -n"}
+      AC_DEFINE_UNQUOTED([SP_MPIRUN], ["$MPIRUN"], [starts ranks of the MPI that is built in])])
   ])
 ])
 AM_CONDITIONAL([HAVE_MPI], [test -z "$sp_why"])

@@ -93,6 +93,8 @@ static int open_mpi(void **comm)
 {
 	int initialised = 0, level;
 	read_piece();
+	/* Else MPI_Abort has Open MPI explain itself below our own message. Set to 0, it shows its explanations. */
+	setenv("OMPI_MCA_orte_execute_quiet", "1", 0);
 	MPI_Initialized(&initialised);
 	if (!initialised && check("MPI_Init_thread", MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level)))
 		return SP_ERR_COMM;

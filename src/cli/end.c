@@ -4,12 +4,17 @@
 #include "cli/command.h"
 
 #include "backend/comm.h"
+#include "backend/launcher.h"
+#include "backend/module.h"
 #include "base/log.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
-static int turn; /* this rank, if it is to wait before it speaks */
+static struct sp_launcher launcher;
+static int joined; /* this process has been a rank among others */
 
 int sp_cli_exit(int status)
 {
@@ -25,26 +30,59 @@ int sp_cli_exit(int status)
 	}
 }
 
-void sp_cli_speak_in_turn(int rank)
+void sp_cli_begin(void)
 {
-	turn = rank > 0 ? rank : 0;
-	if (turn > 0)
-		sp_log_hold();
+	launcher = sp_launcher_find();
+	if (launcher.rank < 1)
+		return;
+	sp_log_hold();
+	if (!freopen("/dev/null", "w", stdout))
+		sp_log(SP_LOG_WARNING, "the standard output of rank %d cannot be closed: lines may come twice", launcher.rank);
+}
+
+static int bad(int code)
+{
+	return code != SP_EXIT_DONE && code != SP_EXIT_STOPPED;
 }
 
 /* Ranks one after the other, a tenth of a second apart, within three seconds. */
-static void wait_for_turn(void)
+static void speak_in_turn(void)
 {
-	double seconds = turn > 0 ? 0.5 + 0.1 * (turn < 25 ? turn : 25) : 0;
-	struct timespec pause = { (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) };
-	nanosleep(&pause, NULL);
+	int turn = launcher.rank < 25 ? launcher.rank : 25;
+	if (turn > 0)
+		nanosleep(&(struct timespec){ turn / 10, turn % 10 * 100000000L }, NULL);
+	sp_log_release();
 }
 
-int sp_cli_last_word(int code)
+static void leave(int signal)
 {
-	if (code != SP_EXIT_DONE && code != SP_EXIT_STOPPED)
-		wait_for_turn();
+	(void)signal;
 	sp_log_release();
+	_exit(SP_EXIT_FAILED);
+}
+
+/* A rank that fails before it has joined the others joins them to end them: if it only left, they might wait for it, and
+ * the launcher would bury the message under its own. Where they do not come, it leaves. */
+static void end_the_others(int code)
+{
+	const struct sp_module *mpi;
+	char why[256];
+	void *comm;
+	if (launcher.ranks < 2 || joined || sp_module_open("mpi", &mpi, why, sizeof why))
+		return;
+	signal(SIGALRM, leave);
+	alarm(5);
+	if (mpi->comm->open(&comm))
+		return;
+	speak_in_turn();
+	mpi->comm->abort(comm, code);
+}
+
+int sp_cli_finish(int code)
+{
+	if (bad(code))
+		end_the_others(code);
+	speak_in_turn();
 	return code;
 }
 
@@ -52,10 +90,13 @@ int sp_cli_end(struct sp_comm *comm, int status)
 {
 	int code = sp_cli_exit(status);
 	fflush(stdout);
-	if (code != SP_EXIT_DONE && code != SP_EXIT_STOPPED && comm && sp_comm_size(comm) > 1) {
-		sp_cli_last_word(code);
-		sp_comm_abort(comm, code);
+	if (!comm || sp_comm_size(comm) == 1 || code == SP_EXIT_DONE) {
+		joined = comm != NULL;
+		sp_comm_close(comm);
+		return code;
 	}
-	sp_comm_close(comm);
-	return code;
+	if (!bad(code))
+		sp_comm_barrier(comm); /* a stop: all have saved what they had to */
+	speak_in_turn();
+	sp_comm_abort(comm, code);
 }

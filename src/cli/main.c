@@ -3,7 +3,6 @@
 
 #include "cli/command.h"
 
-#include "backend/launcher.h"
 #include "base/log.h"
 #include "base/words.h"
 
@@ -17,6 +16,7 @@ static const struct command {
 	const char *name, *help;
 	int (*run)(int argc, char **argv);
 } commands[] = {
+	{ "launch", "start a command as several ranks on this machine", sp_cli_launch },
 	{ "info", "what this build and this machine can do", sp_cli_info },
 	{ "vocab", "make a WordPiece vocabulary from text", sp_cli_vocab },
 	{ "tokenize", "make a token file from text and a vocabulary", sp_cli_tokenize },
@@ -47,16 +47,22 @@ static int unknown(const char *name)
 	return SP_EXIT_USAGE;
 }
 
-static int usage(FILE *file)
+static int usage(void)
 {
-	fprintf(file, "seqpar trains BERT with every sequence split over several ranks.\n\n"
-	              "usage: seqpar COMMAND [OPTION]... [ARGUMENT]...\n\n");
+	printf("seqpar trains BERT with every sequence split over several ranks.\n\n"
+	       "usage: seqpar COMMAND [OPTION]... [ARGUMENT]...\n\n");
 	for (const struct command *c = commands; c->name; c++)
-		fprintf(file, "  %-10s  %s\n", c->name, c->help);
-	fprintf(file, "\n  --help      this text; after a command: its help\n"
-	              "  --version   version of this program\n\n"
-	              "exit status: 0 done, 1 failed, 2 wrong usage or settings, 3 stopped by a signal after saving\n");
-	return file == stdout ? SP_EXIT_DONE : SP_EXIT_USAGE;
+		printf("  %-10s  %s\n", c->name, c->help);
+	printf("\n  --help      this text; after a command: its help\n"
+	       "  --version   version of this program\n\n"
+	       "exit status: 0 done, 1 failed, 2 wrong usage or settings, 3 stopped by a signal after saving\n");
+	return SP_EXIT_DONE;
+}
+
+static int missing(void)
+{
+	sp_log(SP_LOG_ERROR, "which command? seqpar --help lists them");
+	return SP_EXIT_USAGE;
 }
 
 static int version(void)
@@ -68,12 +74,12 @@ static int version(void)
 static int help(int argc, char **argv)
 {
 	if (argc < 2 || argv[1][0] == '-')
-		return usage(stdout);
+		return usage();
 	const struct command *c = find(argv[1]);
 	if (!c)
 		return unknown(argv[1]);
 	if (c->run == help)
-		return usage(stdout);
+		return usage();
 	char *words[] = { argv[1], "--help", NULL };
 	return c->run(2, words);
 }
@@ -81,9 +87,9 @@ static int help(int argc, char **argv)
 static int dispatch(int argc, char **argv)
 {
 	if (argc < 2)
-		return usage(stderr);
+		return missing();
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-		return usage(stdout);
+		return usage();
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
 		return version();
 	const struct command *c = find(argv[1]);
@@ -92,11 +98,11 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	sp_cli_speak_in_turn(sp_launcher_find().rank);
+	sp_cli_begin();
 	int code = dispatch(argc, argv);
 	if (fflush(stdout) || ferror(stdout)) {
 		sp_log(SP_LOG_ERROR, "standard output cannot be written");
 		code = code ? code : SP_EXIT_FAILED;
 	}
-	return sp_cli_last_word(code);
+	return sp_cli_finish(code);
 }
