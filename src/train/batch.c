@@ -1,0 +1,276 @@
+#include "config.h"
+
+#include "train/batch.h"
+
+#include "base/log.h"
+#include "base/size.h"
+#include "base/trace.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Where the arrays of a micro-batch lie in one block of 32-bit integers, so that one copy moves all of them. */
+struct layout {
+	int64_t token, position, kind, doc, predicted, label, order_row, order_label, sample, size;
+};
+
+struct counts {
+	int64_t predictions, orders;
+};
+
+struct sp_batches {
+	struct sp_batches_options options;
+	struct layout at;
+	int64_t count;          /* micro-batches */
+	int32_t *host;          /* [count][at.size] */
+	int32_t *device;        /* [at.size] */
+	struct counts *counts;  /* [count] */
+	struct sp_sample whole; /* a sample before it is cut */
+	int32_t *whole_arrays;  /* its five arrays in one block */
+};
+
+static int64_t section(int64_t *end, int64_t count)
+{
+	int64_t at = *end;
+	*end = sp_round_up(at + count, 16);
+	return at;
+}
+
+static struct layout lay_out(const struct sp_batches_options *o)
+{
+	int64_t rows = o->micro_batch * o->shard.chunk, end = 0;
+	struct layout at;
+	at.token = section(&end, rows);
+	at.position = section(&end, rows);
+	at.kind = section(&end, rows);
+	at.doc = section(&end, rows * o->grid->sequence_size);
+	at.predicted = section(&end, rows);
+	at.label = section(&end, rows);
+	at.order_row = section(&end, o->micro_batch);
+	at.order_label = section(&end, o->micro_batch);
+	at.sample = section(&end, o->micro_batch);
+	at.size = end;
+	return at;
+}
+
+static int64_t micro_batches(const struct sp_batches_options *o)
+{
+	return o->global_batch / (o->grid->data_size * o->micro_batch);
+}
+
+void sp_batches_bytes(const struct sp_batches_options *o, size_t *device, size_t *host)
+{
+	*device = (size_t)lay_out(o).size * sizeof(int32_t);
+	*host = *device * (size_t)micro_batches(o) + 5 * (size_t)o->shard.length * sizeof(int32_t) +
+	        (size_t)micro_batches(o) * sizeof(struct counts);
+}
+
+/* ---- create, destroy ---- */
+
+static int check(const struct sp_batches_options *o)
+{
+	int64_t step = o->grid->data_size * o->micro_batch;
+	if (o->global_batch % step == 0)
+		return SP_OK;
+	int64_t below = o->global_batch / step * step;
+	return sp_fail(SP_ERR_SETTING,
+	               "train.global_batch = %lld is not a multiple of %d data ranks x train.micro_batch = %lld; set it to %lld, or "
+	               "change train.micro_batch or parallel.sequence",
+	               (long long)o->global_batch, o->grid->data_size, (long long)o->micro_batch,
+	               (long long)(below ? below : step));
+}
+
+static int allocate_host(struct sp_batches *b)
+{
+	size_t block;
+	if (sp_size_mul((size_t)b->count, (size_t)b->at.size, &block))
+		return sp_fail(SP_ERR_MEMORY, "the arrays of a step overflow the address space");
+	b->host = calloc(block, sizeof *b->host);
+	b->counts = calloc((size_t)b->count, sizeof *b->counts);
+	b->whole_arrays = calloc(5 * (size_t)b->options.shard.length, sizeof *b->whole_arrays);
+	if (b->host && b->counts && b->whole_arrays)
+		return SP_OK;
+	return sp_fail(SP_ERR_MEMORY, "out of memory for the samples of a step (%zu bytes)", block * sizeof *b->host);
+}
+
+static void point_whole(struct sp_batches *b)
+{
+	int64_t n = b->options.shard.length;
+	int32_t *at = b->whole_arrays;
+	b->whole = (struct sp_sample){ .length = n,
+		                       .token = at,
+		                       .position = at + n,
+		                       .kind = at + 2 * n,
+		                       .doc = at + 3 * n,
+		                       .label = at + 4 * n };
+}
+
+int sp_batches_create(const struct sp_batches_options *options, struct sp_batches **batches)
+{
+	int status = check(options);
+	if (status)
+		return status;
+	struct sp_batches *b = calloc(1, sizeof *b);
+	if (!b)
+		return sp_fail(SP_ERR_MEMORY, "out of memory for the samples of a step");
+	b->options = *options;
+	b->at = lay_out(options);
+	b->count = micro_batches(options);
+	status = allocate_host(b);
+	if (!status)
+		status = sp_compute_alloc(options->compute, (size_t)b->at.size * sizeof *b->device, (void **)&b->device);
+	if (status) {
+		sp_batches_destroy(b);
+		return status;
+	}
+	point_whole(b);
+	*batches = b;
+	return SP_OK;
+}
+
+void sp_batches_destroy(struct sp_batches *b)
+{
+	if (!b)
+		return;
+	sp_compute_free(b->options.compute, b->device);
+	free(b->whole_arrays);
+	free(b->counts);
+	free(b->host);
+	free(b);
+}
+
+int64_t sp_batches_count(const struct sp_batches *b)
+{
+	return b->count;
+}
+
+/* ---- cutting samples ---- */
+
+/* Tokens of this rank, the i-th sample of a micro-batch. The block was zeroed, which is what padding wants. */
+static void cut_tokens(const struct sp_batches *b, int32_t *block, int64_t i)
+{
+	const struct sp_shard *shard = &b->options.shard;
+	const struct sp_sample *s = &b->whole;
+	size_t bytes = (size_t)shard->real * sizeof *block;
+	int64_t row = i * shard->chunk, first = shard->first;
+	if (shard->real == 0)
+		return;
+	memcpy(block + b->at.token + row, s->token + first, bytes);
+	memcpy(block + b->at.position + row, s->position + first, bytes);
+	memcpy(block + b->at.kind + row, s->kind + first, bytes);
+}
+
+/* Document ids of all ranks that share the sample. */
+static void cut_documents(const struct sp_batches *b, int32_t *block, int64_t i)
+{
+	const int64_t chunk = b->options.shard.chunk, length = b->options.shard.length, batch = b->options.micro_batch;
+	for (int64_t rank = 0; rank < b->options.grid->sequence_size; rank++) {
+		int32_t *to = block + b->at.doc + (rank * batch + i) * chunk;
+		int64_t real = sp_max(0, sp_min(chunk, length - rank * chunk));
+		for (int64_t t = 0; t < chunk; t++)
+			to[t] = t < real ? b->whole.doc[rank * chunk + t] : -1;
+	}
+}
+
+static void cut_predictions(const struct sp_batches *b, int32_t *block, int64_t i, struct counts *counts)
+{
+	const struct sp_shard *shard = &b->options.shard;
+	for (int64_t t = 0; t < shard->real; t++) {
+		int32_t label = b->whole.label[shard->first + t];
+		if (label < 0)
+			continue;
+		block[b->at.predicted + counts->predictions] = (int32_t)(i * shard->chunk + t);
+		block[b->at.label + counts->predictions++] = label;
+	}
+}
+
+/* The rank that holds token 0, [CLS], tells the sentence order. */
+static void cut_order(const struct sp_batches *b, int32_t *block, int64_t i, struct counts *counts)
+{
+	if (!b->options.sentence_order || b->options.grid->sequence_rank != 0 || b->whole.swapped < 0)
+		return;
+	block[b->at.order_row + counts->orders] = (int32_t)(i * b->options.shard.chunk);
+	block[b->at.order_label + counts->orders++] = b->whole.swapped;
+}
+
+static void count_work(const struct sp_batches *b, struct sp_work *work)
+{
+	int64_t tokens = 0;
+	for (int64_t t = 0; t < b->whole.length; t++) {
+		tokens += b->whole.doc[t] >= 0;
+		work->predicted += b->whole.label[t] >= 0;
+	}
+	work->samples++;
+	work->tokens += tokens;
+	work->pairs += tokens * tokens;
+}
+
+static int load_micro(struct sp_batches *b, enum sp_split split, uint64_t step, int64_t m, struct sp_work *work)
+{
+	const struct sp_batches_options *o = &b->options;
+	int32_t *block = b->host + m * b->at.size;
+	int64_t slot = o->grid->data_rank * (o->global_batch / o->grid->data_size) + m * o->micro_batch;
+	memset(block, 0, (size_t)b->at.size * sizeof *block);
+	b->counts[m] = (struct counts){ 0, 0 };
+	for (int64_t i = 0; i < o->micro_batch; i++) {
+		uint64_t index = step * (uint64_t)o->global_batch + (uint64_t)(slot + i);
+		int status = sp_dataset_sample(o->dataset, split, index, &b->whole);
+		if (status)
+			return status;
+		block[b->at.sample + i] = (int32_t)(slot + i);
+		cut_tokens(b, block, i);
+		cut_documents(b, block, i);
+		cut_predictions(b, block, i, &b->counts[m]);
+		cut_order(b, block, i, &b->counts[m]);
+		count_work(b, work);
+	}
+	return SP_OK;
+}
+
+/* Ranks of one sequence have counted the same samples; the first of them speaks. */
+static int agree(const struct sp_batches *b, struct sp_work *work)
+{
+	int64_t sums[4] = { work->samples, work->tokens, work->pairs, work->predicted };
+	if (b->options.grid->sequence_rank != 0)
+		memset(sums, 0, sizeof sums);
+	int status = sp_comm_all_reduce(b->options.grid->world, sums, 4, SP_I64, SP_SUM);
+	if (!status)
+		*work = (struct sp_work){ sums[0], sums[1], sums[2], sums[3] };
+	return status;
+}
+
+int sp_batches_load(struct sp_batches *b, enum sp_split split, uint64_t step, struct sp_work *work)
+{
+	int status = SP_OK;
+	memset(work, 0, sizeof *work);
+	sp_trace_begin(SP_TRACE_DATA, "samples", -1);
+	for (int64_t m = 0; m < b->count && !status; m++)
+		status = load_micro(b, split, step, m, work);
+	sp_trace_end(SP_TRACE_DATA);
+	return status ? status : agree(b, work);
+}
+
+int sp_batches_take(struct sp_batches *b, int64_t i, struct sp_batch *batch)
+{
+	const struct sp_batches_options *o = &b->options;
+	int status = sp_compute_copy_in(o->compute, b->device, b->host + i * b->at.size, (size_t)b->at.size * sizeof *b->device);
+	if (status)
+		return status;
+	*batch = (struct sp_batch){
+		.batch = o->micro_batch,
+		.chunk = o->shard.chunk,
+		.token = b->device + b->at.token,
+		.position = b->device + b->at.position,
+		.kind = b->device + b->at.kind,
+		.doc = b->device + b->at.doc,
+		.sample = (const uint32_t *)(b->device + b->at.sample),
+		.first = (uint32_t)o->shard.first,
+		.predictions = b->counts[i].predictions,
+		.predicted = b->device + b->at.predicted,
+		.label = b->device + b->at.label,
+		.orders = b->counts[i].orders,
+		.order_row = b->device + b->at.order_row,
+		.order_label = b->device + b->at.order_label,
+	};
+	return SP_OK;
+}

@@ -1,0 +1,42 @@
+/* This rank's part of the samples of one step, as the model wants it. May include: base, backend, data, parallel, model, train.
+ *
+ * Step t of G sequences: slot j of 0 .. G - 1 is sample t G + j of the split. Data replica d of D takes slots
+ * [d G / D, (d + 1) G / D), in micro-batches of B in ascending order; of each sample this rank holds the tokens that
+ * sp_shard_of() gives it. So what a step computes does not depend on the grid. */
+#ifndef SP_TRAIN_BATCH_H
+#define SP_TRAIN_BATCH_H
+
+#include "backend/compute.h"
+#include "data/dataset.h"
+#include "model/model.h"
+#include "parallel/grid.h"
+#include "parallel/shard.h"
+#include "train/flops.h"
+
+struct sp_batches_options {
+	struct sp_compute *compute; /* borrowed, like the next two */
+	const struct sp_grid *grid;
+	struct sp_dataset *dataset;
+	struct sp_shard shard; /* of this rank */
+	int64_t global_batch, micro_batch;
+	int sentence_order;
+};
+
+struct sp_batches;
+
+/* SP_ERR_SETTING (logged, with batches that work) if data ranks x micro_batch does not divide global_batch. All memory a
+ * step can need is allocated here. */
+int sp_batches_create(const struct sp_batches_options *options, struct sp_batches **batches);
+void sp_batches_destroy(struct sp_batches *b); /* NULL accepted */
+
+/* Device memory, and host memory, per rank. */
+void sp_batches_bytes(const struct sp_batches_options *options, size_t *device, size_t *host);
+
+/* Draws the samples of a step and agrees on what it is made of over all ranks. Collective over the world of the grid. */
+int sp_batches_load(struct sp_batches *b, enum sp_split split, uint64_t step, struct sp_work *work);
+/* Micro-batches of a step on this rank. */
+int64_t sp_batches_count(const struct sp_batches *b);
+/* Moves the i-th micro-batch of the loaded step to the device; valid until the next call. */
+int sp_batches_take(struct sp_batches *b, int64_t i, struct sp_batch *batch);
+
+#endif

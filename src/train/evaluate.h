@@ -1,0 +1,20 @@
+/* How good the model is on validation data. May include: train/setup.h. */
+#ifndef SP_TRAIN_EVALUATE_H
+#define SP_TRAIN_EVALUATE_H
+
+#include "train/setup.h"
+
+struct sp_evaluation {
+	double loss;           /* mlm + order */
+	double mlm;            /* mean over all predicted tokens */
+	double perplexity;     /* e^mlm */
+	double accuracy;       /* of predicted tokens */
+	double order_loss, order_accuracy; /* 0 when sentence_order is off */
+	int64_t predicted;     /* tokens it is about */
+};
+
+/* The first train.eval_iters global batches of the validation split, the same every time, without dropout. Means are over
+ * all ranks and batches. Collective over the world. */
+int sp_evaluate(struct sp_setup *setup, struct sp_evaluation *evaluation);
+
+#endif

@@ -1,0 +1,208 @@
+#include "config.h"
+
+#include "train/selfcheck.h"
+
+#include "base/log.h"
+#include "base/size.h"
+#include "train/setup.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double loss_bound = 1e-6, gradient_bound = 1e-5, total_bound = 1e-6;
+
+enum { STEP = 3 }; /* any step will do; its number is part of the dropout's key */
+
+/* ---- the small copy ---- */
+
+static void shrink_model(struct sp_settings *s)
+{
+	const int64_t head_dim = s->model.hidden / s->model.heads, hidden = s->model.hidden;
+	s->model.layers = sp_min(s->model.layers, 2);
+	s->model.heads = sp_min(s->model.heads, 2);
+	s->model.hidden = s->model.heads * head_dim;
+	s->model.intermediate = sp_max(1, s->model.intermediate * s->model.hidden / hidden);
+	s->model.vocab_size = s->model.vocab_size ? sp_min(s->model.vocab_size, 509) : 509;
+	s->model.vocab_size = sp_max(s->model.vocab_size, 16);
+	s->model.dropout = s->model.dropout > 0 ? s->model.dropout : 0.1;
+	s->model.attention_dropout = s->model.attention_dropout > 0 ? s->model.attention_dropout : 0.1;
+}
+
+/* Two micro-batches on each data replica; a length that the ranks do not divide, with most of its padding on the last. */
+static struct sp_settings shrink(const struct sp_settings *settings, int ranks)
+{
+	struct sp_settings s = *settings;
+	shrink_model(&s);
+	snprintf(s.data.source, sizeof s.data.source, "synthetic");
+	s.parallel.sequence = ranks % s.parallel.sequence == 0 ? s.parallel.sequence : ranks;
+	s.train.sequence_length = sp_min(s.train.sequence_length, 48 * s.parallel.sequence + 7);
+	s.model.max_positions = s.train.sequence_length;
+	s.train.micro_batch = sp_min(s.train.micro_batch, 2);
+	s.train.global_batch = 2 * s.train.micro_batch * (ranks / s.parallel.sequence);
+	s.train.eval_interval = 0;
+	return s;
+}
+
+static struct sp_settings unsplit(const struct sp_settings *split)
+{
+	struct sp_settings s = *split;
+	s.parallel.sequence = 1;
+	snprintf(s.parallel.attention, sizeof s.parallel.attention, "full");
+	s.train.micro_batch = s.train.global_batch;
+	return s;
+}
+
+/* ---- one step of each ---- */
+
+struct result {
+	double loss;
+	float *gradients; /* host */
+	struct sp_parameters table;
+};
+
+static void free_result(struct result *r)
+{
+	free(r->gradients);
+	sp_parameters_destroy(&r->table);
+}
+
+/* The sums over all ranks, on all of them. */
+static int sum_gradients(struct sp_setup *setup)
+{
+	float *gradients = sp_model_gradients(setup->model);
+	int status = sp_reduce_scatter(setup->reduce, gradients);
+	for (int i = 0; i < sp_reduce_buckets(setup->reduce) && !status; i++)
+		status = sp_reduce_gather_start(setup->reduce, gradients, i);
+	return status ? status : sp_reduce_gather_finish(setup->reduce);
+}
+
+static int take_gradients(struct sp_setup *setup, struct result *result)
+{
+	int status = sp_parameters_create(&setup->config, &result->table);
+	if (status)
+		return status;
+	size_t bytes = (size_t)result->table.elements * sizeof(float);
+	result->gradients = malloc(bytes);
+	if (!result->gradients)
+		return sp_fail(SP_ERR_MEMORY, "out of memory for %zu bytes of gradients", bytes);
+	return sp_compute_copy_out(setup->compute, result->gradients, sp_model_gradients(setup->model), bytes);
+}
+
+static int run(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world, struct result *result)
+{
+	struct sp_setup setup;
+	struct sp_outcome outcome = { .loss = NAN };
+	int status = sp_setup_open(settings, compute, world, &setup);
+	if (!status)
+		status = sp_setup_pass(&setup, SP_TRAIN, STEP, 1, &outcome);
+	if (!status)
+		status = sum_gradients(&setup);
+	if (!status)
+		status = take_gradients(&setup, result);
+	result->loss = outcome.loss;
+	if (!status || sp_comm_size(world) == 1)
+		sp_setup_close(&setup);
+	return status;
+}
+
+/* ---- comparing ---- */
+
+struct difference {
+	double norm, of; /* |g|, |g - h| */
+};
+
+static struct difference differ(const float *h, const float *g, int64_t n)
+{
+	double norm = 0, of = 0;
+	for (int64_t i = 0; i < n; i++) {
+		norm += (double)g[i] * g[i];
+		of += ((double)h[i] - g[i]) * ((double)h[i] - g[i]);
+	}
+	return (struct difference){ sqrt(norm), sqrt(of) };
+}
+
+/* Not `larger than`: what is not a number is not within either. */
+static int within(double x, double bound)
+{
+	return x <= bound;
+}
+
+static int compare_gradients(const struct result *split, const struct result *whole, FILE *out)
+{
+	int bad = 0;
+	const double all = differ(split->gradients, whole->gradients, whole->table.elements).norm;
+	for (int i = 0; i < whole->table.count; i++) {
+		const struct sp_parameter *p = &whole->table.entry[i];
+		struct difference d = differ(split->gradients + p->offset, whole->gradients + p->offset, p->rows * p->cols);
+		int good = within(d.of, fmax(gradient_bound * d.norm, total_bound * all));
+		fprintf(out, "%-60s %10.3e %10.1e %10.1e%s\n", p->name, d.norm, d.norm > 0 ? d.of / d.norm : 0, d.of / all,
+		        good ? "" : "  TOO LARGE");
+		bad += !good;
+	}
+	return bad;
+}
+
+static int compare(const struct result *split, const struct result *whole, FILE *out)
+{
+	double loss = fabs(split->loss - whole->loss) / fabs(whole->loss);
+	int bad = !within(loss, loss_bound);
+	fprintf(out, "%-60s %10s %10s %10s\n", "", "size", "relative", "of all");
+	fprintf(out, "%-60s %10.6f %10.1e%s\n", "loss", whole->loss, loss, bad ? "  TOO LARGE" : "");
+	bad += compare_gradients(split, whole, out);
+	fprintf(out, "%s\n", bad ? "the split step differs from the unsplit one" : "the split step equals the unsplit one");
+	if (fflush(out) != 0)
+		return sp_fail(SP_ERR_IO, "standard output cannot be written");
+	return bad ? sp_fail(SP_ERR_NUMERIC, "%d of %d quantities differ by more than rounding explains", bad,
+	                     whole->table.count + 1) :
+	             SP_OK;
+}
+
+/* Rank 0 does the unsplit step, and tells the others what came of it. */
+static int judge(const struct sp_settings *split, struct sp_compute *compute, struct sp_comm *world, struct sp_comm *alone,
+                 const struct result *result, FILE *out)
+{
+	int32_t verdict = SP_OK;
+	if (sp_comm_rank(world) == 0) {
+		struct sp_settings settings = unsplit(split);
+		struct result whole = { 0 };
+		verdict = run(&settings, compute, alone, &whole);
+		if (!verdict)
+			verdict = compare(result, &whole, out);
+		free_result(&whole);
+	}
+	int status = sp_comm_broadcast(world, &verdict, sizeof verdict, 0);
+	return status ? status : verdict;
+}
+
+static void announce(const struct sp_settings *s, struct sp_comm *world, FILE *out)
+{
+	int ranks = sp_comm_size(world);
+	fprintf(out, "%d ranks = %d data x %lld sequence, %s attention; %lld layers, hidden %lld, %lld sequences of %lld tokens\n",
+	        ranks, ranks / (int)s->parallel.sequence, (long long)s->parallel.sequence, s->parallel.attention,
+	        (long long)s->model.layers, (long long)s->model.hidden, (long long)s->train.global_batch,
+	        (long long)s->train.sequence_length);
+}
+
+int sp_selfcheck(const struct sp_settings *settings, struct sp_comm *world, FILE *out)
+{
+	struct sp_settings small = shrink(settings, sp_comm_size(world));
+	struct sp_compute_options options = { .threads = (int)settings->backend.threads };
+	struct sp_compute *compute = NULL;
+	struct sp_comm *alone = NULL;
+	struct result result = { 0 };
+	int status = sp_compute_open(settings->backend.device, &options, &compute);
+	if (!status)
+		status = sp_comm_split(world, sp_comm_rank(world), 0, "alone", &alone);
+	if (!status && sp_comm_rank(world) == 0)
+		announce(&small, world, out);
+	if (!status)
+		status = run(&small, compute, world, &result);
+	if (!status)
+		status = judge(&small, compute, world, alone, &result, out);
+	free_result(&result);
+	if (!status || sp_comm_size(world) == 1)
+		sp_comm_close(alone);
+	sp_compute_close(compute);
+	return status;
+}

@@ -1,0 +1,216 @@
+#include "config.h"
+
+#include "train/setup.h"
+
+#include "base/log.h"
+#include "base/size.h"
+#include "base/trace.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SYNTHETIC_VOCABULARY = 30528, VOCABULARY_MULTIPLE = 64 };
+
+static struct sp_model_config config_of(const struct sp_settings *s)
+{
+	return (struct sp_model_config){
+		.layers = s->model.layers,
+		.hidden = s->model.hidden,
+		.heads = s->model.heads,
+		.intermediate = s->model.intermediate,
+		.vocab_size = s->model.vocab_size,
+		.max_positions = s->model.max_positions,
+		.pre_norm = s->model.norm == SP_NORM_PRE,
+		.activation = s->model.activation == SP_ACTIVATION_GELU ? SP_ACT_GELU : SP_ACT_GELU_TANH,
+		.dropout = (float)s->model.dropout,
+		.attention_dropout = (float)s->model.attention_dropout,
+		.layer_norm_eps = (float)s->model.layer_norm_eps,
+		.sentence_order = s->model.sentence_order,
+	};
+}
+
+static int open_dataset(struct sp_setup *setup)
+{
+	const struct sp_settings *s = setup->settings;
+	if (s->model.vocab_size == 0 && strcmp(s->data.source, "synthetic") == 0)
+		setup->config.vocab_size = SYNTHETIC_VOCABULARY;
+	struct sp_dataset_options options = {
+		.source = s->data.source,
+		.vocab = s->data.vocab,
+		.split = s->data.split,
+		.vocab_size = setup->config.vocab_size,
+		.length = s->train.sequence_length,
+		.mask_prob = s->data.mask_prob,
+		.short_seq_prob = s->data.short_seq_prob,
+		.sentence_order = s->model.sentence_order,
+		.seed = s->train.seed,
+	};
+	int status = sp_dataset_open(&options, &setup->dataset);
+	if (!status && setup->config.vocab_size == 0)
+		setup->config.vocab_size = sp_round_up(sp_dataset_vocab_size(setup->dataset), VOCABULARY_MULTIPLE);
+	return status;
+}
+
+static int check_split(struct sp_setup *setup, enum sp_split split, const char *what)
+{
+	if (sp_dataset_size(setup->dataset, split) > 0)
+		return SP_OK;
+	return sp_fail(SP_ERR_SETTING, "data.split = %s leaves no documents of %s to %s; give it weight%s", setup->settings->data.split,
+	               setup->settings->data.source, what, split == SP_VALID ? " or set train.eval_interval = 0" : "");
+}
+
+static int check_device(struct sp_setup *setup)
+{
+	struct sp_compute_needs needs = { SP_F32, setup->config.hidden / setup->config.heads, setup->config.attention_dropout };
+	return sp_compute_supports(setup->compute, &needs);
+}
+
+static int fill_options(struct sp_setup *setup)
+{
+	const struct sp_settings *s = setup->settings;
+	setup->shard = sp_shard_of(s->train.sequence_length, setup->grid.sequence_size, setup->grid.sequence_rank,
+	                           sp_compute_chunk_multiple(setup->compute));
+	setup->options = (struct sp_model_options){
+		.config = setup->config,
+		.batch = s->train.micro_batch,
+		.chunk = setup->shard.chunk,
+		.attention = sp_attention_find(s->parallel.attention),
+		.sequence = setup->grid.sequence,
+		.overlap = s->parallel.overlap,
+	};
+	if (!setup->options.attention)
+		return SP_ERR_SETTING;
+	struct sp_attention_shape_host shape = { setup->options.batch, setup->shard.chunk, setup->config.heads,
+		                                 setup->config.hidden / setup->config.heads, setup->grid.sequence_size };
+	return setup->options.attention->check(&shape);
+}
+
+/* Initial values are a function of the seed, so every rank fills its own copy. */
+static int fill_values(struct sp_setup *setup)
+{
+	const struct sp_parameters *table = sp_model_parameters(setup->model);
+	size_t bytes = (size_t)table->elements * sizeof(float);
+	float *values = malloc(bytes);
+	if (!values)
+		return sp_fail(SP_ERR_MEMORY, "out of memory for %lld initial values", (long long)table->elements);
+	sp_parameters_init(table, setup->settings->train.seed, values);
+	int status = sp_compute_copy_in(setup->compute, sp_model_values(setup->model), values, bytes);
+	free(values);
+	return status;
+}
+
+static int open_model(struct sp_setup *setup)
+{
+	int status = sp_model_create(setup->compute, &setup->options, &setup->model);
+	if (!status)
+		status = fill_values(setup);
+	return status ? status : sp_reduce_create(setup->compute, setup->world, sp_model_parameters(setup->model)->elements, 0,
+	                                          &setup->reduce);
+}
+
+static int open_batches(struct sp_setup *setup)
+{
+	const struct sp_settings *s = setup->settings;
+	struct sp_batches_options options = {
+		.compute = setup->compute,
+		.grid = &setup->grid,
+		.dataset = setup->dataset,
+		.shard = setup->shard,
+		.global_batch = s->train.global_batch,
+		.micro_batch = s->train.micro_batch,
+		.sentence_order = s->model.sentence_order,
+	};
+	return sp_batches_create(&options, &setup->batches);
+}
+
+/* What can be refused cheaply is refused before memory is taken. */
+static int open_all(struct sp_setup *setup)
+{
+	int status = sp_grid_open(setup->world, setup->settings->parallel.sequence, &setup->grid);
+	if (!status)
+		status = open_dataset(setup);
+	if (!status)
+		status = check_split(setup, SP_TRAIN, "train on");
+	if (!status && setup->settings->train.eval_interval > 0)
+		status = check_split(setup, SP_VALID, "evaluate on");
+	if (!status)
+		status = check_device(setup);
+	if (!status)
+		status = fill_options(setup);
+	if (!status)
+		status = open_batches(setup);
+	return status ? status : open_model(setup);
+}
+
+int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world, struct sp_setup *setup)
+{
+	memset(setup, 0, sizeof *setup);
+	setup->settings = settings;
+	setup->compute = compute;
+	setup->world = world;
+	setup->config = config_of(settings);
+	return open_all(setup);
+}
+
+void sp_setup_close(struct sp_setup *setup)
+{
+	sp_batches_destroy(setup->batches);
+	sp_reduce_destroy(setup->reduce);
+	sp_model_destroy(setup->model);
+	sp_dataset_close(setup->dataset);
+	if (setup->grid.sequence)
+		sp_grid_close(&setup->grid);
+	memset(setup, 0, sizeof *setup);
+}
+
+/* ---- a pass ---- */
+
+int sp_setup_outcome(struct sp_setup *setup, const struct sp_work *work, struct sp_outcome *outcome)
+{
+	struct sp_model_sums own;
+	int status = sp_model_sums(setup->model, &own);
+	if (status)
+		return status;
+	double sums[4] = { own.mlm, own.order, (double)own.correct, (double)own.ordered };
+	status = sp_comm_all_reduce(setup->world, sums, 4, SP_F64, SP_SUM);
+	if (status)
+		return status;
+	outcome->work = *work;
+	outcome->mlm = work->predicted ? sums[0] / (double)work->predicted : 0;
+	outcome->order = work->samples ? sums[1] / (double)work->samples : 0;
+	outcome->loss = outcome->mlm + outcome->order;
+	outcome->correct = (int64_t)sums[2];
+	outcome->ordered = (int64_t)sums[3];
+	return SP_OK;
+}
+
+static int run_micro_batches(struct sp_setup *setup, const struct sp_pass *pass)
+{
+	int status = SP_OK;
+	for (int64_t i = 0; i < sp_batches_count(setup->batches) && !status; i++) {
+		struct sp_batch batch;
+		status = sp_batches_take(setup->batches, i, &batch);
+		if (!status)
+			status = sp_model_run(setup->model, &batch, pass);
+	}
+	return status;
+}
+
+int sp_setup_pass(struct sp_setup *setup, enum sp_split split, uint64_t step, int training, struct sp_outcome *outcome)
+{
+	struct sp_work work;
+	int status = sp_batches_load(setup->batches, split, step, &work);
+	if (!status)
+		status = sp_model_reset(setup->model, training);
+	if (status)
+		return status;
+	struct sp_pass pass = {
+		.seed = setup->settings->train.seed,
+		.step = step,
+		.training = training,
+		.mlm_scale = work.predicted ? (float)(1.0 / (double)work.predicted) : 0,
+		.order_scale = (float)(1.0 / (double)work.samples),
+	};
+	status = run_micro_batches(setup, &pass);
+	return status ? status : sp_setup_outcome(setup, &work, outcome);
+}

@@ -1,0 +1,53 @@
+/* Everything a forward and backward pass over a global batch needs, made from the settings. May include: base, settings,
+ * backend, data, parallel, model, train.
+ *
+ * The trainer and the self-check both start here, so what is checked is what is trained. */
+#ifndef SP_TRAIN_SETUP_H
+#define SP_TRAIN_SETUP_H
+
+#include "backend/comm.h"
+#include "backend/compute.h"
+#include "data/dataset.h"
+#include "model/model.h"
+#include "parallel/grid.h"
+#include "parallel/reduce.h"
+#include "settings/settings.h"
+#include "train/batch.h"
+
+struct sp_setup {
+	const struct sp_settings *settings; /* borrowed, like the next two */
+	struct sp_compute *compute;
+	struct sp_comm *world;
+	struct sp_model_config config; /* vocab_size settled */
+	struct sp_grid grid;
+	struct sp_dataset *dataset;
+	struct sp_shard shard;
+	struct sp_model_options options;
+	struct sp_model *model; /* initial values from the seed, the same on all ranks */
+	struct sp_reduce *reduce;
+	struct sp_batches *batches;
+};
+
+/* Opens all of it. Collective over `world`. SP_ERR_SETTING and what data, model and backend say; what was opened by then is
+ * left to sp_setup_close, which only a rank that is alone may call after an error. */
+int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world, struct sp_setup *setup);
+void sp_setup_close(struct sp_setup *setup); /* collective; zeroed or closed is fine */
+
+/* What a pass over a global batch gave, over all ranks. */
+struct sp_outcome {
+	struct sp_work work;
+	double loss;       /* mlm + order */
+	double mlm;        /* mean over predicted tokens; 0 if there are none */
+	double order;      /* sum over samples with a sentence-order label, divided by all samples; 0 when off */
+	int64_t correct;   /* tokens predicted right */
+	int64_t ordered;   /* sentence orders predicted right */
+};
+
+/* Sums over all ranks what the model has added up since its last reset. Collective over the world. */
+int sp_setup_outcome(struct sp_setup *setup, const struct sp_work *work, struct sp_outcome *outcome);
+
+/* One global batch of a split: forward, and when `training` backward with dropout of that step, which leaves this rank's
+ * contribution in the model's gradients. Collective over the world. */
+int sp_setup_pass(struct sp_setup *setup, enum sp_split split, uint64_t step, int training, struct sp_outcome *outcome);
+
+#endif

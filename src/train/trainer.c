@@ -1,0 +1,299 @@
+#include "config.h"
+
+#include "train/trainer.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/trace.h"
+#include "train/evaluate.h"
+#include "train/flops.h"
+#include "train/metrics.h"
+#include "train/optimizer.h"
+#include "train/rate.h"
+#include "train/report.h"
+#include "train/schedule.h"
+#include "train/setup.h"
+#include "train/trace_file.h"
+
+#include <math.h>
+#include <string.h>
+#include <sys/resource.h>
+
+struct trainer {
+	const struct sp_settings *settings;
+	struct sp_comm *world;
+	struct sp_compute *compute;
+	struct sp_setup setup;
+	struct sp_optimizer *optimizer;
+	struct sp_schedule schedule;
+	struct sp_metrics metrics;
+	struct sp_report report;
+	double gemm_rate; /* of all ranks together */
+	/* for the summary */
+	double first_loss, last_loss, seconds, tokens, flops;
+	int64_t done;
+	double eval_loss;
+	int evaluated;
+};
+
+/* What a step cost, over all ranks. */
+struct cost {
+	double bytes;   /* sent by all ranks */
+	double exposed; /* seconds the host waited for transfers, on the rank that waited longest */
+	double peak;    /* MiB, on the rank that needs most */
+	int stop;       /* some rank was asked to stop */
+};
+
+static int is_first(const struct trainer *t)
+{
+	return sp_comm_rank(t->world) == 0;
+}
+
+/* ---- counting ---- */
+
+static double peak_mib(void)
+{
+	struct rusage usage;
+	return getrusage(RUSAGE_SELF, &usage) == 0 ? (double)usage.ru_maxrss / 1024 : 0;
+}
+
+static struct sp_comm_counters counters(const struct trainer *t)
+{
+	struct sp_comm_counters a = sp_comm_counters(t->world), b = sp_comm_counters(t->setup.grid.sequence);
+	return (struct sp_comm_counters){ a.bytes + b.bytes, a.messages + b.messages, a.exposed + b.exposed };
+}
+
+static int agree_on_cost(struct trainer *t, struct sp_comm_counters before, const volatile sig_atomic_t *stop, struct cost *cost)
+{
+	struct sp_comm_counters now = counters(t);
+	double bytes = (double)(now.bytes - before.bytes), most[3] = { now.exposed - before.exposed, peak_mib(), stop && *stop };
+	int status = sp_comm_all_reduce(t->world, &bytes, 1, SP_F64, SP_SUM);
+	if (!status)
+		status = sp_comm_all_reduce(t->world, most, 3, SP_F64, SP_MAX);
+	if (!status)
+		*cost = (struct cost){ bytes, most[0], most[1], most[2] != 0 };
+	return status;
+}
+
+/* ---- set-up ---- */
+
+static int open_files(struct trainer *t, FILE *out)
+{
+	const struct sp_settings *s = t->settings;
+	sp_report_open(&t->report, is_first(t) ? out : NULL, s->train.iters, s->log.interval);
+	if (s->log.trace[0])
+		sp_trace_start();
+	if (!is_first(t))
+		return SP_OK;
+	int status = s->log.trace[0] ? sp_trace_file_check(s->log.trace) : SP_OK;
+	return status ? status : sp_metrics_open(s->log.metrics, &t->metrics);
+}
+
+static int open_compute(struct trainer *t)
+{
+	struct sp_compute_options options = { .threads = (int)t->settings->backend.threads, .device = 0 };
+	return sp_compute_open(t->settings->backend.device, &options, &t->compute);
+}
+
+static int open_optimizer(struct trainer *t)
+{
+	const struct sp_settings *s = t->settings;
+	struct sp_optimizer_options options = {
+		s->optimizer.beta1, s->optimizer.beta2, s->optimizer.eps, s->optimizer.weight_decay, s->optimizer.clip_norm,
+	};
+	t->schedule = sp_schedule_make(s->optimizer.lr, s->optimizer.min_lr, s->optimizer.warmup_fraction, s->optimizer.decay_iters,
+	                               (enum sp_schedule_style)s->optimizer.decay_style);
+	return sp_optimizer_create(t->compute, t->world, t->setup.reduce, sp_model_parameters(t->setup.model), &options,
+	                           &t->optimizer);
+}
+
+/* What was chosen and why, once, for person and file. */
+static int announce(struct trainer *t)
+{
+	const struct sp_setup *u = &t->setup;
+	char device[256], warning[512];
+	sp_compute_describe(t->compute, device, sizeof device, warning, sizeof warning);
+	if (!is_first(t))
+		return SP_OK;
+	if (warning[0])
+		sp_log(SP_LOG_WARNING, "%s", warning);
+	int status = sp_report_line(&t->report,
+	                            "%d ranks (%s) = %d data x %d sequence; per rank %lld of %lld tokens, %s\n"
+	                            "%lld parameters, %.0f MiB of activations per rank, GEMM rate %.1f GFLOP/s",
+	                            sp_comm_size(t->world), sp_comm_name(t->world), u->grid.data_size, u->grid.sequence_size,
+	                            (long long)u->shard.chunk, (long long)u->shard.length, device,
+	                            (long long)sp_model_parameters(u->model)->values, (double)sp_model_arena(u->model)->size / 1048576.0,
+	                            t->gemm_rate / 1e9);
+	if (status)
+		return status;
+	return sp_metrics_write(&t->metrics, "config",
+	                        json_pack("{s:s, s:o, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:s, s:s, s:i, s:s, s:f}",
+	                                  "version", PACKAGE_VERSION, "settings", sp_metrics_settings(t->settings),
+	                                  "ranks", sp_comm_size(t->world), "data_ranks", u->grid.data_size,
+	                                  "sequence_ranks", u->grid.sequence_size, "chunk", (json_int_t)u->shard.chunk,
+	                                  "vocab_size", (json_int_t)u->config.vocab_size,
+	                                  "parameters", (json_int_t)sp_model_parameters(u->model)->values,
+	                                  "arena_bytes", (json_int_t)sp_model_arena(u->model)->size,
+	                                  "device", sp_compute_name(t->compute), "device_text", device,
+	                                  "threads", sp_compute_threads(t->compute), "comm", sp_comm_name(t->world),
+	                                  "gemm_flops_per_s", t->gemm_rate));
+}
+
+static int open_all(struct trainer *t, FILE *out)
+{
+	int status = open_files(t, out);
+	if (!status)
+		status = open_compute(t);
+	if (!status)
+		status = sp_setup_open(t->settings, t->compute, t->world, &t->setup);
+	if (!status)
+		status = open_optimizer(t);
+	if (!status)
+		status = sp_rate_measure(t->compute, t->world, &t->setup.config, t->setup.options.batch * t->setup.shard.chunk,
+		                         &t->gemm_rate);
+	return status ? status : announce(t);
+}
+
+static int close_all(struct trainer *t)
+{
+	sp_optimizer_destroy(t->optimizer);
+	sp_setup_close(&t->setup);
+	sp_compute_close(t->compute);
+	sp_trace_stop();
+	return sp_metrics_close(&t->metrics);
+}
+
+/* ---- steps ---- */
+
+static int check_loss(int64_t step, const struct sp_outcome *outcome, double lr)
+{
+	if (isfinite(outcome->loss))
+		return SP_OK;
+	return sp_fail(SP_ERR_NUMERIC, "step %lld: the loss is not finite; lower optimizer.lr (now %g) or raise optimizer.warmup_fraction",
+	               (long long)step, lr);
+}
+
+static int record_step(struct trainer *t, const struct sp_outcome *o, const struct cost *cost, double lr, double norm,
+                       double seconds)
+{
+	double rate = sp_flops_step(&t->setup.config, &o->work) / seconds;
+	struct sp_report_step line = { t->done, o->loss, lr, norm, seconds, rate / t->gemm_rate, o->work.tokens };
+	t->first_loss = t->done == 1 ? o->loss : t->first_loss;
+	t->last_loss = o->loss;
+	t->seconds += seconds;
+	t->tokens += (double)o->work.tokens;
+	t->flops += rate * seconds;
+	if (!is_first(t))
+		return SP_OK;
+	int status = sp_report_step(&t->report, &line);
+	if (status)
+		return status;
+	return sp_metrics_write(
+	    &t->metrics, "step",
+	    json_pack("{s:I, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:I, s:f}", "step", (json_int_t)t->done, "loss", o->loss,
+	              "lr", lr, "grad_norm", norm, "loss_scale", 1, "tokens_per_s", (double)o->work.tokens / seconds, "step_ms",
+	              1e3 * seconds, "flops_per_s", rate, "gemm_fraction", rate / t->gemm_rate, "peak_mib", cost->peak,
+	              "comm_bytes", (json_int_t)cost->bytes, "comm_exposed_ms", 1e3 * cost->exposed));
+}
+
+static int do_step(struct trainer *t, const volatile sig_atomic_t *stop, struct cost *cost)
+{
+	const double begin = sp_clock(), lr = sp_schedule_rate(&t->schedule, t->done);
+	const struct sp_comm_counters before = counters(t);
+	struct sp_outcome outcome;
+	double norm = 0;
+	int status = sp_setup_pass(&t->setup, SP_TRAIN, (uint64_t)t->done, 1, &outcome);
+	t->done++;
+	if (!status)
+		status = check_loss(t->done, &outcome, lr);
+	if (!status)
+		status = sp_optimizer_step(t->optimizer, sp_model_values(t->setup.model), sp_model_gradients(t->setup.model), t->done,
+		                           lr, &norm);
+	if (!status)
+		status = sp_compute_sync(t->compute);
+	if (!status)
+		status = agree_on_cost(t, before, stop, cost);
+	return status ? status : record_step(t, &outcome, cost, lr, norm, sp_clock() - begin);
+}
+
+static int evaluate(struct trainer *t)
+{
+	struct sp_evaluation e;
+	int status = sp_evaluate(&t->setup, &e);
+	if (status)
+		return status;
+	t->eval_loss = e.loss;
+	t->evaluated = 1;
+	if (!is_first(t))
+		return SP_OK;
+	status = sp_report_evaluation(&t->report, t->done, &e);
+	if (status)
+		return status;
+	return sp_metrics_write(&t->metrics, "eval",
+	                        json_pack("{s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "step", (json_int_t)t->done, "split",
+	                                  "valid", "loss", e.loss, "mlm_loss", e.mlm, "perplexity", e.perplexity, "accuracy",
+	                                  e.accuracy, "order_loss", e.order_loss, "order_accuracy", e.order_accuracy, "predicted",
+	                                  (json_int_t)e.predicted));
+}
+
+static int evaluation_due(const struct trainer *t)
+{
+	const int64_t interval = t->settings->train.eval_interval;
+	return interval > 0 && (t->done % interval == 0 || t->done == t->settings->train.iters);
+}
+
+static int loop(struct trainer *t, const volatile sig_atomic_t *stop)
+{
+	int status = t->settings->train.iters == 0 && evaluation_due(t) ? evaluate(t) : SP_OK;
+	while (!status && t->done < t->settings->train.iters) {
+		struct cost cost;
+		status = do_step(t, stop, &cost);
+		if (!status && cost.stop)
+			return SP_ERR_STOPPED;
+		if (!status && evaluation_due(t))
+			status = evaluate(t);
+	}
+	return status;
+}
+
+/* Also after a stop, so that what was done can be read. */
+static int summarise(struct trainer *t, int stopped)
+{
+	if (!is_first(t))
+		return SP_OK;
+	double seconds = t->seconds > 0 ? t->seconds : 1;
+	int status = sp_report_line(&t->report, "%s after %lld steps: loss %.6f to %.6f, %.0f tokens/s, gemm %.1f %%, peak %.0f MiB",
+	                            stopped ? "stopped" : "done", (long long)t->done, t->first_loss, t->last_loss,
+	                            t->tokens / seconds, 100 * t->flops / seconds / t->gemm_rate, peak_mib());
+	json_t *fields = json_pack("{s:I, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "steps", (json_int_t)t->done, "stopped", stopped,
+	                           "first_loss", t->first_loss, "last_loss", t->last_loss, "tokens", t->tokens, "seconds", t->seconds,
+	                           "tokens_per_s", t->tokens / seconds, "flops_per_s", t->flops / seconds, "gemm_fraction",
+	                           t->flops / seconds / t->gemm_rate);
+	if (fields && t->evaluated)
+		json_object_set_new(fields, "eval_loss", json_real(t->eval_loss));
+	int written = sp_metrics_write(&t->metrics, "summary", fields);
+	return status ? status : written;
+}
+
+static int finish(struct trainer *t, int status)
+{
+	if (status && status != SP_ERR_STOPPED)
+		return status;
+	int rc = summarise(t, status == SP_ERR_STOPPED);
+	if (!rc && t->settings->log.trace[0])
+		rc = sp_trace_file_write(t->world, t->settings->log.trace);
+	return rc ? rc : status;
+}
+
+int sp_train(const struct sp_settings *settings, struct sp_comm *world, FILE *out, const volatile sig_atomic_t *stop)
+{
+	struct trainer t = { .settings = settings, .world = world };
+	int status = open_all(&t, out);
+	if (!status)
+		status = finish(&t, loop(&t, stop));
+	/* Closing is collective, and after an error the others need not be here. */
+	if (status && status != SP_ERR_STOPPED && sp_comm_size(world) > 1)
+		return status;
+	int closed = close_all(&t);
+	return status && status != SP_ERR_STOPPED ? status : closed ? closed : status;
+}
