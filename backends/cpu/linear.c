@@ -10,11 +10,11 @@
 #include <seqpar/status.h>
 
 enum {
-	GRAIN = 16,              /* pieces end at multiples of the library's register tiles */
-	PACK_COST = 70,          /* of copying one operand element into the library's layout, in flops; measured */
-	SWEPT_ELEMENTS = 3 << 20, /* most in a piece that is swept after its product: 12 MiB, the caches' share of a core */
+	GRAIN = 16,               /* pieces end at multiples of the library's register tiles */
+	PACK_COST = 64,           /* copying one operand element into the library's layout, counted in flops */
+	PIECE_ELEMENTS = 1 << 20, /* most in a piece that is swept after its product: 4 MiB stay near the core */
 	MOST_ACROSS = 64,
-	SUM_ROWS = 1024,         /* rows of dy summed, then multiplied, while the cache holds them */
+	SUM_ROWS = 1024,          /* rows of dy summed, then multiplied, while the cache holds them */
 };
 
 /* The result of a product, cut into `down` x `across` pieces. */
@@ -82,8 +82,7 @@ static void forward_piece(const struct sp_cpu_kernels *k, const struct sp_linear
 int sp_cpu_linear_forward(void *ctx, const struct sp_linear_forward *args)
 {
 	struct sp_cpu *cpu = ctx;
-	const struct cut cut = choose_cut(args->y.rows, args->y.cols, cpu->threads,
-	                                  args->pre.data ? SWEPT_ELEMENTS : INT64_MAX);
+	const struct cut cut = choose_cut(args->y.rows, args->y.cols, cpu->threads, PIECE_ELEMENTS);
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
 	for (int64_t i = 0; i < cut.down * cut.across; i++) {
 		const struct piece p = piece_at(&cut, i);
@@ -108,8 +107,7 @@ int sp_cpu_linear_backward_input(void *ctx, const struct sp_linear_backward_inpu
 {
 	struct sp_cpu *cpu = ctx;
 	const int64_t k = args->dx.cols;
-	const int swept = args->act != SP_ACT_NONE || args->dbias.data;
-	const struct cut cut = choose_cut(args->dx.rows, k, cpu->threads, swept ? SWEPT_ELEMENTS : INT64_MAX);
+	const struct cut cut = choose_cut(args->dx.rows, k, cpu->threads, PIECE_ELEMENTS);
 	float *sums = NULL; /* [down][K] */
 	if (args->dbias.data && !(sums = sp_cpu_scratch(cpu, (size_t)(cut.down * k) * sizeof *sums)))
 		return SP_ERR_MEMORY;

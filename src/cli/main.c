@@ -16,6 +16,8 @@ static const struct command {
 	const char *name, *help;
 	int (*run)(int argc, char **argv);
 } commands[] = {
+	{ "train", "train a model", sp_cli_train },
+	{ "check", "does a split model compute what an unsplit one does?", sp_cli_check },
 	{ "launch", "start a command as several ranks on this machine", sp_cli_launch },
 	{ "info", "what this build and this machine can do", sp_cli_info },
 	{ "vocab", "make a WordPiece vocabulary from text", sp_cli_vocab },
