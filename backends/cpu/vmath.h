@@ -120,15 +120,20 @@ static inline float sp_gelu_tanh_slope(float x)
 /* ---- dropout decisions ---- */
 
 /* One Philox call per 64-bit lane, because the multiplication wanted is 32 x 32 -> 64 bits; the upper halves of lanes
- * hold leftovers that no product reads. SP_PHILOX_VECTORS vectors run side by side to hide the multiplier's latency. */
+ * hold leftovers that no product reads. SP_PHILOX_VECTORS vectors run side by side to hide the multiplier's latency.
+ * SP_LANES_LOW and _HIGH interleave the lower and the upper lanes of two vectors. */
 #if defined __AVX512F__
 #include <immintrin.h>
 typedef uint64_t sp_lanes __attribute__((vector_size(64)));
 #define SP_LANES_MUL(a, b) ((sp_lanes)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
+#define SP_LANES_LOW { 0, 8, 1, 9, 2, 10, 3, 11 }
+#define SP_LANES_HIGH { 4, 12, 5, 13, 6, 14, 7, 15 }
 #elif defined __AVX2__
 #include <immintrin.h>
 typedef uint64_t sp_lanes __attribute__((vector_size(32)));
 #define SP_LANES_MUL(a, b) ((sp_lanes)_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
+#define SP_LANES_LOW { 0, 4, 1, 5 }
+#define SP_LANES_HIGH { 2, 6, 3, 7 }
 #elif defined __SSE2__
 #include <emmintrin.h>
 typedef uint64_t sp_lanes __attribute__((vector_size(16)));
@@ -137,8 +142,13 @@ typedef uint64_t sp_lanes __attribute__((vector_size(16)));
 typedef uint64_t sp_lanes __attribute__((vector_size(16)));
 #define SP_LANES_MUL(a, b) (((a) & 0xffffffffu) * ((b) & 0xffffffffu))
 #endif
+#ifndef SP_LANES_LOW
+#define SP_LANES_LOW { 0, 2 }
+#define SP_LANES_HIGH { 1, 3 }
+#endif
 #define SP_PHILOX_VECTORS 2
 #define SP_PHILOX_WIDTH ((int)(sizeof(sp_lanes) / sizeof(uint64_t)))
+typedef sp_lanes sp_lanes_store __attribute__((aligned(2), may_alias));
 #define SP_DROPOUT_BLOCK (8 * SP_PHILOX_WIDTH * SP_PHILOX_VECTORS) /* columns drawn at once */
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -177,13 +187,9 @@ static inline void sp_philox_block(const uint32_t key[2], uint32_t c0, uint32_t 
 #pragma GCC unroll 2
 	for (int v = 0; v < SP_PHILOX_VECTORS; v++) {
 		const sp_lanes low = (x0[v] & 0xffffffffu) | x1[v] << 32, high = (x2[v] & 0xffffffffu) | x3[v] << 32;
-		uint64_t pair[2 * SP_PHILOX_WIDTH];
-#pragma GCC unroll 8
-		for (int i = 0; i < SP_PHILOX_WIDTH; i++) {
-			pair[2 * i] = low[i];
-			pair[2 * i + 1] = high[i];
-		}
-		memcpy(half + 8 * SP_PHILOX_WIDTH * v, pair, sizeof pair);
+		sp_lanes_store *out = (sp_lanes_store *)(half + 8 * SP_PHILOX_WIDTH * v);
+		out[0] = __builtin_shuffle(low, high, (sp_lanes)SP_LANES_LOW);
+		out[1] = __builtin_shuffle(low, high, (sp_lanes)SP_LANES_HIGH);
 	}
 }
 
