@@ -9,5 +9,5 @@ tests_golden_test_gradients_SOURCES = tests/golden/test_gradients.c $(golden_sou
 tests_golden_test_gradients_LDFLAGS = $(test_ldflags)
 EXTRA_DIST += tests/golden/make_golden.py $(golden_files)
 
-script_tests += tests/mutations/scale_by_hidden.sh
+script_tests += tests/mutations/scale_by_hidden.sh tests/mutations/gradient_over_ranks.sh
 EXTRA_DIST += tests/mutations/run.sh

@@ -28,7 +28,7 @@ ranks()
 compile()
 {
 	${CC:-cc} -std=gnu11 -O1 -fPIC -shared -I. -I"$srcdir/include" -I"$srcdir/src" -I"$srcdir/$(dirname "$source")" \
-		-o "$2" "$1" -L.libs -lseqpar || fail "cannot compile $1"
+		-o "$2" "$1" -L.libs -lseqpar -Wl,-rpath,"$PWD/.libs" || fail "cannot compile $1"
 }
 
 # attempt LIBRARY COMMAND...: the command's status, with the library preloaded; its output goes to the log.
