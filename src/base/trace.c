@@ -80,10 +80,21 @@ void sp_trace_end(enum sp_trace_row row)
 		spans[open_spans[row][depth[row]]].end = sp_clock();
 }
 
+/* As the inside of a JSON string. */
+static void write_text(FILE *file, const char *text)
+{
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+		if (*c < 0x20)
+			fprintf(file, "\\u%04x", *c);
+		else
+			fprintf(file, "%s%c", *c == '"' || *c == '\\' ? "\\" : "", *c);
+}
+
 int sp_trace_write(FILE *file, int pid, const char *process, int comma)
 {
-	fprintf(file, "%s{\"ph\":\"M\",\"pid\":%d,\"name\":\"process_name\",\"args\":{\"name\":\"%s\"}}", comma ? ",\n" : "", pid,
-	        process);
+	fprintf(file, "%s{\"ph\":\"M\",\"pid\":%d,\"name\":\"process_name\",\"args\":{\"name\":\"", comma ? ",\n" : "", pid);
+	write_text(file, process);
+	fputs("\"}}", file);
 	for (int row = 0; row < SP_TRACE_ROWS; row++)
 		fprintf(file, ",\n{\"ph\":\"M\",\"pid\":%d,\"tid\":%d,\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}", pid, row,
 		        row_names[row]);
@@ -94,8 +105,9 @@ int sp_trace_write(FILE *file, int pid, const char *process, int comma)
 		char number[16] = "";
 		if (s->index >= 0)
 			snprintf(number, sizeof number, " %d", s->index);
-		fprintf(file, ",\n{\"ph\":\"X\",\"pid\":%d,\"tid\":%d,\"name\":\"%s%s\",\"ts\":%.3f,\"dur\":%.3f}", pid, s->row, s->name,
-		        number, s->begin * 1e6, (s->end - s->begin) * 1e6);
+		fprintf(file, ",\n{\"ph\":\"X\",\"pid\":%d,\"tid\":%d,\"name\":\"", pid, s->row);
+		write_text(file, s->name);
+		fprintf(file, "%s\",\"ts\":%.3f,\"dur\":%.3f}", number, s->begin * 1e6, (s->end - s->begin) * 1e6);
 	}
 	if (dropped)
 		sp_log(SP_LOG_WARNING, "trace: %zu spans did not fit and are missing; trace fewer steps", dropped);
