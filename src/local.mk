@@ -13,8 +13,8 @@ libseqpar_la_LIBADD = $(linked_modules) $(INIH_LIBS) $(JANSSON_LIBS) $(UTF8PROC_
 
 bin_PROGRAMS += seqpar
 seqpar_SOURCES =
-seqpar_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CPPFLAGS)
-seqpar_LDADD = libseqpar.la $(JANSSON_LIBS)
+seqpar_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CPPFLAGS) $(HWLOC_CPPFLAGS)
+seqpar_LDADD = libseqpar.la $(JANSSON_LIBS) $(HWLOC_LIBS)
 # Beside the absolute path libtool writes: the installed tree may be staged or moved as a whole.
 seqpar_LDFLAGS = $(AM_LDFLAGS) '-Wl,-rpath,$$ORIGIN/../lib'
 

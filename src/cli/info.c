@@ -3,32 +3,103 @@
 
 #include "cli/command.h"
 
+#include "backend/comm.h"
+#include "backend/compute.h"
+#include "backend/launcher.h"
 #include "backend/module.h"
+#include "base/log.h"
+#include "cli/flags.h"
+#include "cli/machine.h"
+#include "cli/measure.h"
+#include "cli/options.h"
+#include "settings/settings.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const char help[] =
-	"usage: seqpar info\n\n"
-	"Prints the version, the backend modules and why one cannot be used.\n";
+static const char about[] =
+	"usage: seqpar info [--measure] [backend.device=...] [backend.comm=...] [backend.threads=...]\n"
+	"       mpirun -n RANKS seqpar info --measure\n\n"
+	"Prints version, backend modules and why one cannot be used, processor, BLAS, threads and ranks.\n\n";
 
-static void print_module(const char *name)
+static void print_modules(void)
 {
-	char text[512] = "";
-	const struct sp_module *module;
-	sp_module_probe(name, &module, text, sizeof text);
-	printf("  %-6s %s\n", name, text);
+	puts("modules");
+	for (size_t i = 0; sp_module_name(i); i++) {
+		char text[512] = "";
+		const struct sp_module *module;
+		int status = sp_module_probe(sp_module_name(i), &module, text, sizeof text);
+		printf("  %-8s %s%s\n", sp_module_name(i), status ? "NOT USABLE: " : "", text);
+	}
+}
+
+static void print_compute(struct sp_compute *compute)
+{
+	char text[512] = "", warning[512] = "";
+	sp_compute_describe(compute, text, sizeof text, warning, sizeof warning);
+	printf("compute    %s: %s\n", sp_compute_name(compute), text);
+	printf("threads    %d per rank\n", sp_compute_threads(compute));
+	if (warning[0])
+		printf("WARNING    %s\n", warning);
+}
+
+static void print_ranks(const struct sp_comm *comm)
+{
+	struct sp_launcher by = sp_launcher_find();
+	struct sp_place place = sp_comm_place(comm);
+	printf("ranks      %d, %d of them on this machine; messages by %s; %s%s\n", place.size, place.local_size,
+	       sp_comm_name(comm), by.name ? "started by " : "started alone", by.name ? by.name : "");
+}
+
+static int print_all(const struct sp_settings *s, int measure, struct sp_comm **comm)
+{
+	const struct sp_compute_options options = { .threads = (int)s->backend.threads };
+	struct sp_compute *compute = NULL;
+	print_modules();
+	int status = sp_cli_open_world(s, 1, comm);
+	if (status == SP_OK)
+		print_ranks(*comm);
+	if (status == SP_OK)
+		status = sp_compute_open(s->backend.device, &options, &compute);
+	if (status == SP_OK)
+		print_compute(compute);
+	if (status == SP_OK && measure)
+		status = sp_cli_measure(compute, *comm);
+	sp_compute_close(compute);
+	return status;
+}
+
+static int read_settings(struct sp_settings *s, int n, char **words)
+{
+	sp_settings_default(s);
+	for (int i = 0; i < n; i++) {
+		if (strncmp(words[i], "backend.", 8) != 0)
+			return sp_fail(SP_ERR_SETTING, "info takes settings of backend only, not \"%s\"", words[i]);
+		int status = sp_settings_word(s, words[i]);
+		if (status)
+			return status;
+	}
+	return SP_OK;
 }
 
 int sp_cli_info(int argc, char **argv)
 {
-	if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-		fputs(help, stdout);
-		return SP_EXIT_DONE;
+	int measure = 0, words;
+	const struct sp_cli_flag flags[] = {
+		{ "measure", 'm', SP_CLI_FLAG, &measure, NULL, "measure GEMM, memory and, between ranks, messages; some seconds", 0, 0 },
+		{ 0 },
+	};
+	enum sp_cli_verdict verdict = sp_cli_flags(argc, argv, about, flags, &words);
+	if (verdict != SP_CLI_GO_ON)
+		return verdict == SP_CLI_HELPED ? SP_EXIT_DONE : SP_EXIT_USAGE;
+
+	struct sp_settings settings;
+	struct sp_comm *comm = NULL;
+	int status = read_settings(&settings, words, argv + 1);
+	if (status == SP_OK) {
+		printf("%s\n", PACKAGE_STRING);
+		sp_cli_print_machine();
+		status = print_all(&settings, measure, &comm);
 	}
-	puts(PACKAGE_STRING);
-	puts("modules");
-	for (size_t i = 0; sp_module_name(i); i++)
-		print_module(sp_module_name(i));
-	return SP_EXIT_DONE;
+	return sp_cli_end(comm, status);
 }
