@@ -43,7 +43,7 @@ room backends/self "backend base" ""
 room backends/cpu "cpu backend base" "cblas.h omp.h hwloc.h"
 room backends/mpi "backend base" "mpi.h"
 room tests "$everything cpu support.h unit ranks reference conformance golden" "cmocka.h jansson.h"
-room benchmarks "$everything" ""
+room benchmarks "$everything reference" ""
 
 for directory in src/* backends/*; do
 	test ! -d "$directory" || grep -q "^room $directory " tests/check_rooms.sh && continue
