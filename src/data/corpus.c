@@ -25,6 +25,17 @@ static int check_ids(const struct sp_corpus *corpus, const struct sp_corpus_opti
 	return status;
 }
 
+/* Short documents and long samples make padding, which costs time and memory and teaches nothing. */
+static void tell_fill(const struct sp_map *map, const struct sp_corpus_options *o, enum sp_split split)
+{
+	const double fill = sp_map_fill(map);
+	const int is_low = fill < 0.25;
+	const char *remedy = "; a sample holds text of one document only: use longer documents, or set a shorter "
+		"train.sequence_length";
+	sp_log(is_low ? SP_LOG_WARNING : SP_LOG_INFO, "%s: %lld samples of %s, %.0f %% text, the rest padding%s",
+		o->prefix, (long long)sp_map_size(map), sp_split_name(split), 100 * fill, is_low ? remedy : "");
+}
+
 static int open_split(struct sp_corpus *corpus, const struct sp_corpus_options *o, enum sp_split split)
 {
 	struct sp_map_options map = {
@@ -49,6 +60,7 @@ static int open_split(struct sp_corpus *corpus, const struct sp_corpus_options *
 	if (sp_map_unused(corpus->map[split]) > 0)
 		sp_log(SP_LOG_WARNING, "%s: documents of %s that are not used because they do not have %s: %lld", o->prefix,
 			sp_split_name(split), least, (long long)sp_map_unused(corpus->map[split]));
+	tell_fill(corpus->map[split], o, split);
 	return SP_OK;
 }
 

@@ -27,6 +27,7 @@ struct sp_map {
 	const struct sp_indexed *x;
 	struct sp_map_options options;
 	int64_t size, unused;
+	double fill;
 	struct epoch kept[KEPT]; /* the one used last first */
 };
 
@@ -38,10 +39,10 @@ static int32_t draw_target(const struct sp_map_options *o, struct sp_rng *rng)
 	return least + (int32_t)sp_rng_below(rng, (uint64_t)(most - least + 1));
 }
 
-/* A list of entries that grows; `counted` alone if there is nowhere to put them. */
+/* A list of entries that grows, or only their number. `held`: the tokens that are left of them as samples. */
 struct entry_list {
 	struct entry *entry;
-	int64_t counted, room;
+	int64_t counted, held, room;
 };
 
 static int append(struct entry_list *list, const struct entry *entry)
@@ -72,6 +73,7 @@ static int cut_document(const struct sp_map *m, int64_t document, struct sp_rng 
 		int status = keep ? append(list, &entry) : (list->counted++, SP_OK);
 		if (status)
 			return status;
+		list->held += sp_min(g.tokens, g.target);
 		at = g.end;
 	}
 	return SP_OK;
@@ -184,6 +186,7 @@ int sp_map_open(const struct sp_indexed *x, const struct sp_map_options *options
 		return status;
 	}
 	m->size = list.counted;
+	m->fill = m->size ? (double)list.held / ((double)m->size * m->options.rule.most) : 0;
 	*map = m;
 	return SP_OK;
 }
@@ -205,6 +208,11 @@ int64_t sp_map_size(const struct sp_map *m)
 int64_t sp_map_unused(const struct sp_map *m)
 {
 	return m->unused;
+}
+
+double sp_map_fill(const struct sp_map *m)
+{
+	return m->fill;
 }
 
 /* The document that holds a sentence: the last one that does not begin after it. */

@@ -30,6 +30,9 @@ int64_t sp_map_size(const struct sp_map *m);
 /* Documents without a single sample: empty, or with order of only one token. */
 int64_t sp_map_unused(const struct sp_map *m);
 
+/* How full the samples of epoch 0 are: text tokens / (samples * rule.most), from 0 to 1. What is missing is padding. */
+double sp_map_fill(const struct sp_map *m);
+
 /* The group of sample `index`; index / size is the epoch. The first call for an epoch builds its map (16 bytes a
  * sample, time proportional to the sentences); the two epochs used last are kept. SP_ERR_MEMORY. */
 int sp_map_group(struct sp_map *m, uint64_t index, struct sp_group *group);

@@ -33,7 +33,8 @@ static int continues_word(const struct sp_indexed *x, const struct sp_group *g, 
 	return id >= 0 && id < alphabet->size && (alphabet->kind[id] & SP_ALPHABET_CONTINUES);
 }
 
-/* Where A ends. A single sentence of two tokens or more is divided where a word begins, the drawn place or the next. */
+/* Where A ends. A single sentence of two tokens or more is divided where a word begins: the drawn place, or else the next
+ * such place, or else the one before; inside the word if it is the only one. */
 static int64_t divide(const struct sp_indexed *x, const struct sp_group *g, const struct sp_alphabet *alphabet,
 	struct sp_rng *rng)
 {
@@ -42,7 +43,11 @@ static int64_t divide(const struct sp_indexed *x, const struct sp_group *g, cons
 	int64_t drawn = 1 + (int64_t)sp_rng_below(rng, (uint64_t)g->tokens - 1), at = drawn;
 	while (at < g->tokens && continues_word(x, g, alphabet, at))
 		at++;
-	return at < g->tokens ? at : drawn;
+	if (at < g->tokens)
+		return at;
+	for (at = drawn - 1; at > 0 && continues_word(x, g, alphabet, at);)
+		at--;
+	return at > 0 ? at : drawn;
 }
 
 static void truncate_pair(struct range *a, struct range *b, int64_t target, struct sp_rng *rng)

@@ -2,6 +2,8 @@
 
 #include "unit/data/token_files.h"
 
+#include "data/pair.h"
+
 enum { IDS = 1000, DOCUMENTS = 200 };
 
 /* Token files of the tests:
@@ -406,6 +408,52 @@ static void a_sentence_longer_than_a_sample_is_cut_and_used_whole(void **state)
 	}
 }
 
+static void a_sentence_is_divided_between_words(void **state)
+{
+	struct sp_dataset_options o = options_make(path_of("single"), 64);
+	(void)state;
+	o.vocab = path_of("pieces");
+	o.sentence_order = 1;
+	struct sp_dataset *d = open_or_fail(&o);
+	struct sp_sample s = sample_make(64);
+	for (uint64_t i = 0; i < 2000; i++) {
+		assert_int_equal(sp_dataset_sample(d, SP_TRAIN, i, &s), 0);
+		struct segments g = segments_of(&s);
+		const int32_t second = s.swapped ? g.a_first : g.b_first;
+		/* Ids that three divides are pieces; two tokens that are one word have to be parted. */
+		assert_true(second % 3 != 0 || g.a + g.b == 2);
+	}
+	sample_free(&s);
+	sp_dataset_close(d);
+}
+
+/* As after opening a file that is too large to be read whole. */
+static void an_id_outside_the_vocabulary_is_found_when_the_sample_is_made(void **state)
+{
+	const struct sp_group_rule rule = { 8, 0 };
+	struct sp_sample s = sample_make(10);
+	struct sp_alphabet few = { 0 };
+	struct sp_indexed *x;
+	struct sp_rng rng;
+	int64_t used;
+	(void)state;
+	assert_int_equal(sp_indexed_open(path_of("counted"), &x), 0);
+	assert_int_equal(sp_alphabet_plain(12, &few), 0);
+	sp_rng_start(&rng, 1, SP_RNG_SAMPLE, 0, 0);
+	struct sp_group good = sp_group_gather(x, &rule, 4, (struct sp_cursor){ 0, 0 }, 7);
+	struct sp_group wrong = sp_group_gather(x, &rule, 4, (struct sp_cursor){ 0, 3 }, 7);
+	assert_int_equal(sp_pair_build(x, "counted", &good, &few, 0, &rng, &s, &used), 0);
+	assert_int_equal(used, 9);
+	capture_begin();
+	int status = sp_pair_build(x, "counted", &wrong, &few, 0, &rng, &s, &used);
+	const char *said = capture_end();
+	assert_int_equal(status, SP_ERR_FORMAT);
+	assert_non_null(strstr(said, "counted.bin: id 12 at or after sentence 0, but the vocabulary has 12 tokens"));
+	sp_alphabet_free(&few);
+	sp_indexed_close(x);
+	sample_free(&s);
+}
+
 static void words_of_the_vocabulary_are_masked_whole(void **state)
 {
 	struct sp_dataset_options o = options_make(path_of("owned"), 128);
@@ -580,6 +628,28 @@ static void documents_that_cannot_be_used_are_counted_in_a_warning(void **state)
 	sp_dataset_close(d);
 }
 
+static void samples_that_are_mostly_padding_are_warned_of(void **state)
+{
+	static const struct {
+		int64_t length;
+		const char *message;
+	} cases[] = { { 42, "" }, { 82, "" }, { 402, "counted: 200 samples of train, 10 % text, the rest padding; " } };
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct sp_dataset_options o = options_make(path_of("counted"), cases[i].length);
+		struct sp_dataset *d = NULL;
+		o.short_seq_prob = 0;
+		o.split = "1";
+		capture_begin();
+		int status = sp_dataset_open(&o, &d);
+		const char *said = capture_end();
+		assert_int_equal(status, 0);
+		if (!strstr(said, cases[i].message) || !cases[i].message[0] != !said[0])
+			fail_msg("%lld: %s", (long long)cases[i].length, said);
+		sp_dataset_close(d);
+	}
+}
+
 static void a_split_without_weight_is_empty_and_gives_no_samples(void **state)
 {
 	static const char *const sources[] = { "owned", "synthetic" };
@@ -619,12 +689,15 @@ int main(void)
 		cmocka_unit_test(pairs_are_truncated_from_the_longer_at_either_end),
 		cmocka_unit_test(without_order_all_text_is_one_segment_of_type_0),
 		cmocka_unit_test(a_sentence_longer_than_a_sample_is_cut_and_used_whole),
+		cmocka_unit_test(a_sentence_is_divided_between_words),
+		cmocka_unit_test(an_id_outside_the_vocabulary_is_found_when_the_sample_is_made),
 		cmocka_unit_test(words_of_the_vocabulary_are_masked_whole),
 		cmocka_unit_test(a_blend_takes_its_shares_of_both_corpora),
 		cmocka_unit_test(synthetic_samples_are_valid_distinct_and_of_any_length),
 		cmocka_unit_test(unigram_entropy_is_that_of_the_split),
 		cmocka_unit_test(what_does_not_fit_together_is_refused_with_a_remedy),
 		cmocka_unit_test(documents_that_cannot_be_used_are_counted_in_a_warning),
+		cmocka_unit_test(samples_that_are_mostly_padding_are_warned_of),
 		cmocka_unit_test(a_split_without_weight_is_empty_and_gives_no_samples),
 	};
 	return cmocka_run_group_tests_name("dataset", tests, make_files, directory_remove);
