@@ -1,0 +1,204 @@
+/* What each rank gets of a step's samples: together all of them, each once, whatever the grid. One process plays all ranks
+ * in turn, with a grid made up for each. */
+#include "config.h"
+
+#include "support.h"
+
+#include "backend/comm.h"
+#include "backend/compute.h"
+#include "backend/module.h"
+#include "train/batch.h"
+
+#include <seqpar/status.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LENGTH = 37, GLOBAL = 8, STEP = 5, MULTIPLE = 4 };
+
+static struct sp_comm *self;
+static struct sp_compute *compute;
+static struct sp_dataset *dataset;
+
+static int open_all(void **state)
+{
+	(void)state;
+	const struct sp_compute_options one_thread = { .threads = 1 };
+	const struct sp_dataset_options options = { .source = "synthetic", .vocab = "", .split = "949,50,1", .vocab_size = 100,
+		                                    .length = LENGTH, .mask_prob = 0.15, .short_seq_prob = 0.5, .sentence_order = 1, .seed = 9 };
+	return sp_comm_open("self", 1, &self) || sp_compute_open("auto", &one_thread, &compute) ||
+	       sp_dataset_open(&options, &dataset);
+}
+
+static int close_all(void **state)
+{
+	(void)state;
+	sp_dataset_close(dataset);
+	sp_compute_close(compute);
+	sp_comm_close(self);
+	return 0;
+}
+
+/* The truth: sample `slot` of the step. */
+struct whole {
+	int32_t token[LENGTH], position[LENGTH], kind[LENGTH], doc[LENGTH], label[LENGTH], swapped;
+};
+
+static struct whole whole_sample(int64_t slot)
+{
+	struct whole w;
+	struct sp_sample s = { LENGTH, w.token, w.position, w.kind, w.doc, w.label, 0 };
+	assert_int_equal(sp_dataset_sample(dataset, SP_TRAIN, STEP * GLOBAL + (uint64_t)slot, &s), SP_OK);
+	w.swapped = s.swapped;
+	return w;
+}
+
+struct part {
+	struct sp_grid grid;
+	struct sp_batches_options options;
+	struct sp_batches *batches;
+	struct sp_work work;
+};
+
+static void open_part(struct part *p, int data, int d, int sequence, int s, int64_t micro)
+{
+	p->grid = (struct sp_grid){ .world = self, .data_size = data, .data_rank = d, .sequence_size = sequence, .sequence_rank = s };
+	p->options = (struct sp_batches_options){
+		.compute = compute,
+		.grid = &p->grid,
+		.dataset = dataset,
+		.shard = sp_shard_of(LENGTH, sequence, s, MULTIPLE),
+		.global_batch = GLOBAL,
+		.micro_batch = micro,
+		.sentence_order = 1,
+	};
+	assert_int_equal(sp_batches_create(&p->options, &p->batches), SP_OK);
+	assert_int_equal(sp_batches_load(p->batches, SP_TRAIN, STEP, &p->work), SP_OK);
+}
+
+static void copy_out(void *to, const void *from, int64_t n)
+{
+	assert_int_equal(sp_compute_copy_out(compute, to, from, (size_t)n * 4), SP_OK);
+}
+
+/* One micro-batch against the samples it should be of. */
+static void check_micro(const struct part *p, int64_t m, int64_t slot)
+{
+	struct sp_batch b;
+	assert_int_equal(sp_batches_take(p->batches, m, &b), SP_OK);
+	const int64_t rows = b.batch * b.chunk, n = rows * p->grid.sequence_size;
+	int32_t *token = calloc((size_t)n, 4), *position = calloc((size_t)n, 4), *kind = calloc((size_t)n, 4);
+	int32_t *doc = calloc((size_t)n, 4), *predicted = calloc((size_t)n, 4), *label = calloc((size_t)n, 4);
+	uint32_t sample[GLOBAL];
+	copy_out(token, b.token, rows);
+	copy_out(position, b.position, rows);
+	copy_out(kind, b.kind, rows);
+	copy_out(doc, b.doc, n);
+	copy_out(predicted, b.predicted, b.predictions);
+	copy_out(label, b.label, b.predictions);
+	copy_out(sample, b.sample, b.batch);
+	int64_t seen = 0, order = 0;
+	assert_int_equal(b.first, p->options.shard.first);
+	for (int64_t i = 0; i < b.batch; i++) {
+		struct whole w = whole_sample(slot + i);
+		assert_int_equal(sample[i], slot + i);
+		for (int64_t t = 0; t < b.chunk; t++) {
+			int64_t at = b.first + t, row = i * b.chunk + t;
+			int real = at < LENGTH;
+			assert_int_equal(token[row], real ? w.token[at] : 0);
+			assert_int_equal(position[row], real ? w.position[at] : 0);
+			assert_int_equal(kind[row], real ? w.kind[at] : 0);
+			if (real && w.label[at] >= 0) {
+				assert_int_equal(predicted[seen], row);
+				assert_int_equal(label[seen++], w.label[at]);
+			}
+		}
+		for (int64_t at = 0; at < p->grid.sequence_size * b.chunk; at++)
+			assert_int_equal(doc[(at / b.chunk * b.batch + i) * b.chunk + at % b.chunk], at < LENGTH ? w.doc[at] : -1);
+		if (order < b.orders) {
+			int32_t row, swapped;
+			copy_out(&row, b.order_row + order, 1);
+			copy_out(&swapped, b.order_label + order++, 1);
+			assert_int_equal(row, i * b.chunk);
+			assert_int_equal(swapped, w.swapped);
+		}
+	}
+	assert_int_equal(seen, b.predictions);
+	assert_int_equal(b.orders, p->grid.sequence_rank == 0 ? b.batch : 0);
+	free(token);
+	free(position);
+	free(kind);
+	free(doc);
+	free(predicted);
+	free(label);
+}
+
+static void ranks_hold_their_tokens_of_their_slots(void **state)
+{
+	(void)state;
+	static const struct {
+		int data, sequence;
+		int64_t micro;
+	} grids[] = { { 1, 1, 8 }, { 1, 1, 1 }, { 2, 1, 2 }, { 1, 3, 4 }, { 2, 5, 2 }, { 4, 2, 1 }, { 1, 16, 8 } };
+	for (size_t g = 0; g < sizeof grids / sizeof *grids; g++)
+		for (int d = 0; d < grids[g].data; d++)
+			for (int s = 0; s < grids[g].sequence; s++) {
+				struct part p;
+				open_part(&p, grids[g].data, d, grids[g].sequence, s, grids[g].micro);
+				int64_t first = d * GLOBAL / grids[g].data, count = sp_batches_count(p.batches);
+				assert_int_equal(count * grids[g].micro * grids[g].data, GLOBAL);
+				for (int64_t m = 0; m < count; m++)
+					check_micro(&p, m, first + m * grids[g].micro);
+				sp_batches_destroy(p.batches);
+			}
+}
+
+static void counts_are_of_whole_samples_and_said_once_per_sequence(void **state)
+{
+	(void)state;
+	struct part p;
+	int64_t tokens = 0, predicted = 0, pairs = 0;
+	for (int64_t slot = 0; slot < GLOBAL; slot++) {
+		struct whole w = whole_sample(slot);
+		int64_t n = 0;
+		for (int t = 0; t < LENGTH; t++) {
+			n += w.doc[t] >= 0;
+			predicted += w.label[t] >= 0;
+		}
+		tokens += n;
+		pairs += n * n;
+	}
+	open_part(&p, 1, 0, 4, 0, 2);
+	assert_int_equal(p.work.samples, GLOBAL);
+	assert_int_equal(p.work.tokens, tokens);
+	assert_int_equal(p.work.pairs, pairs);
+	assert_int_equal(p.work.predicted, predicted);
+	sp_batches_destroy(p.batches);
+	open_part(&p, 1, 0, 4, 3, 2);
+	assert_int_equal(p.work.tokens, 0); /* another rank has said it */
+	sp_batches_destroy(p.batches);
+}
+
+static void a_batch_that_does_not_divide_is_refused(void **state)
+{
+	(void)state;
+	struct sp_batches *batches = NULL;
+	struct sp_grid grid = { .world = self, .data_size = 3, .sequence_size = 1 };
+	struct sp_batches_options options = { compute, &grid, dataset, sp_shard_of(LENGTH, 1, 0, 1), GLOBAL, 1, 0 };
+	assert_int_equal(sp_batches_create(&options, &batches), SP_ERR_SETTING);
+	assert_null(batches);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ranks_hold_their_tokens_of_their_slots),
+		cmocka_unit_test(counts_are_of_whole_samples_and_said_once_per_sequence),
+		cmocka_unit_test(a_batch_that_does_not_divide_is_refused),
+	};
+	const struct sp_module *module;
+	char why[256];
+	if (sp_module_open("cpu", &module, why, sizeof why) == SP_ERR_ABSENT)
+		return 77;
+	return cmocka_run_group_tests(tests, open_all, close_all);
+}
