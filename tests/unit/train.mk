@@ -15,3 +15,5 @@ tests_ranks_test_training_LDFLAGS = $(test_ldflags)
 rank_rows += tests/ranks/test_reduce_np1.mpi tests/ranks/test_reduce_np2.mpi tests/ranks/test_reduce_np3.mpi \
 	tests/ranks/test_reduce_np5.mpi tests/ranks/test_training_np1.mpi tests/ranks/test_training_np2.mpi \
 	tests/ranks/test_training_np3.mpi tests/ranks/test_training_np4.mpi tests/ranks/test_training_np5.mpi
+
+script_tests += tests/cli/test_train.sh tests/mutations/loss_mean_per_rank.sh

@@ -1,0 +1,128 @@
+#!/bin/sh
+# seqpar train from outside: settings, errors and their exit status, files left behind, signals.
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+cd "${srcdir:-.}" || exit 1
+failures=0
+export OMP_NUM_THREADS=1
+
+"$SEQPAR" info | grep -q '^ *cpu .*\(cannot\|not built\)' && { echo "skipped: no cpu module"; exit 77; }
+
+small="model.preset=tiny model.vocab_size=64 train.iters=3 train.global_batch=4 train.micro_batch=2 train.sequence_length=32"
+
+failed()
+{
+	echo "FAILED: $*"
+	sed 's/^/    /' "$scratch/out" "$scratch/err"
+	failures=$((failures + 1))
+}
+
+# expect STATUS "WORDS" ARGUMENT...: that exit status, those words on standard error, and no other error line.
+expect()
+{
+	status=$1
+	words=$2
+	shift 2
+	timeout 60 "$SEQPAR" "$@" >"$scratch/out" 2>"$scratch/err" </dev/null
+	got=$?
+	[ $got = "$status" ] || failed "status $got instead of $status: $*"
+	grep -qF -- "$words" "$scratch/err" || failed "no \"$words\": $*"
+	[ "$(grep -c 'error:' "$scratch/err")" = 1 ] || failed "not one error: $*"
+}
+
+# Arguments without blanks, and word splitting of $small, are wanted.
+### wrong settings
+expect 2 "unknown setting trian.iters; the nearest known one is train.iters" train trian.iters=3
+expect 2 'train.iters: "many" is not an integer' train train.iters=many
+expect 2 "model.dropout: 1.5 is out of range" train model.dropout=1.5
+expect 2 '"iters" is not section.key=value' train iters
+expect 2 "unknown option --fast" train --fast
+expect 2 "-c wants the name of a file" train -c
+expect 1 "/nonexistent.ini: cannot be opened" train -c /nonexistent.ini
+printf '[train]\niters = 3\nitres = 4\n' >"$scratch/bad.ini"
+expect 2 "bad.ini:3: unknown setting train.itres; the nearest known one is train.iters" train -c "$scratch/bad.ini"
+expect 2 "model.heads = 5 does not divide model.hidden = 128" train $small model.heads=5
+expect 2 "train.sequence_length = 600 is longer than model.max_positions" train $small train.sequence_length=600
+expect 2 "train.micro_batch = 2 does not divide train.global_batch = 5" train $small train.global_batch=5
+expect 2 "needs data.vocab" train $small data.source=x
+expect 2 "there is no such attention" train $small parallel.attention=rnig
+expect 2 "parallel.sequence=2 needs 2 ranks" train $small parallel.sequence=2
+
+### what cannot be read or written
+expect 1 "/nonexistent/vocab.txt" train $small data.source="$scratch/x" data.vocab=/nonexistent/vocab.txt
+expect 1 "log.metrics = /nonexistent/a" train $small log.metrics=/nonexistent/a
+expect 1 "log.trace = /nonexistent/a" train $small log.trace=/nonexistent/a
+[ -w /dev/full ] && expect 1 "No space left" train $small log.metrics=/dev/full
+if [ -w /dev/full ]; then
+	"$SEQPAR" train $small >/dev/full 2>"$scratch/err"
+	[ $? = 1 ] || failed "standard output full: not status 1"
+	grep -q "standard output cannot be written" "$scratch/err" || failed "standard output full: not said"
+fi
+expect 1 "not finite; lower optimizer.lr" train $small train.iters=60 optimizer.lr=1000 optimizer.clip_norm=0
+
+### help
+"$SEQPAR" train --help >"$scratch/out" 2>"$scratch/err" || failed "--help"
+for key in model.preset data.source train.iters optimizer.lr parallel.sequence backend.device log.trace; do
+	grep -q "^  $key = " "$scratch/out" || failed "--help without $key"
+done
+
+### a run: files
+"$SEQPAR" train $small train.eval_interval=2 train.eval_iters=1 log.metrics="$scratch/m.jsonl" log.trace="$scratch/t.json" \
+	log.interval=1 >"$scratch/out" 2>"$scratch/err" || failed "a plain run"
+[ "$(grep -c '^step ' "$scratch/out")" = 3 ] || failed "not three lines of steps"
+events=$(sed -n 's/^{"event": *"\([a-z]*\)".*}$/\1/p' "$scratch/m.jsonl" | tr '\n' ' ')
+[ "$events" = "config step step eval step eval summary " ] || failed "events are: $events"
+for field in step loss lr grad_norm loss_scale tokens_per_s step_ms flops_per_s gemm_fraction peak_mib comm_bytes \
+	comm_exposed_ms; do
+	[ "$(grep '"event": *"step"' "$scratch/m.jsonl" | grep -c "\"$field\": *[0-9]")" = 3 ] || failed "steps without $field"
+done
+[ "$(head -c 1 "$scratch/t.json")" = "{" ] && [ "$(tail -n 1 "$scratch/t.json")" = "]}" ] || failed "trace is not whole"
+[ -e "$scratch/t.json.part" ] && failed "a temporary trace is left"
+
+### same again, same numbers
+"$SEQPAR" train $small train.eval_interval=2 train.eval_iters=1 log.metrics="$scratch/n.jsonl" >/dev/null 2>"$scratch/err"
+losses() { sed -n 's/.*"event": *"step".*"loss": *\([^,]*\),.*"grad_norm": *\([^,]*\),.*/\1 \2/p' "$1"; }
+losses "$scratch/m.jsonl" >"$scratch/out"
+losses "$scratch/n.jsonl" | cmp -s - "$scratch/out" || failed "two runs, two results"
+
+### a signal ends it after the step, with whole files
+"$SEQPAR" train $small train.iters=1000000000 log.metrics="$scratch/s.jsonl" log.interval=1000000 >"$scratch/out" \
+	2>"$scratch/err" &
+pid=$!
+tries=0
+while [ $tries -lt 200 ] && ! grep -qs '"event": *"step"' "$scratch/s.jsonl"; do
+	sleep 0.1
+	tries=$((tries + 1))
+done
+kill -TERM $pid
+wait $pid
+[ $? = 3 ] || failed "stopped: not status 3"
+tail -n 1 "$scratch/s.jsonl" | grep -q '^{"event": *"summary".*"stopped": *true.*}$' || failed "stopped: no summary"
+
+### as several ranks
+if [ -n "$TESTMPIRUN" ] && ! "$SEQPAR" info | grep -q '^ *mpi .*\(cannot\|not built\)'; then
+	export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+	export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+	# Only rank 0 meets this error; the other must not wait for it.
+	timeout 10 $TESTMPIRUN 2 "$SEQPAR" train $small log.metrics=/nonexistent/a >"$scratch/out" 2>"$scratch/err" </dev/null
+	[ $? = 1 ] || failed "one rank fails: not status 1 within ten seconds"
+	grep -q "rank 0: error: log.metrics" "$scratch/err" || failed "one rank fails: not said by whom"
+	timeout 10 $TESTMPIRUN 3 "$SEQPAR" train $small parallel.sequence=2 >"$scratch/out" 2>"$scratch/err" </dev/null
+	[ $? = 2 ] || failed "ranks not divided: not status 2"
+	grep -q "parallel.sequence = 2 does not divide 3 ranks" "$scratch/err" || failed "ranks not divided: not said"
+	timeout 20 $TESTMPIRUN 2 "$SEQPAR" train trian.iters=3 >"$scratch/out" 2>"$scratch/err" </dev/null
+	[ $? = 2 ] || failed "wrong setting on all ranks: not status 2"
+	[ "$(grep -c 'unknown setting' "$scratch/err")" = 1 ] || failed "wrong setting on all ranks: not said once"
+	timeout 60 $TESTMPIRUN 2 "$SEQPAR" train $small parallel.sequence=2 log.trace="$scratch/t.json" >"$scratch/out" \
+		2>"$scratch/err" </dev/null || failed "a run on two ranks"
+	grep -q '"pid":1,' "$scratch/t.json" && [ "$(tail -n 1 "$scratch/t.json")" = "]}" ] || failed "trace without rank 1"
+	timeout 60 $TESTMPIRUN 2 "$SEQPAR" check $small parallel.sequence=2 >"$scratch/out" 2>"$scratch/err" </dev/null ||
+		failed "check on two ranks"
+fi
+
+### check, alone
+"$SEQPAR" check $small >"$scratch/out" 2>"$scratch/err" || failed "check on one rank"
+grep -q "^loss " "$scratch/out" && grep -q "word_embeddings" "$scratch/out" || failed "check says nothing"
+expect 2 "unknown setting" check trian.iters=3
+
+[ $failures = 0 ]
