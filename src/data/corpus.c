@@ -29,7 +29,7 @@ static int check_ids(const struct sp_corpus *corpus, const struct sp_corpus_opti
 static void tell_fill(const struct sp_map *map, const struct sp_corpus_options *o, enum sp_split split)
 {
 	const double fill = sp_map_fill(map);
-	const int is_low = fill < 0.25;
+	const int is_low = split == SP_TRAIN && fill < 0.25;
 	const char *remedy = "; a sample holds text of one document only: use longer documents, or set a shorter "
 		"train.sequence_length";
 	sp_log(is_low ? SP_LOG_WARNING : SP_LOG_INFO, "%s: %lld samples of %s, %.0f %% text, the rest padding%s",

@@ -648,6 +648,16 @@ static void samples_that_are_mostly_padding_are_warned_of(void **state)
 			fail_msg("%lld: %s", (long long)cases[i].length, said);
 		sp_dataset_close(d);
 	}
+	/* Evaluation alone is not worth a warning. */
+	struct sp_dataset_options o = options_make(path_of("counted"), 402);
+	struct sp_dataset *d = NULL;
+	o.split = "0,1,1";
+	capture_begin();
+	int status = sp_dataset_open(&o, &d);
+	const char *said = capture_end();
+	assert_int_equal(status, 0);
+	assert_string_equal(said, "");
+	sp_dataset_close(d);
 }
 
 static void a_split_without_weight_is_empty_and_gives_no_samples(void **state)
