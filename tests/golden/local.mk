@@ -9,5 +9,10 @@ tests_golden_test_gradients_SOURCES = tests/golden/test_gradients.c $(golden_sou
 tests_golden_test_gradients_LDFLAGS = $(test_ldflags)
 EXTRA_DIST += tests/golden/make_golden.py $(golden_files)
 
-script_tests += tests/mutations/scale_by_hidden.sh tests/mutations/gradient_over_ranks.sh
+script_tests += tests/mutations/scale_by_hidden.sh tests/mutations/gradient_over_ranks.sh \
+	tests/mutations/loss_per_rank.sh
 EXTRA_DIST += tests/mutations/run.sh
+
+unit_tests += tests/golden/test_steps
+tests_golden_test_steps_SOURCES = tests/golden/test_steps.c $(golden_sources)
+tests_golden_test_steps_LDFLAGS = $(test_ldflags)
