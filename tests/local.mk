@@ -28,6 +28,7 @@ include tests/conformance/local.mk
 include tests/golden/local.mk
 include tests/ranks/comm.mk
 include tests/ranks/local.mk
+include tests/cli/program.mk
 include tests/cli/local.mk
 
 if HAVE_CMOCKA

@@ -45,12 +45,14 @@ static int bad(int code)
 	return code != SP_EXIT_DONE && code != SP_EXIT_STOPPED;
 }
 
-/* Ranks one after the other, a tenth of a second apart, within three seconds. */
+/* Ranks one after the other, rank 0 at once and all within five seconds. Whoever is ended meanwhile stays silent: a
+ * launcher may take a second for that. */
 static void speak_in_turn(void)
 {
-	int turn = launcher.rank < 25 ? launcher.rank : 25;
-	if (turn > 0)
-		nanosleep(&(struct timespec){ turn / 10, turn % 10 * 100000000L }, NULL);
+	int tenths = 20 + (launcher.rank < 30 ? launcher.rank : 30);
+	signal(SIGTERM, SIG_DFL);
+	if (launcher.rank > 0)
+		nanosleep(&(struct timespec){ tenths / 10, tenths % 10 * 100000000L }, NULL);
 	sp_log_release();
 }
 
@@ -82,7 +84,7 @@ int sp_cli_finish(int code)
 {
 	if (bad(code))
 		end_the_others(code);
-	speak_in_turn();
+	sp_log_release();
 	return code;
 }
 
@@ -95,8 +97,9 @@ int sp_cli_end(struct sp_comm *comm, int status)
 		sp_comm_close(comm);
 		return code;
 	}
-	if (!bad(code))
+	if (bad(code))
+		speak_in_turn();
+	else
 		sp_comm_barrier(comm); /* a stop: all have saved what they had to */
-	speak_in_turn();
 	sp_comm_abort(comm, code);
 }

@@ -1,0 +1,53 @@
+#!/bin/sh
+# The frame of the program: help, version, unknown words, exit codes.
+. "${srcdir:-.}/tests/cli/common.sh"
+
+run 0 "$SEQPAR" --help
+says 'usage: seqpar COMMAND'
+for command_name in train check vocab tokenize launch info help; do
+	says "  $command_name "
+done
+cp "$dir/out" "$dir/help"
+run 0 "$SEQPAR" -h
+run 0 "$SEQPAR" help
+cmp -s "$dir/out" "$dir/help" || fail "seqpar help is not seqpar --help"
+for command_name in train check vocab tokenize launch info; do
+	run 0 "$SEQPAR" $command_name --help
+	says "seqpar $command_name"
+	cp "$dir/out" "$dir/help"
+	run 0 "$SEQPAR" help $command_name
+	cmp -s "$dir/out" "$dir/help" || fail "seqpar help $command_name is not seqpar $command_name --help"
+done
+run 0 "$SEQPAR" --version
+grep -qE '^seqpar [0-9]+\.[0-9]+\.[0-9]+$' "$dir/out" || fail "version: $(cat "$dir/out")"
+
+run 2 "$SEQPAR"
+ends_with_the_only_error 'seqpar --help'
+run 2 "$SEQPAR" trian
+ends_with_the_only_error 'did you mean "train"'
+run 2 "$SEQPAR" help tokenise
+ends_with_the_only_error 'did you mean "tokenize"'
+run 2 "$SEQPAR" --verbose
+ends_with_the_only_error 'no command "--verbose"'
+
+run 0 "$SEQPAR" info
+for words in 'seqpar ' 'modules' '  self ' '  mpi ' '  cpu ' 'ranks '; do
+	says "$words"
+done
+run 2 "$SEQPAR" info train.iters=3
+ends_with_the_only_error 'train.iters=3'
+run 2 "$SEQPAR" info --mesure
+run 1 env SEQPAR_MODULE_PATH=/nonexistent "$SEQPAR" info backend.comm=nccl
+if "$SEQPAR" info | grep -q '^compute '; then
+	run 0 "$SEQPAR" info --measure backend.threads=1
+	says 'GFLOP/s'
+	says 'GB/s'
+	says '1 per rank'
+fi
+
+if test -e /dev/full; then
+	"$SEQPAR" --help >/dev/full 2>"$dir/err"
+	test $? = 1 || fail "a full device is not noticed"
+	complains 'standard output cannot be written'
+fi
+exit $failed
