@@ -9,11 +9,11 @@
 
 /* After these a capital usually goes on with the sentence. In lower case, without the last stop. */
 static const char *const abbreviations[] = {
-	"mr", "mrs", "ms", "messrs", "mme", "mlle", "dr", "prof", "rev", "fr", "hon", "st", "sr", "jr", "gen", "col", "maj", "capt",
-	"cpt", "cmdr", "lt", "sgt", "cpl", "adm", "gov", "sen", "rep", "pres", "supt", "insp", "mt", "ft", "no", "nos", "vol", "vols",
-	"ch", "chap", "sec", "sect", "fig", "figs", "eq", "eqs", "ed", "eds", "pp", "pt", "art", "cf", "vs", "viz", "ca", "approx",
-	"al", "ibid", "dept", "univ", "assn", "bros", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sept", "sep", "oct", "nov",
-	"dec", "mon", "tue", "tues", "wed", "thu", "thurs", "fri",
+	"mr", "mrs", "ms", "messrs", "mme", "mlle", "dr", "prof", "rev", "fr", "hon", "st", "sr", "jr", "gen", "col",
+	"maj", "capt", "cpt", "cmdr", "lt", "sgt", "cpl", "adm", "gov", "sen", "rep", "pres", "supt", "insp", "mt",
+	"vol", "vols", "ch", "chap", "fig", "figs", "eq", "eqs", "ed", "eds", "pp", "cf", "vs", "viz", "ca", "approx",
+	"al", "ibid", "dept", "univ", "assn", "bros", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sept", "sep",
+	"oct", "nov", "dec", "mon", "tue", "tues", "wed", "thu", "thurs", "fri",
 };
 
 static int is_one_of(int32_t code, const int32_t *list)
@@ -123,7 +123,7 @@ static size_t end_at(const char *text, size_t size, size_t mark, size_t *next)
 	if (begin == end || begin == size)
 		return 0;
 	sp_utf8_next(text + begin, size - begin, &code, NULL);
-	if (!begins_sentence(code) || (marks - mark == 1 && last == '.' && is_abbreviation(text, mark)))
+	if (!begins_sentence(code) || (end - mark == 1 && last == '.' && is_abbreviation(text, mark)))
 		return 0;
 	return end;
 }
