@@ -42,7 +42,7 @@ room src/cli "$everything" "jansson.h hwloc.h"
 room backends/self "backend base" ""
 room backends/cpu "cpu backend base" "cblas.h omp.h hwloc.h"
 room backends/mpi "backend base" "mpi.h"
-room tests "$everything cpu support.h unit ranks reference conformance golden" "cmocka.h jansson.h"
+room tests "$everything cpu support.h unit ranks reference conformance golden" "cmocka.h jansson.h zlib.h"
 room benchmarks "$everything reference" ""
 
 for directory in src/* backends/*; do

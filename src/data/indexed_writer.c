@@ -44,11 +44,14 @@ static int put64(struct output *o, uint64_t value)
 static int create(struct output *o, const char *prefix, const char *ending)
 {
 	char suffix[64];
+	struct stat info;
 	snprintf(suffix, sizeof suffix, "%s.tmp.%ld", ending, (long)getpid());
 	o->path = sp_indexed_path(prefix, ending);
 	o->temporary = sp_indexed_path(prefix, suffix);
 	if (!o->path || !o->temporary)
 		return sp_fail(SP_ERR_MEMORY, "%s: no memory to write it", prefix);
+	if (stat(o->path, &info) == 0 && !S_ISREG(info.st_mode))
+		return sp_fail(SP_ERR_IO, "%s: is there and not a regular file: give another name with -o", o->path);
 	o->file = fopen(o->temporary, "w+be");
 	if (!o->file)
 		return sp_fail(SP_ERR_IO, "%s: cannot create the file: %s (its directory must exist and be writable)", o->temporary,

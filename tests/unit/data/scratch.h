@@ -2,7 +2,7 @@
 #ifndef SP_TESTS_SCRATCH_H
 #define SP_TESTS_SCRATCH_H
 
-#include <ftw.h>
+#include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,15 +19,15 @@ static inline void scratch_make(void)
 		abort();
 }
 
-static inline int scratch_remove_one(const char *path, const struct stat *info, int kind, struct FTW *ftw)
-{
-	(void)info, (void)kind, (void)ftw;
-	return remove(path);
-}
-
 static inline void scratch_remove(void)
 {
-	nftw(scratch, scratch_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	char *const top[] = { scratch, NULL };
+	FTS *tree = fts_open(top, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	for (FTSENT *entry; tree && (entry = fts_read(tree));)
+		if (entry->fts_info != FTS_D) /* directories when they are left, and then empty */
+			remove(entry->fts_path);
+	if (tree)
+		fts_close(tree);
 }
 
 /* scratch/name, in one of a few buffers that are used in turn. */

@@ -4,8 +4,8 @@
 #include "support.h"
 
 #include "data/indexed.h"
-#include "messages.h"
-#include "scratch.h"
+#include "unit/data/messages.h"
+#include "unit/data/scratch.h"
 
 #include <seqpar/status.h>
 #include <string.h>

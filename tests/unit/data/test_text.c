@@ -6,8 +6,8 @@
 #include "data/sentence.h"
 #include "data/text.h"
 #include "data/utf8.h"
-#include "messages.h"
-#include "scratch.h"
+#include "unit/data/messages.h"
+#include "unit/data/scratch.h"
 
 #include <seqpar/status.h>
 #include <zlib.h>

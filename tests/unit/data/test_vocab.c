@@ -4,7 +4,7 @@
 #include "support.h"
 
 #include "data/vocab.h"
-#include "messages.h"
+#include "unit/data/messages.h"
 
 #include <seqpar/status.h>
 #include <string.h>

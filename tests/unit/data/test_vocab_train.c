@@ -5,8 +5,8 @@
 
 #include "data/vocab.h"
 #include "data/vocab_train.h"
-#include "messages.h"
-#include "scratch.h"
+#include "unit/data/messages.h"
+#include "unit/data/scratch.h"
 
 #include <seqpar/status.h>
 
