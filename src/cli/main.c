@@ -18,6 +18,7 @@ static const struct command {
 } commands[] = {
 	{ "train", "train a model", sp_cli_train },
 	{ "check", "does a split model compute what an unsplit one does?", sp_cli_check },
+	{ "plan", "memory and traffic of a configuration, per rank", sp_cli_plan },
 	{ "launch", "start a command as several ranks on this machine", sp_cli_launch },
 	{ "info", "what this build and this machine can do", sp_cli_info },
 	{ "vocab", "make a WordPiece vocabulary from text", sp_cli_vocab },

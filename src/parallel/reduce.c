@@ -7,6 +7,7 @@
 #include "base/trace.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { GRAIN = 16, BUCKET = 4 << 20, DEPTH = 2 };
 
@@ -53,21 +54,27 @@ static int count_buckets(const struct sp_reduce *r)
 	return n;
 }
 
+/* All that does not need memory or ranks. */
+static void shape(struct sp_reduce *r, int64_t elements, int ranks, int rank, int64_t bucket)
+{
+	memset(r, 0, sizeof *r);
+	r->elements = elements;
+	r->ranks = ranks;
+	r->rank = rank;
+	r->share = sp_max(1, (bucket ? bucket : BUCKET) / ((int64_t)GRAIN * ranks)) * GRAIN;
+	r->buckets = count_buckets(r);
+}
+
 int sp_reduce_create(struct sp_compute *compute, struct sp_comm *comm, int64_t elements, int64_t bucket,
                      struct sp_reduce **reduce)
 {
 	struct sp_reduce *r = calloc(1, sizeof *r);
 	if (!r)
 		return sp_fail(SP_ERR_MEMORY, "out of memory for the gradient reduction");
+	shape(r, elements, sp_comm_size(comm), sp_comm_rank(comm), bucket);
 	r->compute = compute;
 	r->comm = comm;
-	r->ranks = sp_comm_size(comm);
-	r->rank = sp_comm_rank(comm);
-	r->elements = elements;
-	int64_t grain = (int64_t)GRAIN * r->ranks;
-	r->share = sp_max(1, (bucket ? bucket : BUCKET) / grain) * GRAIN;
-	r->buckets = count_buckets(r);
-	int status = sp_compute_alloc(compute, (size_t)grain * sizeof *r->pad, (void **)&r->pad);
+	int status = sp_compute_alloc(compute, GRAIN * (size_t)r->ranks * sizeof *r->pad, (void **)&r->pad);
 	if (status) {
 		free(r);
 		return status;
@@ -102,6 +109,19 @@ int64_t sp_reduce_owned(const struct sp_reduce *r)
 	for (int i = 0; i < r->buckets; i++)
 		sum += sp_reduce_own(r, i).count;
 	return sum;
+}
+
+int64_t sp_reduce_owned_of(int64_t elements, int ranks, int rank)
+{
+	struct sp_reduce r;
+	shape(&r, elements, ranks, rank, 0);
+	return sp_reduce_owned(&r);
+}
+
+uint64_t sp_reduce_sent_of(int64_t elements, int ranks)
+{
+	const int64_t grain = (int64_t)GRAIN * ranks, padded_size = sp_round_up(elements, grain);
+	return 2 * (uint64_t)(padded_size / ranks * (ranks - 1)) * sizeof(float);
 }
 
 static int padded(const struct sp_reduce *r, struct bucket b)

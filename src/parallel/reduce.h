@@ -30,6 +30,11 @@ struct sp_reduce_piece sp_reduce_own(const struct sp_reduce *r, int i);
 /* The sum of the counts above. */
 int64_t sp_reduce_owned(const struct sp_reduce *r);
 
+/* The same for any rank of a group of `ranks`, and what each of them sends in both directions together, bytes: known before
+ * anything exists. Default bucket. */
+int64_t sp_reduce_owned_of(int64_t elements, int ranks, int rank);
+uint64_t sp_reduce_sent_of(int64_t elements, int ranks);
+
 /* Own pieces of `flat` (device) become the sums over all ranks; the rest of it is undefined afterwards. Collective. */
 int sp_reduce_scatter(struct sp_reduce *r, float *flat);
 

@@ -5,14 +5,10 @@
 #include "base/log.h"
 #include "base/size.h"
 #include "base/trace.h"
+#include "plan/batch_layout.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Where the arrays of a micro-batch lie in one block of 32-bit integers, so that one copy moves all of them. */
-struct layout {
-	int64_t token, position, kind, doc, predicted, label, order_row, order_label, sample, size;
-};
 
 struct counts {
 	int64_t predictions, orders;
@@ -20,7 +16,7 @@ struct counts {
 
 struct sp_batches {
 	struct sp_batches_options options;
-	struct layout at;
+	struct sp_batch_layout at;
 	int64_t count;          /* micro-batches */
 	int32_t *host;          /* [count][at.size] */
 	int32_t *device;        /* [at.size] */
@@ -29,40 +25,14 @@ struct sp_batches {
 	int32_t *whole_arrays;  /* its five arrays in one block */
 };
 
-static int64_t section(int64_t *end, int64_t count)
+static struct sp_batch_layout lay_out(const struct sp_batches_options *o)
 {
-	int64_t at = *end;
-	*end = sp_round_up(at + count, 16);
-	return at;
-}
-
-static struct layout lay_out(const struct sp_batches_options *o)
-{
-	int64_t rows = o->micro_batch * o->shard.chunk, end = 0;
-	struct layout at;
-	at.token = section(&end, rows);
-	at.position = section(&end, rows);
-	at.kind = section(&end, rows);
-	at.doc = section(&end, rows * o->grid->sequence_size);
-	at.predicted = section(&end, rows);
-	at.label = section(&end, rows);
-	at.order_row = section(&end, o->micro_batch);
-	at.order_label = section(&end, o->micro_batch);
-	at.sample = section(&end, o->micro_batch);
-	at.size = end;
-	return at;
+	return sp_batch_layout_of(o->micro_batch, o->shard.chunk, o->grid->sequence_size);
 }
 
 static int64_t micro_batches(const struct sp_batches_options *o)
 {
 	return o->global_batch / (o->grid->data_size * o->micro_batch);
-}
-
-void sp_batches_bytes(const struct sp_batches_options *o, size_t *device, size_t *host)
-{
-	*device = (size_t)lay_out(o).size * sizeof(int32_t);
-	*host = *device * (size_t)micro_batches(o) + 5 * (size_t)o->shard.length * sizeof(int32_t) +
-	        (size_t)micro_batches(o) * sizeof(struct counts);
 }
 
 /* ---- create, destroy ---- */

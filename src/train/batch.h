@@ -29,9 +29,6 @@ struct sp_batches;
 int sp_batches_create(const struct sp_batches_options *options, struct sp_batches **batches);
 void sp_batches_destroy(struct sp_batches *b); /* NULL accepted */
 
-/* Device memory, and host memory, per rank. */
-void sp_batches_bytes(const struct sp_batches_options *options, size_t *device, size_t *host);
-
 /* Draws the samples of a step and agrees on what it is made of over all ranks. Collective over the world of the grid. */
 int sp_batches_load(struct sp_batches *b, enum sp_split split, uint64_t step, struct sp_work *work);
 /* Micro-batches of a step on this rank. */

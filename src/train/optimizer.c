@@ -34,11 +34,6 @@ struct sp_optimizer {
 	struct scalars *scalars;
 };
 
-size_t sp_optimizer_bytes(int64_t owned)
-{
-	return 2 * (size_t)owned * sizeof(float) + sizeof(struct scalars);
-}
-
 /* ---- the own share, cut where weight decay changes ---- */
 
 /* Adds [first, end) of one parameter to the list; it continues the last segment if bucket and decay are the same, over the

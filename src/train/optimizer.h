@@ -15,9 +15,6 @@ struct sp_optimizer_options {
 
 struct sp_optimizer;
 
-/* Bytes of device memory for a share of `owned` elements. */
-size_t sp_optimizer_bytes(int64_t owned);
-
 /* Borrows everything. Not collective. */
 int sp_optimizer_create(struct sp_compute *compute, struct sp_comm *world, struct sp_reduce *reduce,
                         const struct sp_parameters *table, const struct sp_optimizer_options *options,

@@ -5,35 +5,16 @@
 #include "base/log.h"
 #include "base/size.h"
 #include "base/trace.h"
+#include "train/planned.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { SYNTHETIC_VOCABULARY = 30528, VOCABULARY_MULTIPLE = 64 };
-
-static struct sp_model_config config_of(const struct sp_settings *s)
-{
-	return (struct sp_model_config){
-		.layers = s->model.layers,
-		.hidden = s->model.hidden,
-		.heads = s->model.heads,
-		.intermediate = s->model.intermediate,
-		.vocab_size = s->model.vocab_size,
-		.max_positions = s->model.max_positions,
-		.pre_norm = s->model.norm == SP_NORM_PRE,
-		.activation = s->model.activation == SP_ACTIVATION_GELU ? SP_ACT_GELU : SP_ACT_GELU_TANH,
-		.dropout = (float)s->model.dropout,
-		.attention_dropout = (float)s->model.attention_dropout,
-		.layer_norm_eps = (float)s->model.layer_norm_eps,
-		.sentence_order = s->model.sentence_order,
-	};
-}
 
 static int open_dataset(struct sp_setup *setup)
 {
 	const struct sp_settings *s = setup->settings;
 	if (s->model.vocab_size == 0 && strcmp(s->data.source, "synthetic") == 0)
-		setup->config.vocab_size = SYNTHETIC_VOCABULARY;
+		setup->config.vocab_size = sp_planned_synthetic_vocab_size();
 	struct sp_dataset_options options = {
 		.source = s->data.source,
 		.vocab = s->data.vocab,
@@ -47,7 +28,7 @@ static int open_dataset(struct sp_setup *setup)
 	};
 	int status = sp_dataset_open(&options, &setup->dataset);
 	if (!status && setup->config.vocab_size == 0)
-		setup->config.vocab_size = sp_round_up(sp_dataset_vocab_size(setup->dataset), VOCABULARY_MULTIPLE);
+		setup->config.vocab_size = sp_planned_vocab_size(sp_dataset_vocab_size(setup->dataset));
 	return status;
 }
 
@@ -148,7 +129,7 @@ int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute
 	setup->settings = settings;
 	setup->compute = compute;
 	setup->world = world;
-	setup->config = config_of(settings);
+	setup->config = sp_planned_config(settings);
 	return open_all(setup);
 }
 

@@ -1,0 +1,16 @@
+/* Where the arrays of one micro-batch lie in one block of 32-bit integers. May include: base. */
+#ifndef SP_PLAN_BATCH_LAYOUT_H
+#define SP_PLAN_BATCH_LAYOUT_H
+
+#include <stdint.h>
+
+/* Offsets, in elements, each a multiple of 16; the arrays are those of struct sp_batch. */
+struct sp_batch_layout {
+	int64_t token, position, kind, doc, predicted, label, order_row, order_label, sample;
+	int64_t size; /* of the block */
+};
+
+/* For `batch` samples of `chunk` tokens on each of `ranks` ranks that share them. */
+struct sp_batch_layout sp_batch_layout_of(int64_t batch, int64_t chunk, int ranks);
+
+#endif

@@ -1,0 +1,49 @@
+#include "config.h"
+
+#include "plan/plan.h"
+
+#include "parallel/reduce.h"
+#include "plan/batch_layout.h"
+
+#include <string.h>
+
+enum { SAMPLE_ARRAYS = 5 }; /* of struct sp_sample */
+
+static int64_t micro_batches(const struct sp_plan_input *in)
+{
+	return in->global_batch / (in->data_ranks * in->model.batch);
+}
+
+size_t sp_plan_batch_bytes(const struct sp_plan_input *in)
+{
+	const struct sp_batch_layout at = sp_batch_layout_of(in->model.batch, in->model.chunk, in->sequence_ranks);
+	return (size_t)(at.size * micro_batches(in) + SAMPLE_ARRAYS * in->length) * sizeof(int32_t);
+}
+
+/* Keys and values, and their gradients, of every layer and micro-batch. */
+static uint64_t ring_bytes(const struct sp_plan_input *in)
+{
+	const struct sp_model_config *c = &in->model.config;
+	const struct sp_attention_shape_host shape = {
+		in->model.batch, in->model.chunk, c->heads, c->hidden / c->heads, in->sequence_ranks,
+	};
+	const uint64_t layer = in->model.attention->sent_forward(&shape) + in->model.attention->sent_backward(&shape);
+	return layer * (uint64_t)(c->layers * micro_batches(in)) * sizeof(float);
+}
+
+int sp_plan_make(const struct sp_plan_input *in, struct sp_plan *plan)
+{
+	memset(plan, 0, sizeof *plan);
+	int rc = sp_model_memory(&in->model, in->sequence_ranks, &plan->model);
+	if (rc)
+		return rc;
+	const int ranks = in->data_ranks * in->sequence_ranks;
+	const int64_t elements = (int64_t)(plan->model.parameters / sizeof(float));
+	const struct sp_batch_layout at = sp_batch_layout_of(in->model.batch, in->model.chunk, in->sequence_ranks);
+	plan->optimizer = 2 * (size_t)sp_reduce_owned_of(elements, ranks, 0) * sizeof(float);
+	plan->batches = sp_plan_batch_bytes(in) + (size_t)at.size * sizeof(int32_t);
+	plan->total = plan->model.parameters + plan->model.gradients + plan->model.arena + plan->optimizer + plan->batches;
+	plan->ring_bytes = ring_bytes(in);
+	plan->gradient_bytes = sp_reduce_sent_of(elements, ranks);
+	return SP_OK;
+}

@@ -1,0 +1,33 @@
+/* What a configuration needs of each rank, before anything is allocated. May include: model, parallel.
+ *
+ * The figures come from the code that allocates: the model is laid out on an arena without memory, the shares of the
+ * optimiser and the arrays of a batch are cut by the functions that the trainer uses. */
+#ifndef SP_PLAN_PLAN_H
+#define SP_PLAN_PLAN_H
+
+#include "model/model.h"
+
+struct sp_plan_input {
+	struct sp_model_options model; /* its `sequence` is not looked at */
+	int data_ranks, sequence_ranks;
+	int64_t length;       /* tokens of a sequence */
+	int64_t global_batch; /* sequences of a step */
+};
+
+/* Bytes on the rank that needs most (the first). */
+struct sp_plan {
+	struct sp_model_memory model;
+	size_t optimizer; /* both moments, own share */
+	size_t batches;   /* arrays of a step's samples, on the host and one micro-batch on the device */
+	size_t total;     /* parameters, gradients, moments, arena, batches; libraries and program come on top */
+	/* sent by one rank in one training step */
+	uint64_t ring_bytes, gradient_bytes;
+};
+
+/* SP_ERR_MEMORY if sizes overflow. Needs neither device nor ranks. */
+int sp_plan_make(const struct sp_plan_input *input, struct sp_plan *plan);
+
+/* Bytes of the host arrays of a step's samples: `micro_batches` blocks and one whole sample. */
+size_t sp_plan_batch_bytes(const struct sp_plan_input *input);
+
+#endif

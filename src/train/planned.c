@@ -1,0 +1,94 @@
+#include "config.h"
+
+#include "train/planned.h"
+
+#include "base/log.h"
+#include "base/size.h"
+#include "data/vocab.h"
+#include "parallel/shard.h"
+
+#include <string.h>
+
+enum { SYNTHETIC_VOCABULARY = 30528, VOCABULARY_MULTIPLE = 64 };
+
+struct sp_model_config sp_planned_config(const struct sp_settings *s)
+{
+	return (struct sp_model_config){
+		.layers = s->model.layers,
+		.hidden = s->model.hidden,
+		.heads = s->model.heads,
+		.intermediate = s->model.intermediate,
+		.vocab_size = s->model.vocab_size,
+		.max_positions = s->model.max_positions,
+		.pre_norm = s->model.norm == SP_NORM_PRE,
+		.activation = s->model.activation == SP_ACTIVATION_GELU ? SP_ACT_GELU : SP_ACT_GELU_TANH,
+		.dropout = (float)s->model.dropout,
+		.attention_dropout = (float)s->model.attention_dropout,
+		.layer_norm_eps = (float)s->model.layer_norm_eps,
+		.sentence_order = s->model.sentence_order,
+	};
+}
+
+int64_t sp_planned_vocab_size(int64_t tokens)
+{
+	return sp_round_up(tokens, VOCABULARY_MULTIPLE);
+}
+
+int64_t sp_planned_synthetic_vocab_size(void)
+{
+	return SYNTHETIC_VOCABULARY;
+}
+
+static int settle_vocab_size(const struct sp_settings *s, struct sp_model_config *config)
+{
+	struct sp_vocab *vocab;
+	if (config->vocab_size > 0)
+		return SP_OK;
+	config->vocab_size = sp_planned_synthetic_vocab_size();
+	if (strcmp(s->data.source, "synthetic") == 0)
+		return SP_OK;
+	int status = sp_vocab_read(s->data.vocab, &vocab);
+	if (status)
+		return status;
+	config->vocab_size = sp_planned_vocab_size(sp_vocab_size(vocab));
+	sp_vocab_free(vocab);
+	return SP_OK;
+}
+
+static int check_division(const struct sp_settings *s, int ranks)
+{
+	const int64_t sequence = s->parallel.sequence;
+	if (ranks < 1 || ranks % sequence != 0)
+		return sp_fail(SP_ERR_SETTING, "parallel.sequence = %lld does not divide %d ranks: plan for a multiple of %lld",
+		               (long long)sequence, ranks, (long long)sequence);
+	const int64_t step = ranks / sequence * s->train.micro_batch;
+	if (s->train.global_batch % step != 0)
+		return sp_fail(SP_ERR_SETTING,
+		               "train.global_batch = %lld is not a multiple of %lld data ranks x train.micro_batch = %lld",
+		               (long long)s->train.global_batch, (long long)(ranks / sequence), (long long)s->train.micro_batch);
+	return SP_OK;
+}
+
+int sp_planned(const struct sp_settings *s, int ranks, int64_t multiple, struct sp_plan *plan)
+{
+	int status = check_division(s, ranks);
+	if (status)
+		return status;
+	struct sp_plan_input in = {
+		.model = {
+			.config = sp_planned_config(s),
+			.batch = s->train.micro_batch,
+			.chunk = sp_shard_of(s->train.sequence_length, (int)s->parallel.sequence, 0, multiple).chunk,
+			.attention = sp_attention_find(s->parallel.attention),
+			.overlap = s->parallel.overlap,
+		},
+		.data_ranks = ranks / (int)s->parallel.sequence,
+		.sequence_ranks = (int)s->parallel.sequence,
+		.length = s->train.sequence_length,
+		.global_batch = s->train.global_batch,
+	};
+	if (!in.model.attention)
+		return SP_ERR_SETTING;
+	status = settle_vocab_size(s, &in.model.config);
+	return status ? status : sp_plan_make(&in, plan);
+}

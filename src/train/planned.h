@@ -1,0 +1,20 @@
+/* From settings to a plan: what training them would need of each rank. May include: settings, data, plan, train. */
+#ifndef SP_TRAIN_PLANNED_H
+#define SP_TRAIN_PLANNED_H
+
+#include "plan/plan.h"
+#include "settings/settings.h"
+
+/* The model that the settings describe; vocab_size is 0 where it is left to the data. */
+struct sp_model_config sp_planned_config(const struct sp_settings *settings);
+
+/* Rows of the word table for a vocabulary of `tokens` tokens, or for synthetic data. */
+int64_t sp_planned_vocab_size(int64_t tokens);
+int64_t sp_planned_synthetic_vocab_size(void);
+
+/* Training of finished settings on `ranks` ranks, with a backend that rounds tokens per rank up to `multiple`. Reads the
+ * vocabulary if the model's size depends on it; starts no ranks and opens no device. SP_ERR_SETTING, logged, if the ranks
+ * or the batch cannot be divided so. */
+int sp_planned(const struct sp_settings *settings, int ranks, int64_t multiple, struct sp_plan *plan);
+
+#endif
