@@ -2,3 +2,4 @@ EXTRA_DIST +=
 dist_man_MANS += doc/seqpar-settings.5
 dist_doc_DATA += doc/design.md doc/formats.md
 dist_man_MANS += doc/seqpar-train.1 doc/seqpar-check.1
+dist_man_MANS += doc/seqpar-plan.1

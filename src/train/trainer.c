@@ -9,6 +9,7 @@
 #include "train/flops.h"
 #include "train/metrics.h"
 #include "train/optimizer.h"
+#include "train/planned.h"
 #include "train/rate.h"
 #include "train/report.h"
 #include "train/schedule.h"
@@ -29,6 +30,7 @@ struct trainer {
 	struct sp_metrics metrics;
 	struct sp_report report;
 	double gemm_rate; /* of all ranks together */
+	struct sp_plan plan;
 	/* for the summary */
 	double first_loss, last_loss, seconds, tokens, flops;
 	int64_t done;
@@ -119,21 +121,23 @@ static int announce(struct trainer *t)
 		sp_log(SP_LOG_WARNING, "%s", warning);
 	int status = sp_report_line(&t->report,
 	                            "%d ranks (%s) = %d data x %d sequence; per rank %lld of %lld tokens, %s\n"
-	                            "%lld parameters, %.0f MiB of activations per rank, GEMM rate %.1f GFLOP/s",
+	                            "%lld parameters; %.0f MiB planned per rank, %.0f of them activations; GEMM rate %.1f GFLOP/s",
 	                            sp_comm_size(t->world), sp_comm_name(t->world), u->grid.data_size, u->grid.sequence_size,
 	                            (long long)u->shard.chunk, (long long)u->shard.length, device,
-	                            (long long)sp_model_parameters(u->model)->values, (double)sp_model_arena(u->model)->size / 1048576.0,
+	                            (long long)sp_model_parameters(u->model)->values, (double)t->plan.total / 1048576.0,
+	                            (double)t->plan.model.arena / 1048576.0,
 	                            t->gemm_rate / 1e9);
 	if (status)
 		return status;
 	return sp_metrics_write(&t->metrics, "config",
-	                        json_pack("{s:s, s:o, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:s, s:s, s:i, s:s, s:f}",
+	                        json_pack("{s:s, s:o, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:i, s:s, s:f}",
 	                                  "version", PACKAGE_VERSION, "settings", sp_metrics_settings(t->settings),
 	                                  "ranks", sp_comm_size(t->world), "data_ranks", u->grid.data_size,
 	                                  "sequence_ranks", u->grid.sequence_size, "chunk", (json_int_t)u->shard.chunk,
 	                                  "vocab_size", (json_int_t)u->config.vocab_size,
 	                                  "parameters", (json_int_t)sp_model_parameters(u->model)->values,
 	                                  "arena_bytes", (json_int_t)sp_model_arena(u->model)->size,
+	                                  "planned_bytes", (json_int_t)t->plan.total,
 	                                  "device", sp_compute_name(t->compute), "device_text", device,
 	                                  "threads", sp_compute_threads(t->compute), "comm", sp_comm_name(t->world),
 	                                  "gemm_flops_per_s", t->gemm_rate));
@@ -146,6 +150,8 @@ static int open_all(struct trainer *t, FILE *out)
 		status = open_compute(t);
 	if (!status)
 		status = sp_setup_open(t->settings, t->compute, t->world, &t->setup);
+	if (!status)
+		status = sp_planned(t->settings, sp_comm_size(t->world), sp_compute_chunk_multiple(t->compute), &t->plan);
 	if (!status)
 		status = open_optimizer(t);
 	if (!status)
