@@ -17,12 +17,16 @@ void SP_KERNEL(embedding_forward)(const struct sp_embedding_forward *a, int64_t 
 		const float *word = table_row(&a->word, a->token[i]), *position = table_row(&a->position, a->pos[i]);
 		const float *type = table_row(&a->type, a->kind[i]);
 		float *s = (float *)a->s.data + i * a->s.stride, *y = (float *)a->y.data + i * a->y.stride;
-#pragma omp simd
-		for (int64_t j = 0; j < n; j++)
-			s[j] = word[j] + position[j] + type[j];
+		float sum = 0;
+#pragma omp simd reduction(+ : sum)
+		for (int64_t j = 0; j < n; j++) {
+			const float v = word[j] + position[j] + type[j];
+			s[j] = v;
+			sum += v;
+		}
 		const float *before = s;
 		if (a->gamma.data) {
-			sp_norm_row(s, n, a->gamma.data, a->beta.data, a->eps, y, (float *)a->mean.data + i, (float *)a->rstd.data + i);
+			sp_norm_row(s, sum, n, a->gamma.data, a->beta.data, a->eps, y, (float *)a->mean.data + i, (float *)a->rstd.data + i);
 			before = y;
 		}
 		if (sp_dropout_on(&a->dropout))
@@ -30,6 +34,16 @@ void SP_KERNEL(embedding_forward)(const struct sp_embedding_forward *a, int64_t 
 		else if (before != y)
 			memcpy(y, before, (size_t)n * sizeof *y);
 	}
+}
+
+static void norm_backward_row(const struct sp_embedding_backward *a, int64_t i, float *dy, float *dgamma, float *dbeta)
+{
+	const float *s = (const float *)a->s.data + i * a->s.stride, *gamma = a->gamma.data;
+	struct sp_norm_means m = { ((const float *)a->mean.data)[i], ((const float *)a->rstd.data)[i], 0, 0 };
+	sp_norm_row_means(dy, s, a->dy.cols, gamma, &m, dgamma, dbeta);
+#pragma omp simd
+	for (int64_t j = 0; j < a->dy.cols; j++)
+		dy[j] = sp_norm_slope(&m, dy[j], gamma[j], s[j]);
 }
 
 void SP_KERNEL(embedding_rows_backward)(const struct sp_embedding_backward *a, int64_t first, int64_t end, float *dgamma,
@@ -43,8 +57,7 @@ void SP_KERNEL(embedding_rows_backward)(const struct sp_embedding_backward *a, i
 		if (sp_dropout_on(&a->dropout))
 			sp_dropout_row(&a->dropout, &a->rows, i, n, dy, dy);
 		if (a->gamma.data)
-			sp_norm_row_backward(dy, (const float *)a->s.data + i * a->s.stride, NULL, n, a->gamma.data,
-			                     ((const float *)a->mean.data)[i], ((const float *)a->rstd.data)[i], dy, dgamma, dbeta);
+			norm_backward_row(a, i, dy, dgamma, dbeta);
 	}
 }
 

@@ -1,5 +1,5 @@
-/* LayerNorm with the bias, dropout and residual before it, a row at a time so that each pass after the first finds the
- * row in the first-level cache. */
+/* LayerNorm with the bias, dropout and residual around it, a row at a time so that each pass after the first finds the row
+ * in the first-level cache. */
 #include "config.h"
 
 #include "cpu/kernels.h"
@@ -8,79 +8,150 @@
 
 #include <math.h>
 
+/* Inlined with constant NULL pointers, so that each combination of what is given has a loop of its own. */
+#define SPECIALISED static inline __attribute__((always_inline))
+
 static inline const float *row_or_null(const struct sp_matrix *m, int64_t i)
 {
 	return m->data ? (const float *)m->data + i * m->stride : NULL;
 }
 
-/* s = residual + dropout(x + bias), in place. */
-static void form_sum(const struct sp_norm_forward *a, int64_t i, float *x)
+/* x = residual + mask * (x + bias) for a part of a row; returns its sum. */
+SPECIALISED float form(float *x, const float *bias, const float *residual, const uint16_t *half, uint32_t keep,
+                       float scale, int64_t n)
+{
+	float sum = 0;
+#pragma omp simd reduction(+ : sum)
+	for (int64_t j = 0; j < n; j++) {
+		float v = x[j];
+		if (bias)
+			v += bias[j];
+		if (half)
+			v *= sp_dropout_factor(half[j], keep, scale);
+		if (residual)
+			v += residual[j];
+		x[j] = v;
+		sum += v;
+	}
+	return sum;
+}
+
+SPECIALISED float form_any(float *x, const float *bias, const float *residual, const uint16_t *half, uint32_t keep,
+                           float scale, int64_t n)
+{
+	if (bias && residual)
+		return form(x, bias, residual, half, keep, scale, n);
+	if (bias)
+		return form(x, bias, NULL, half, keep, scale, n);
+	if (residual)
+		return form(x, NULL, residual, half, keep, scale, n);
+	return form(x, NULL, NULL, half, keep, scale, n);
+}
+
+static float form_masked(const struct sp_norm_forward *a, int64_t i, float *x)
 {
 	const float *bias = a->bias.data, *residual = row_or_null(&a->residual, i);
-	const int64_t n = a->x.cols;
-	if (bias) {
-#pragma omp simd
-		for (int64_t j = 0; j < n; j++)
-			x[j] += bias[j];
+	struct sp_row_dropout d;
+	float sum = 0;
+	sp_row_dropout_start(&d, &a->dropout, &a->rows, i);
+	for (int64_t j = 0; j < a->x.cols; j += SP_ROW_PART) {
+		const int64_t n = a->x.cols - j < SP_ROW_PART ? a->x.cols - j : SP_ROW_PART;
+		sum += form_any(x + j, bias ? bias + j : NULL, residual ? residual + j : NULL, sp_row_dropout_draw(&d, j, n), d.keep,
+		                d.scale, n);
 	}
-	if (sp_dropout_on(&a->dropout))
-		sp_dropout_row(&a->dropout, &a->rows, i, n, x, x);
-	if (residual) {
-#pragma omp simd
-		for (int64_t j = 0; j < n; j++)
-			x[j] += residual[j];
-	}
+	return sum;
 }
 
 void SP_KERNEL(norm_forward)(const struct sp_norm_forward *a, int64_t first, int64_t end)
 {
 	for (int64_t i = first; i < end; i++) {
 		float *x = (float *)a->x.data + i * a->x.stride;
-		form_sum(a, i, x);
+		const float sum = sp_dropout_on(&a->dropout)
+		                      ? form_masked(a, i, x)
+		                      : form_any(x, a->bias.data, row_or_null(&a->residual, i), NULL, 0, 0, a->x.cols);
 		if (a->y.data)
-			sp_norm_row(x, a->x.cols, a->gamma.data, a->beta.data, a->eps, (float *)a->y.data + i * a->y.stride,
+			sp_norm_row(x, sum, a->x.cols, a->gamma.data, a->beta.data, a->eps, (float *)a->y.data + i * a->y.stride,
 			            (float *)a->mean.data + i, (float *)a->rstd.data + i);
 	}
 }
 
-static void add_sums(const float *x, int64_t n, float *sums)
+/* A part of a row: dresidual = g, dx = mask * g, dbias += dx. Where no dresidual is wanted it is dx, written twice. */
+SPECIALISED void spread(const struct sp_norm_means *means, const float *dy, const float *s, const float *gamma,
+                        const float *dsum, const uint16_t *half, uint32_t keep, float scale, int64_t n, float *dresidual,
+                        float *dx, float *dbias)
 {
+	const struct sp_norm_means m = *means;
 #pragma omp simd
-	for (int64_t j = 0; j < n; j++)
-		sums[j] += x[j];
+	for (int64_t j = 0; j < n; j++) {
+		float g = 0;
+		if (dy)
+			g = sp_norm_slope(&m, dy[j], gamma[j], s[j]);
+		if (dsum)
+			g += dsum[j];
+		dresidual[j] = g;
+		if (half)
+			g *= sp_dropout_factor(half[j], keep, scale);
+		dx[j] = g;
+		dbias[j] += g;
+	}
 }
 
-/* dresidual = g and dx = mask * g, from a row g that is already in dx. */
-static void spread(const struct sp_norm_backward *a, int64_t i, float *dx, float *dbias)
+SPECIALISED void spread_any(const struct sp_norm_means *m, const float *dy, const float *s, const float *gamma,
+                            const float *dsum, const uint16_t *half, uint32_t keep, float scale, int64_t n,
+                            float *dresidual, float *dx, float *dbias)
+{
+	if (dy && dsum)
+		spread(m, dy, s, gamma, dsum, half, keep, scale, n, dresidual, dx, dbias);
+	else if (dy)
+		spread(m, dy, s, gamma, NULL, half, keep, scale, n, dresidual, dx, dbias);
+	else
+		spread(m, NULL, NULL, NULL, dsum, half, keep, scale, n, dresidual, dx, dbias);
+}
+
+static inline const float *at(const float *x, int64_t j)
+{
+	return x ? x + j : NULL;
+}
+
+static void spread_row(const struct sp_norm_backward *a, int64_t i, const struct sp_norm_means *m, float *dbias)
 {
 	const int64_t n = a->dx.cols;
-	float *dresidual = a->dresidual.data ? (float *)a->dresidual.data + i * a->dresidual.stride : NULL;
-	if (dresidual && dresidual != dx)
-		memcpy(dresidual, dx, (size_t)n * sizeof *dx);
-	if (sp_dropout_on(&a->dropout))
-		sp_dropout_row(&a->dropout, &a->rows, i, n, dx, dx);
-	if (a->dbias.data)
-		add_sums(dx, n, dbias);
+	const float *dy = row_or_null(&a->dy, i), *s = row_or_null(&a->s, i), *dsum = row_or_null(&a->dsum, i);
+	const float *gamma = a->gamma.data;
+	float *dx = (float *)a->dx.data + i * a->dx.stride;
+	float *dresidual = a->dresidual.data ? (float *)a->dresidual.data + i * a->dresidual.stride : dx;
+	if (!dy && !dsum) {
+		memset(dx, 0, (size_t)n * sizeof *dx);
+		memset(dresidual, 0, (size_t)n * sizeof *dx);
+		return;
+	}
+	if (!sp_dropout_on(&a->dropout)) {
+		spread_any(m, dy, s, gamma, dsum, NULL, 0, 0, n, dresidual, dx, dbias);
+		return;
+	}
+	struct sp_row_dropout d;
+	sp_row_dropout_start(&d, &a->dropout, &a->rows, i);
+	for (int64_t j = 0; j < n; j += SP_ROW_PART) {
+		const int64_t count = n - j < SP_ROW_PART ? n - j : SP_ROW_PART;
+		spread_any(m, at(dy, j), at(s, j), at(gamma, j), at(dsum, j), sp_row_dropout_draw(&d, j, count), d.keep, d.scale,
+		           count, dresidual + j, dx + j, dbias + j);
+	}
 }
 
 void SP_KERNEL(norm_backward)(const struct sp_norm_backward *a, int64_t first, int64_t end, float *dgamma, float *dbeta,
                               float *dbias)
 {
-	const int64_t n = a->dx.cols;
-	const size_t bytes = (size_t)n * sizeof(float);
+	const size_t bytes = (size_t)a->dx.cols * sizeof(float);
 	memset(dgamma, 0, bytes);
 	memset(dbeta, 0, bytes);
 	memset(dbias, 0, bytes);
 	for (int64_t i = first; i < end; i++) {
-		float *dx = (float *)a->dx.data + i * a->dx.stride;
-		const float *dsum = row_or_null(&a->dsum, i);
-		if (a->dy.data)
-			sp_norm_row_backward(row_or_null(&a->dy, i), row_or_null(&a->s, i), dsum, n, a->gamma.data,
-			                     ((const float *)a->mean.data)[i], ((const float *)a->rstd.data)[i], dx, dgamma, dbeta);
-		else if (dsum && dsum != dx)
-			memcpy(dx, dsum, bytes);
-		else if (!dsum)
-			memset(dx, 0, bytes);
-		spread(a, i, dx, dbias);
+		struct sp_norm_means m = { 0, 0, 0, 0 };
+		if (a->dy.data) {
+			m.mean = ((const float *)a->mean.data)[i];
+			m.rstd = ((const float *)a->rstd.data)[i];
+			sp_norm_row_means(row_or_null(&a->dy, i), row_or_null(&a->s, i), a->dx.cols, a->gamma.data, &m, dgamma, dbeta);
+		}
+		spread_row(a, i, &m, dbias);
 	}
 }

@@ -155,12 +155,26 @@ typedef sp_lanes sp_lanes_store __attribute__((aligned(2), may_alias));
 #error "sp_philox_block stores words whose low half must come first"
 #endif
 
+/* The round keys of one key, in every lane. */
+struct sp_philox_keys {
+	sp_lanes k0[10], k1[10];
+};
+
+static inline void sp_philox_schedule(const uint32_t key[2], struct sp_philox_keys *keys)
+{
+	const sp_lanes zero = { 0 };
+	for (int round = 0; round < 10; round++) {
+		keys->k0[round] = zero + (key[0] + (uint32_t)round * 0x9E3779B9u);
+		keys->k1[round] = zero + (key[1] + (uint32_t)round * 0xBB67AE85u);
+	}
+}
+
 /* The 16-bit numbers of the counters (c0, c1, c2, 0), (c0 + 1, c1, c2, 0), ...; SP_DROPOUT_BLOCK of them. */
-static inline void sp_philox_block(const uint32_t key[2], uint32_t c0, uint32_t c1, uint32_t c2, uint16_t *half)
+static inline void sp_philox_block(const struct sp_philox_keys *keys, uint32_t c0, uint32_t c1, uint32_t c2,
+                                   uint16_t *half)
 {
 	sp_lanes x0[SP_PHILOX_VECTORS], x1[SP_PHILOX_VECTORS], x2[SP_PHILOX_VECTORS], x3[SP_PHILOX_VECTORS];
 	const sp_lanes zero = { 0 }, m0 = zero + 0xD2511F53u, m1 = zero + 0xCD9E8D57u;
-	uint32_t k0 = key[0], k1 = key[1];
 #pragma GCC unroll 2
 	for (int v = 0; v < SP_PHILOX_VECTORS; v++) {
 		uint64_t counter[SP_PHILOX_WIDTH];
@@ -176,13 +190,11 @@ static inline void sp_philox_block(const uint32_t key[2], uint32_t c0, uint32_t 
 #pragma GCC unroll 2
 		for (int v = 0; v < SP_PHILOX_VECTORS; v++) {
 			const sp_lanes a = SP_LANES_MUL(x0[v], m0), b = SP_LANES_MUL(x2[v], m1);
-			x0[v] = (b >> 32) ^ x1[v] ^ (zero + k0);
-			x2[v] = (a >> 32) ^ x3[v] ^ (zero + k1);
+			x0[v] = (b >> 32) ^ x1[v] ^ keys->k0[round];
+			x2[v] = (a >> 32) ^ x3[v] ^ keys->k1[round];
 			x1[v] = b;
 			x3[v] = a;
 		}
-		k0 += 0x9E3779B9u;
-		k1 += 0xBB67AE85u;
 	}
 #pragma GCC unroll 2
 	for (int v = 0; v < SP_PHILOX_VECTORS; v++) {
@@ -204,8 +216,10 @@ static inline const uint16_t *sp_dropout_draw(const struct sp_dropout *dropout, 
                                               int64_t n, uint16_t *half)
 {
 	const int64_t end = n + (first & 7);
+	struct sp_philox_keys keys;
+	sp_philox_schedule(dropout->key, &keys);
 	for (int64_t j = 0; j < end; j += SP_DROPOUT_BLOCK)
-		sp_philox_block(dropout->key, first / 8 + (uint32_t)(j / 8), c1, c2, half + j);
+		sp_philox_block(&keys, first / 8 + (uint32_t)(j / 8), c1, c2, half + j);
 	return half + (first & 7);
 }
 
