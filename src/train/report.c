@@ -52,6 +52,7 @@ int sp_report_step(struct sp_report *r, const struct sp_report_step *step)
 	r->loss += step->loss;
 	r->tokens += (double)step->tokens;
 	r->seconds += step->seconds;
+	r->gemm_seconds += step->gemm_fraction * step->seconds;
 	r->steps++;
 	if (step->step % r->interval != 0 && step->step != r->iters)
 		return SP_OK;
@@ -59,8 +60,8 @@ int sp_report_step(struct sp_report *r, const struct sp_report_step *step)
 	int status = sp_report_line(r, "step %lld/%lld  loss %.6f  lr %.3e  grad_norm %.4f  %.0f tokens/s  %.1f ms  gemm %.1f %%%s",
 	                            (long long)step->step, (long long)r->iters, r->loss / (double)r->steps, step->lr,
 	                            step->grad_norm, r->tokens / r->seconds, 1e3 * r->seconds / (double)r->steps,
-	                            100 * step->gemm_fraction, left);
-	r->loss = r->tokens = r->seconds = 0;
+	                            100 * r->gemm_seconds / r->seconds, left);
+	r->loss = r->tokens = r->seconds = r->gemm_seconds = 0;
 	r->steps = 0;
 	return status;
 }

@@ -13,7 +13,7 @@ struct sp_report {
 	int64_t iters, interval;
 	double started;
 	/* since the last line */
-	double loss, tokens, seconds;
+	double loss, tokens, seconds, gemm_seconds; /* the last: what the work would take at the GEMM rate */
 	int64_t steps;
 };
 
@@ -24,7 +24,7 @@ struct sp_report_step {
 };
 
 void sp_report_open(struct sp_report *report, FILE *file, int64_t iters, int64_t interval);
-/* Prints a line every `interval` steps and after the last: mean loss and tokens/s since the line before. SP_ERR_IO, logged. */
+/* Prints a line every `interval` steps and after the last: means since the line before. SP_ERR_IO, logged. */
 int sp_report_step(struct sp_report *report, const struct sp_report_step *step);
 int sp_report_evaluation(struct sp_report *report, int64_t step, const struct sp_evaluation *evaluation);
 /* A line of words. */

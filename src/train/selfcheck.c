@@ -150,7 +150,8 @@ static int compare(const struct result *split, const struct result *whole, FILE 
 	fprintf(out, "%-60s %10s %10s %10s\n", "", "size", "relative", "of all");
 	fprintf(out, "%-60s %10.6f %10.1e%s\n", "loss", whole->loss, loss, bad ? "  TOO LARGE" : "");
 	bad += compare_gradients(split, whole, out);
-	fprintf(out, "%s\n", bad ? "the split step differs from the unsplit one" : "the split step equals the unsplit one");
+	fprintf(out, "the split step %s the unsplit one (bounds: loss %g, gradients %g or %g of all)\n",
+	        bad ? "differs from" : "equals", loss_bound, gradient_bound, total_bound);
 	if (fflush(out) != 0)
 		return sp_fail(SP_ERR_IO, "standard output cannot be written");
 	return bad ? sp_fail(SP_ERR_NUMERIC, "%d of %d quantities differ by more than rounding explains", bad,
