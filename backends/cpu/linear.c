@@ -10,11 +10,11 @@
 #include <seqpar/status.h>
 
 enum {
-	GRAIN = 16,               /* pieces end at multiples of the library's register tiles */
-	PACK_COST = 64,           /* copying one operand element into the library's layout, counted in flops */
-	PIECE_ELEMENTS = 1 << 20, /* most in a piece that is swept after its product: 4 MiB stay near the core */
+	GRAIN = 16,              /* pieces end at multiples of the library's register tiles */
+	PACK_COST = 70,          /* of copying one operand element into the library's layout, in flops; measured */
+	SWEPT_ELEMENTS = 3 << 20, /* most in a piece that is swept after its product: 12 MiB, the caches' share of a core */
 	MOST_ACROSS = 64,
-	SUM_ROWS = 1024,          /* rows of dy summed, then multiplied, while the cache holds them */
+	SUM_ROWS = 1024,         /* rows of dy summed, then multiplied, while the cache holds them */
 };
 
 /* The result of a product, cut into `down` x `across` pieces. */
@@ -31,19 +31,27 @@ static int64_t largest_part(int64_t n, int64_t parts)
 	return sp_ceil_div(sp_ceil_div(n, GRAIN), parts) * GRAIN;
 }
 
+static int64_t cost_of(const struct cut *cut, int64_t threads)
+{
+	const int64_t rows = largest_part(cut->m, cut->down), cols = largest_part(cut->n, cut->across);
+	return sp_ceil_div(cut->down * cut->across, threads) * (2 * rows * cols + PACK_COST * (rows + cols));
+}
+
 /* The cut whose slowest thread has least to do: few pieces repeat less packing, many balance better. */
 static struct cut choose_cut(int64_t m, int64_t n, int64_t threads, int64_t most_elements)
 {
 	struct cut best = { m, n, 1, 1 };
 	int64_t best_cost = INT64_MAX;
 	for (int64_t across = 1; across <= MOST_ACROSS && across <= sp_ceil_div(n, GRAIN); across++) {
-		const int64_t cols = largest_part(n, across), fewest = sp_ceil_div(m, sp_max(most_elements / cols, 1));
-		for (int64_t down = sp_max(fewest, 1); down <= fewest + threads && down <= sp_ceil_div(m, GRAIN); down++) {
-			const int64_t rows = largest_part(m, down), turns = sp_ceil_div(down * across, threads);
-			const int64_t cost = turns * (2 * rows * cols + PACK_COST * (rows + cols));
-			if (cost < best_cost) {
-				best = (struct cut){ m, n, down, across };
-				best_cost = cost;
+		/* the fewest pieces down that are small enough, and as many as the threads do in the same number of turns */
+		const int64_t fewest = sp_max(1, sp_ceil_div(m, sp_max(most_elements / largest_part(n, across), 1)));
+		const int64_t turns = sp_ceil_div(fewest * across, threads);
+		const int64_t downs[] = { fewest, sp_max(fewest, turns * threads / across) };
+		for (int i = 0; i < 2; i++) {
+			const struct cut cut = { m, n, sp_max(1, sp_min(downs[i], sp_ceil_div(m, GRAIN))), across };
+			if (cost_of(&cut, threads) < best_cost) {
+				best = cut;
+				best_cost = cost_of(&cut, threads);
 			}
 		}
 	}
@@ -82,7 +90,8 @@ static void forward_piece(const struct sp_cpu_kernels *k, const struct sp_linear
 int sp_cpu_linear_forward(void *ctx, const struct sp_linear_forward *args)
 {
 	struct sp_cpu *cpu = ctx;
-	const struct cut cut = choose_cut(args->y.rows, args->y.cols, cpu->threads, PIECE_ELEMENTS);
+	const struct cut cut = choose_cut(args->y.rows, args->y.cols, cpu->threads,
+	                                  args->pre.data ? SWEPT_ELEMENTS : INT64_MAX);
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
 	for (int64_t i = 0; i < cut.down * cut.across; i++) {
 		const struct piece p = piece_at(&cut, i);
@@ -107,7 +116,8 @@ int sp_cpu_linear_backward_input(void *ctx, const struct sp_linear_backward_inpu
 {
 	struct sp_cpu *cpu = ctx;
 	const int64_t k = args->dx.cols;
-	const struct cut cut = choose_cut(args->dx.rows, k, cpu->threads, PIECE_ELEMENTS);
+	const int swept = args->act != SP_ACT_NONE || args->dbias.data;
+	const struct cut cut = choose_cut(args->dx.rows, k, cpu->threads, swept ? SWEPT_ELEMENTS : INT64_MAX);
 	float *sums = NULL; /* [down][K] */
 	if (args->dbias.data && !(sums = sp_cpu_scratch(cpu, (size_t)(cut.down * k) * sizeof *sums)))
 		return SP_ERR_MEMORY;
