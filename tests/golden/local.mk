@@ -10,7 +10,7 @@ tests_golden_test_gradients_LDFLAGS = $(test_ldflags)
 EXTRA_DIST += tests/golden/make_golden.py $(golden_files)
 
 script_tests += tests/mutations/scale_by_hidden.sh tests/mutations/gradient_over_ranks.sh \
-	tests/mutations/loss_per_rank.sh
+	tests/mutations/check_notices_loss_per_rank.sh
 EXTRA_DIST += tests/mutations/run.sh
 
 unit_tests += tests/golden/test_steps

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Each rank divides its loss by the number of its own predicted tokens in place of their number over all ranks.
+# seqpar check notices when each rank divides its loss by its own number of predicted tokens, not by that of all ranks.
 . "$srcdir/tests/mutations/run.sh"
 mutation src/train/batch.c \
 	's/work->predicted += b->whole.label\[t\] >= 0;/work->predicted += b->whole.label[t] >= 0 \&\&\
