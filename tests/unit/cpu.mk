@@ -15,3 +15,6 @@ tests_unit_cpu_test_math_avx2_LDFLAGS = $(test_ldflags)
 tests_unit_cpu_test_math_avx512_SOURCES = $(cpu_math_test)
 tests_unit_cpu_test_math_avx512_CFLAGS = $(cpu_math_cflags) $(AVX512_CFLAGS)
 tests_unit_cpu_test_math_avx512_LDFLAGS = $(test_ldflags)
+
+unit_tests += tests/unit/cpu/test_context
+tests_unit_cpu_test_context_LDFLAGS = $(test_ldflags)
