@@ -3,9 +3,9 @@
  *   make benchmarks/attention && benchmarks/attention [-b SAMPLES] [-a HEADS] [-d HEAD_DIM] [-s TOKENS] [-t THREADS]
  *                                                     [-n REPEATS] [-m MODULE]
  *
- * One row per operation, with and without attention dropout; benchmarks/README.md says how the columns are computed. Ends
- * with a comparison against the float64 reference at a small size; exit 1 if that fails. May include: backend, base,
- * tests/reference. */
+ * One row per operation, with and without attention dropout; benchmarks/README.md says how the columns are computed.
+ * Ends with a comparison against the float64 reference at a small size; exit 1 if that fails. May include: backend,
+ * base, tests/reference. */
 #include "config.h"
 
 #include "backend/compute.h"
@@ -101,14 +101,30 @@ static struct sp_attention_forward forward_args(const struct problem *p, const s
 
 static struct sp_attention_finish finish_args(const struct problem *p, const struct side *side)
 {
-	return (struct sp_attention_finish){ p->batch,           p->heads,         p->head_dim,      p->tokens,        view(p, side, ACC),
-		                                 view(p, side, M), view(p, side, L), view(p, side, O), view(p, side, LSE) };
+	return (struct sp_attention_finish){
+		.batch = p->batch,
+		.heads = p->heads,
+		.head_dim = p->head_dim,
+		.chunk = p->tokens,
+		.acc = view(p, side, ACC),
+		.m = view(p, side, M),
+		.l = view(p, side, L),
+		.o = view(p, side, O),
+		.lse = view(p, side, LSE),
+	};
 }
 
 static struct sp_attention_dots dots_args(const struct problem *p, const struct side *side)
 {
-	return (struct sp_attention_dots){ p->batch,          p->heads, p->head_dim, p->tokens, view(p, side, DOUT), view(p, side, O),
-		                               view(p, side, DOTS) };
+	return (struct sp_attention_dots){
+		.batch = p->batch,
+		.heads = p->heads,
+		.head_dim = p->head_dim,
+		.chunk = p->tokens,
+		.dout = view(p, side, DOUT),
+		.o = view(p, side, O),
+		.dots = view(p, side, DOTS),
+	};
 }
 
 static struct sp_attention_backward backward_args(const struct problem *p, const struct side *side)
@@ -224,8 +240,9 @@ static int by_size(const void *a, const void *b)
 }
 
 /* Seconds of the fastest and of the middle of `repeats` runs, after one that is not counted. */
-static int measure(struct sp_compute *c, const struct problem *p, int (*run)(struct sp_compute *, const struct problem *),
-                   int64_t repeats, double *least, double *median)
+static int measure(struct sp_compute *c, const struct problem *p,
+                   int (*run)(struct sp_compute *, const struct problem *), int64_t repeats, double *least,
+                   double *median)
 {
 	double *seconds = malloc((size_t)repeats * sizeof *seconds);
 	if (!seconds)
@@ -256,7 +273,8 @@ static const struct {
 
 static int report(struct sp_compute *c, const struct problem *p, int64_t repeats)
 {
-	const double pairs = (double)p->batch * (double)p->heads * (double)p->tokens * (double)p->tokens * (double)p->head_dim;
+	const double tokens = (double)p->tokens;
+	const double pairs = (double)(p->batch * p->heads * p->head_dim) * tokens * tokens;
 	for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
 		double gemm = NAN, least = NAN, median = NAN;
 		int status = sp_compute_gemm_rate(c, 2048, 768, 768, 0.3, &gemm);
@@ -275,11 +293,14 @@ static int report(struct sp_compute *c, const struct problem *p, int64_t repeats
 static int time_all(struct sp_compute *c, const struct options *o)
 {
 	static const uint32_t keep[] = { 65536, 58982 };
-	struct problem p = { .batch = o->batch, .heads = o->heads, .head_dim = o->head_dim, .tokens = o->tokens, .documents = 1 };
+	struct problem p = {
+		.batch = o->batch, .heads = o->heads, .head_dim = o->head_dim, .tokens = o->tokens, .documents = 1,
+	};
 	int status = problem_make(c, &p);
-	printf("%-12s %7s %7s %7s %8s %7s %10s %10s %9s %9s %6s\n", "operation", "dropout", "samples", "heads", "head_dim", "tokens",
-	       "least", "median", "rate", "gemm", "share");
-	printf("%-12s %7s %7s %7s %8s %7s %10s %10s %9s %9s %6s\n", "#", "", "", "", "", "", "us", "us", "GFLOP/s", "GFLOP/s", "");
+	printf("%-12s %7s %7s %7s %8s %7s %10s %10s %9s %9s %6s\n", "operation", "dropout", "samples", "heads", "head_dim",
+	       "tokens", "least", "median", "rate", "gemm", "share");
+	printf("%-12s %7s %7s %7s %8s %7s %10s %10s %9s %9s %6s\n", "#", "", "", "", "", "", "us", "us", "GFLOP/s",
+	       "GFLOP/s", "");
 	for (int i = 0; i < 2 && status == SP_OK; i++) {
 		p.keep = keep[i];
 		status = report(c, &p, o->repeats);
@@ -333,7 +354,9 @@ static int check(struct sp_compute *c, const struct options *o)
 		enum array array;
 		double bound;
 	} results[] = { { "o", O, 1e-6 }, { "lse", LSE, 1e-6 }, { "dq, dk, dv", DQKV, 5e-6 } };
-	struct problem p = { .batch = 2, .heads = 3, .head_dim = o->head_dim, .tokens = 301, .keep = 58982, .documents = 2 };
+	struct problem p = {
+		.batch = 2, .heads = 3, .head_dim = o->head_dim, .tokens = 301, .keep = 58982, .documents = 2,
+	};
 	int status = problem_make(c, &p);
 	if (status == SP_OK)
 		status = both_sides(c, &p);
@@ -393,8 +416,8 @@ int main(int argc, char **argv)
 	int status = sp_compute_open(o.module, &options, &c);
 	if (status == SP_OK) {
 		sp_compute_describe(c, text, sizeof text, warning, sizeof warning);
-		printf("# seqpar %s, float32, %lld runs after 1 of warm-up, seed 1\n# %s: %s\n", PACKAGE_VERSION, (long long)o.repeats,
-		       sp_compute_name(c), text);
+		printf("# seqpar %s, float32, %lld runs after 1 of warm-up, seed 1\n# %s: %s\n", PACKAGE_VERSION,
+		       (long long)o.repeats, sp_compute_name(c), text);
 		if (*warning)
 			printf("# warning: %s\n", warning);
 		status = time_all(c, &o);

@@ -2,9 +2,9 @@
  *
  * Forward: one unit of work is (sample, head, block of queries); it keeps the block's accumulator packed while all
  * blocks of keys pass. Backward: a unit is (sample, head, part of the keys), which owns dk and dv of its part. If there
- * are fewer samples times heads than threads, or not a multiple, the keys are cut into n parts and the queries likewise,
- * and the work is done in n phases: in phase t, key part s meets query part (s + t) mod n. So no two units write the
- * same dq at once, each dq gets its parts in the same order every time, and no partial sums need memory. */
+ * are fewer samples times heads than threads, or not a multiple, keys and queries are cut into n parts each, and the
+ * work is done in n phases: in phase t, key part s meets query part (s + t) mod n. So no two units write the same dq at
+ * once, each dq gets its parts in the same order every time, and no partial sums need memory. */
 #include "config.h"
 
 #include "cpu/attention.h"
@@ -15,18 +15,18 @@
 
 #include <seqpar/status.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
-/* Most rows of a block of queries or keys, and most elements (rows x padded head_dim): measured, doc/performance.md. */
+/* Most rows of a block of queries or keys, and most elements (rows x padded head_dim). Larger ones are up to 5 % faster
+ * but would keep poll waiting for longer than 0.2 ms; measured, doc/performance.md. */
 enum {
-	FORWARD_QUERIES = 192,
+	FORWARD_QUERIES = 256,
 	FORWARD_KEYS = 256,
 	FORWARD_ELEMENTS = 16384,
-	BACKWARD_QUERIES = 96,
+	BACKWARD_QUERIES = 132,
 	BACKWARD_KEYS = 192,
 	BACKWARD_ELEMENTS = 12288,
 	SMALLEST_PART = 48,  /* rows, when work is cut finer to occupy all threads */
@@ -68,7 +68,7 @@ struct block {
 
 /* ---- geometry ---- */
 
-/* Rows of each of the fewest equal pieces of n that have at most `most` rows; a multiple of `multiple`, at least one. */
+/* Rows of each of the fewest equal pieces of n that have at most `most`; a multiple of `multiple`, at least one. */
 static int64_t even_size(int64_t n, int64_t most, int64_t multiple)
 {
 	const int64_t pieces = sp_max(sp_ceil_div(n, sp_max(most / multiple, 1) * multiple), 1);
@@ -195,10 +195,9 @@ static int thread_number(void)
 
 /* ---- blocks ---- */
 
-static struct block block(const int32_t *doc, int64_t tokens, int64_t b, int64_t a, int64_t first, int64_t n,
-                          int64_t multiple)
+static struct block block(int64_t b, int64_t a, int64_t first, int64_t n, int64_t multiple, const int32_t *doc)
 {
-	struct block block = { b, a, first, n, sp_round_up(n, multiple), doc + b * tokens + first, INT32_MAX, -1, 1 };
+	struct block block = { b, a, first, n, sp_round_up(n, multiple), doc, INT32_MAX, -1, 1 };
 	for (int64_t i = 0; i < n; i++) {
 		const int32_t id = block.doc[i];
 		if (id < 0) {
@@ -209,6 +208,16 @@ static struct block block(const int32_t *doc, int64_t tokens, int64_t b, int64_t
 		block.high = id > block.high ? id : block.high;
 	}
 	return block;
+}
+
+static struct block query_block(const struct geometry *g, int64_t b, int64_t a, int64_t first, int64_t n)
+{
+	return block(b, a, first, n, g->rows, g->shape->query_doc + b * g->shape->chunk + first);
+}
+
+static struct block key_block(const struct geometry *g, int64_t b, int64_t a, int64_t first, int64_t n)
+{
+	return block(b, a, first, n, g->columns, g->shape->key_doc + b * g->shape->keys + first);
 }
 
 static int can_meet(const struct block *q, const struct block *k)
@@ -321,9 +330,10 @@ static void forward_store(const struct geometry *g, const struct sp_attention_fo
 static void forward_tile(const struct geometry *g, const struct sp_attention_forward *args, const struct block *q,
                          const struct block *k, const struct buffers *w)
 {
-	const struct sp_cpu_attention_forward_tile t = { .tile = tile(g, w, q, k), .q = w->q, .k = w->k, .v = w->v,
-		                                             .m = w->first, .l = w->second, .acc = w->acc, .p = w->p,
-		                                             .stride = g->stride };
+	const struct sp_cpu_attention_forward_tile t = {
+		.tile = tile(g, w, q, k), .q = w->q, .k = w->k, .v = w->v, .m = w->first, .l = w->second, .acc = w->acc,
+		.p = w->p, .stride = g->stride,
+	};
 	pack(g, &args->k, g->shape->keys, k, 1.0f, k->doc, w->staging);
 	g->kernels->attention_turn(w->staging, k->padded, g->shape->head_dim, g->width, w->k);
 	pack(g, &args->v, g->shape->keys, k, g->kept, k->doc, w->staging);
@@ -338,11 +348,10 @@ static void forward_unit(const struct geometry *g, const struct sp_attention_for
 	const struct sp_attention_shape *shape = g->shape;
 	const int64_t part = unit % g->parts, head = unit / g->parts, b = head / shape->heads, a = head % shape->heads;
 	const int64_t first = part * g->query_part;
-	const struct block q = block(shape->query_doc, shape->chunk, b, a, first, sp_min(g->query_part, shape->chunk - first),
-	                             g->rows);
+	const struct block q = query_block(g, b, a, first, sp_min(g->query_part, shape->chunk - first));
 	forward_load(g, args, &q, w);
 	for (int64_t j = 0; j < shape->keys; j += g->keys) {
-		const struct block k = block(shape->key_doc, shape->keys, b, a, j, sp_min(g->keys, shape->keys - j), g->columns);
+		const struct block k = key_block(g, b, a, j, sp_min(g->keys, shape->keys - j));
 		if (!can_meet(&q, &k))
 			continue;
 		forward_tile(g, args, &q, &k, w);
@@ -430,7 +439,7 @@ static void backward_keys(const struct geometry *g, const struct sp_attention_ba
 	const struct sp_attention_shape *shape = g->shape;
 	int loaded = 0;
 	for (int64_t i = first; i < end; i += g->queries) {
-		const struct block q = block(shape->query_doc, shape->chunk, k->b, k->a, i, sp_min(g->queries, end - i), g->rows);
+		const struct block q = query_block(g, k->b, k->a, i, sp_min(g->queries, end - i));
 		if (!can_meet(&q, k))
 			continue;
 		if (!loaded)
@@ -450,14 +459,15 @@ static void backward_keys(const struct geometry *g, const struct sp_attention_ba
 }
 
 /* Unit: the key part `part` of a head, against the query part that it meets in this phase. */
-static void backward_unit(const struct geometry *g, const struct sp_attention_backward *args, int64_t unit, int64_t phase,
-                          const struct buffers *w)
+static void backward_unit(const struct geometry *g, const struct sp_attention_backward *args, int64_t unit,
+                          int64_t phase, const struct buffers *w)
 {
 	const struct sp_attention_shape *shape = g->shape;
 	const int64_t part = unit % g->parts, head = unit / g->parts, b = head / shape->heads, a = head % shape->heads;
 	const int64_t first = sp_min((part + phase) % g->parts * g->query_part, shape->chunk);
 	const int64_t end = sp_min(first + g->query_part, shape->chunk);
-	const int64_t first_key = sp_min(part * g->key_part, shape->keys), end_key = sp_min(first_key + g->key_part, shape->keys);
+	const int64_t first_key = sp_min(part * g->key_part, shape->keys);
+	const int64_t end_key = sp_min(first_key + g->key_part, shape->keys);
 	if (phase == 0 && args->overwrite_dq) {
 		const struct block q = { .b = b, .a = a, .first = first };
 		float *dq = features(g, &args->dq, shape->chunk, &q);
@@ -465,7 +475,7 @@ static void backward_unit(const struct geometry *g, const struct sp_attention_ba
 			fill(dq, 0, shape->head_dim, 0.0f);
 	}
 	for (int64_t j = first_key; j < end_key; j += g->keys) {
-		const struct block k = block(shape->key_doc, shape->keys, b, a, j, sp_min(g->keys, end_key - j), g->columns);
+		const struct block k = key_block(g, b, a, j, sp_min(g->keys, end_key - j));
 		backward_keys(g, args, &k, first, end, phase == 0 && args->overwrite_dkv, w);
 	}
 }

@@ -1,8 +1,9 @@
 /* What backends/cpu/attention.c (threads, tiles, packing) asks of attention_kernels.c (arithmetic, one variant per
  * instruction set). May include: libc, seqpar/compute.h.
  *
- * A kernel keeps a block of `rows` x `columns` of a product in registers. Everything works on packed copies of one thread, padded with zeros so that no kernel meets an edge. Three layouts of a
- * block of n rows x depth columns, width = depth rounded up to a multiple of `columns`:
+ * A kernel keeps a block of `rows` x `columns` of a product in registers. Everything works on packed copies of one
+ * thread, padded with zeros so that no kernel meets an edge. A block of n tokens x depth, width = depth rounded up to a
+ * multiple of `columns`, has three layouts:
  *   rows     [n][width]                    the left side of a product
  *   panels   [width / columns][n][columns] the right side of a product summed over the n rows
  *   turned   [n / columns][depth][columns] the right side of a product summed over depth: the transpose, in panels */
@@ -19,7 +20,7 @@ struct sp_cpu_attention_tile {
 	int64_t depth, width; /* head_dim, and padded to a multiple of `columns` */
 	/* [rows], [keys]; a pair meets if they are equal, and nobody equals a padded one. NULL, both: every pair meets. */
 	const int32_t *query_doc, *key_doc;
-	/* dropout.keep == 65536: none. Numbers of row i, column j have counter ((first_column + j) / 8, first_row + i, head). */
+	/* keep == 65536: none. Row i, column j draws with counter ((first_column + j) / 8, first_row + i, head, 0). */
 	struct sp_dropout dropout;
 	uint32_t first_row, first_column, head;
 	uint16_t *half; /* [keys + SP_CPU_ATTENTION_HALVES], scratch */

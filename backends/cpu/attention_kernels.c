@@ -3,7 +3,7 @@
  * May include: cpu/{attention,kernels,vmath}.h.
  *
  * Why not the BLAS: for products this small it packs and checks on every call and reaches about 70 % of its own best;
- * with keys and values packed once per tile the loops below reach all of it. */
+ * with keys and values packed once per tile the loops below reach all of it (doc/performance.md). */
 #include "config.h"
 
 #include "cpu/attention.h"
@@ -116,6 +116,12 @@ INLINE void scores(const struct sp_cpu_attention_tile *t, const float *q, const 
 	}
 }
 
+/* The dropout numbers of a row. */
+static const uint16_t *draw(const struct sp_cpu_attention_tile *t, int64_t row)
+{
+	return sp_dropout_draw(&t->dropout, t->first_row + (uint32_t)row, t->head, t->first_column, t->keys, t->half);
+}
+
 /* ---- forward ---- */
 
 static float lanes_max(vec x)
@@ -138,7 +144,8 @@ static float exponentials(float *restrict s, int64_t n, float base)
 	return sum;
 }
 
-static float exponentials_dropped(float *restrict s, int64_t n, float base, const uint16_t *restrict half, uint32_t keep)
+static float exponentials_dropped(float *restrict s, int64_t n, float base, const uint16_t *restrict half,
+                                  uint32_t keep)
 {
 	float sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -163,9 +170,7 @@ static float softmax_row(const struct sp_cpu_attention_forward_tile *f, int64_t 
 	if (t->dropout.keep == 65536) {
 		sum = exponentials(s, t->keys, base);
 	} else {
-		const uint16_t *half = sp_dropout_draw(&t->dropout, t->first_row + (uint32_t)row, t->head, t->first_column, t->keys,
-		                                       t->half);
-		sum = exponentials_dropped(s, t->keys, base, half, t->dropout.keep);
+		sum = exponentials_dropped(s, t->keys, base, draw(t, row), t->dropout.keep);
 	}
 	f->m[row] = after;
 	f->l[row] = f->l[row] * shrink + sum;
@@ -234,9 +239,7 @@ static void gradients_row(const struct sp_cpu_attention_backward_tile *b, int64_
 		gradients(p, ds, t->keys, b->lse[row], b->dots[row]);
 		return;
 	}
-	const uint16_t *half = sp_dropout_draw(&t->dropout, t->first_row + (uint32_t)row, t->head, t->first_column, t->keys,
-	                                       t->half);
-	gradients_dropped(p, ds, t->keys, b->lse[row], b->dots[row], half, t->dropout.keep);
+	gradients_dropped(p, ds, t->keys, b->lse[row], b->dots[row], draw(t, row), t->dropout.keep);
 }
 
 INLINE void backward_rows(const struct sp_cpu_attention_backward_tile *b, int64_t row, int masked)
