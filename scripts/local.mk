@@ -1,1 +1,1 @@
-EXTRA_DIST += scripts/setup scripts/quickstart scripts/test
+EXTRA_DIST += scripts/setup scripts/quickstart scripts/test configs/quickstart.ini
