@@ -25,8 +25,6 @@ struct trainer {
 	int64_t *frequency; /* of each code point; 0: not in the alphabet */
 	int32_t *alone, *continued; /* symbol of a code point at the beginning of a word, and within; 0: none (that is [PAD]'s) */
 	struct sp_merges *merges;
-	int32_t *slot; /* tokens by their text, open addressing; -1: empty */
-	size_t mask;
 };
 
 static int no_memory(void)
@@ -34,43 +32,22 @@ static int no_memory(void)
 	return sp_fail(SP_ERR_MEMORY, "no memory to make a vocabulary");
 }
 
-static size_t first_slot(const struct trainer *t, const char *token)
-{
-	uint64_t hash = SP_VOCAB_HASH_START;
-	for (; *token; token++)
-		hash = sp_vocab_hash_byte(hash, (unsigned char)*token);
-	return (size_t)(hash ^ (hash >> 29)) & t->mask;
-}
-
-/* Two ways of joining may lead to the same text, and then to the same symbol. Takes over `token`; there is room for it. */
+/* Takes over `token`; there is room for it. No text comes twice: tokens do not reach across the ends of a new one, so within
+ * them the earlier joins have left the same parts as anywhere else, and a pair is joined everywhere at once. */
 static int32_t enter(struct trainer *t, char *token)
 {
-	size_t i = first_slot(t, token);
-	for (; t->slot[i] >= 0; i = (i + 1) & t->mask) {
-		if (strcmp(t->out->token[t->slot[i]], token) == 0) {
-			free(token);
-			return t->slot[i];
-		}
-	}
-	t->slot[i] = (int32_t)t->out->count;
 	t->out->token[t->out->count] = token;
 	return (int32_t)t->out->count++;
 }
 
 static int allocate(struct trainer *t)
 {
-	size_t slots = 16;
-	while (slots < 2 * (size_t)t->options->size)
-		slots *= 2;
-	t->mask = slots - 1;
 	t->out->token = calloc((size_t)t->options->size, sizeof *t->out->token);
-	t->slot = malloc(slots * sizeof *t->slot);
 	t->frequency = calloc(CODES, sizeof *t->frequency);
 	t->alone = calloc(CODES, sizeof *t->alone);
 	t->continued = calloc(CODES, sizeof *t->continued);
-	if (!t->out->token || !t->slot || !t->frequency || !t->alone || !t->continued)
+	if (!t->out->token || !t->frequency || !t->alone || !t->continued)
 		return no_memory();
-	memset(t->slot, 0xFF, slots * sizeof *t->slot);
 	return sp_merges_new(&t->merges);
 }
 
@@ -238,7 +215,6 @@ static int fill_up(struct trainer *t)
 static void release(struct trainer *t)
 {
 	sp_merges_free(t->merges);
-	free(t->slot);
 	free(t->frequency);
 	free(t->alone);
 	free(t->continued);

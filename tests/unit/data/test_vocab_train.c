@@ -59,7 +59,7 @@ static void a_repeated_letter_is_joined_from_the_left(void **state)
 	              " a x ##a ##aa xaa");
 }
 
-static void two_ways_to_one_text_give_one_token(void **state)
+static void no_token_appears_twice(void **state)
 {
 	struct sp_vocab_trained trained;
 	(void)state;
@@ -238,7 +238,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(merges_follow_the_highest_count),
 		cmocka_unit_test(a_repeated_letter_is_joined_from_the_left),
-		cmocka_unit_test(two_ways_to_one_text_give_one_token),
+		cmocka_unit_test(no_token_appears_twice),
 		cmocka_unit_test(rare_pairs_are_not_joined_and_the_rest_is_filled_up),
 		cmocka_unit_test(the_alphabet_keeps_the_most_frequent_characters),
 		cmocka_unit_test(impossible_wishes_are_errors),

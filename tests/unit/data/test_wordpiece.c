@@ -137,6 +137,13 @@ static void accents_are_stripped_only_when_uncased(void **state)
 	assert_words(1, "\u00C9t\u00E9 E\u0301", "\u00C9t\u00E9|E\u0301|");
 }
 
+static void marks_that_stay_are_put_in_canonical_order(void **state)
+{
+	(void)state;
+	assert_words(0, "a\u302E\U0001D165 a\u302E\u0301\U0001D165 a\u302E\u034F\U0001D165 a\u302F\u302E",
+	             "a\U0001D165\u302E|a\U0001D165\u302E|a\u302E\U0001D165|a\u302F\u302E|");
+}
+
 static void unknown_words_are_counted(void **state)
 {
 	struct sp_vocab *vocab;
@@ -195,6 +202,7 @@ int main(void)
 		cmocka_unit_test(control_characters_vanish_and_blanks_separate),
 		cmocka_unit_test(invalid_bytes_vanish),
 		cmocka_unit_test(accents_are_stripped_only_when_uncased),
+		cmocka_unit_test(marks_that_stay_are_put_in_canonical_order),
 		cmocka_unit_test(unknown_words_are_counted),
 		cmocka_unit_test(random_bytes_do_no_harm),
 	};
