@@ -16,8 +16,8 @@ static void print_help(const char *about, const struct sp_cli_flag *options)
 	fputs(about, stdout);
 	for (const struct sp_cli_flag *o = options; o->name; o++) {
 		char left[64];
-		snprintf(left, sizeof left, "%c%c%s--%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ', o->letter ? ", " : "  ",
-		         o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+		snprintf(left, sizeof left, "%c%c%s--%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
+		         o->letter ? ", " : "  ", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
 		printf("  %-26s  %s\n", left, o->help);
 	}
 	printf("      --%-20s  %s\n", "help", "this text");
@@ -43,7 +43,8 @@ static enum sp_cli_verdict unknown(const char *command, const char *word, const 
 	for (const struct sp_cli_flag *o = options; o->name; o++)
 		if (sp_words_distance(name, o->name) < sp_words_distance(name, best))
 			best = o->name;
-	sp_log(SP_LOG_ERROR, "%s has no option %s; did you mean --%s? seqpar %s --help lists them", command, word, best, command);
+	sp_log(SP_LOG_ERROR, "%s has no option %s; did you mean --%s? seqpar %s --help lists them", command, word, best,
+	       command);
 	return SP_CLI_WRONG;
 }
 
@@ -53,7 +54,8 @@ static enum sp_cli_verdict set_count(const struct sp_cli_flag *o, const char *te
 	errno = 0;
 	long long value = strtoll(text, &end, 10);
 	if (end == text || *end || errno || value < o->least || value > o->most) {
-		sp_log(SP_LOG_ERROR, "--%s %s: expected a whole number from %" PRId64 " to %" PRId64, o->name, text, o->least, o->most);
+		sp_log(SP_LOG_ERROR, "--%s %s: expected a whole number from %" PRId64 " to %" PRId64, o->name, text, o->least,
+		       o->most);
 		return SP_CLI_WRONG;
 	}
 	*(int64_t *)o->value = value;
@@ -99,7 +101,8 @@ static enum sp_cli_verdict parse_option(int argc, char **argv, int *at, const st
 	return set(o, value);
 }
 
-enum sp_cli_verdict sp_cli_flags(int argc, char **argv, const char *about, const struct sp_cli_flag *options, int *words)
+enum sp_cli_verdict sp_cli_flags(int argc, char **argv, const char *about, const struct sp_cli_flag *options,
+                                 int *words)
 {
 	enum sp_cli_verdict verdict = SP_CLI_GO_ON;
 	int only_words = 0;

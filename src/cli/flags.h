@@ -21,9 +21,10 @@ struct sp_cli_flag {
 
 enum sp_cli_verdict { SP_CLI_GO_ON = 0, SP_CLI_HELPED, SP_CLI_WRONG };
 
-/* Parses argv[1] ..: "--name value", "--name=value", "-o value", "-ovalue", mixed with other words; "--" ends the options
- * and "-" is a word. The words are moved to argv[1] .. argv[*words]. --help prints `about` and the table to standard output.
- * What is wrong is logged. */
-enum sp_cli_verdict sp_cli_flags(int argc, char **argv, const char *about, const struct sp_cli_flag *options, int *words);
+/* Parses argv[1] ..: "--name value", "--name=value", "-o value", "-ovalue", mixed with other words; "--" ends the
+ * options and "-" is a word. The words are moved to argv[1] .. argv[*words]. --help prints `about` and the table to
+ * standard output. What is wrong is logged. */
+enum sp_cli_verdict sp_cli_flags(int argc, char **argv, const char *about, const struct sp_cli_flag *options,
+                                 int *words);
 
 #endif

@@ -6,8 +6,8 @@
 
 /* Nonzero once such a signal has come. */
 const volatile sig_atomic_t *sp_cli_stop_flag(void);
-/* From now on these signals set the flag and interrupt calls that wait; the second one ends the process at once. A signal that
- * was ignored stays so (nohup). */
+/* From now on these signals set the flag and interrupt calls that wait; the second one ends the process at once. A
+ * signal that was ignored stays so (nohup). */
 void sp_cli_stop_install(void);
 
 #endif

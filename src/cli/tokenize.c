@@ -15,9 +15,9 @@
 
 static const char about[] =
 	"usage: seqpar tokenize --vocab VOCAB.TXT -o PREFIX [OPTION]... FILE...\n\n"
-	"Cuts text into sentences and WordPiece tokens and writes PREFIX.bin and PREFIX.idx, which data.source = PREFIX reads.\n"
-	"FILE is a text file (UTF-8), one compressed by gzip, a directory (all files below it), or - for standard input.\n"
-	"A blank line ends a document; within a document a newline is a space.\n\n";
+	"Cuts text into sentences and WordPiece tokens and writes PREFIX.bin and PREFIX.idx, which data.source = PREFIX\n"
+	"of seqpar train reads. FILE is a text file (UTF-8), one compressed by gzip, a directory (all files below it), or\n"
+	"- for standard input. A blank line ends a document; within a document a newline is a space.\n\n";
 
 struct watch {
 	double start, last; /* seconds */
@@ -37,8 +37,9 @@ static void draw(void *context, const struct sp_tokenize_counts *c)
 		return;
 	w->last = now;
 	w->drawn = 1;
-	fprintf(stderr, "\r%.1f MB, %.1f MB/s, %" PRId64 " documents, %" PRId64 " sentences, %" PRId64 " tokens", (double)c->bytes / 1e6,
-	        per((double)c->bytes / 1e6, now - w->start), c->documents, c->sentences, c->tokens);
+	fprintf(stderr, "\r%.1f MB, %.1f MB/s, %" PRId64 " documents, %" PRId64 " sentences, %" PRId64 " tokens",
+	        (double)c->bytes / 1e6, per((double)c->bytes / 1e6, now - w->start), c->documents, c->sentences,
+	        c->tokens);
 	if (c->share >= 0)
 		fprintf(stderr, ", %.0f %%", 100 * c->share);
 	fputs("\033[K", stderr);
@@ -46,10 +47,11 @@ static void draw(void *context, const struct sp_tokenize_counts *c)
 
 static void summarise(const char *prefix, const struct sp_tokenize_counts *c, double seconds)
 {
-	printf("%s: %" PRId64 " documents, %" PRId64 " sentences, %" PRId64 " tokens in %.1f s (%.0f tokens/s, %.1f MB/s), "
-	       "%.3f %% unknown, %" PRId64 " invalid bytes replaced\n", prefix, c->documents, c->sentences, c->tokens, seconds,
-	       per((double)c->tokens, seconds), per((double)c->bytes / 1e6, seconds), 100.0 * (double)c->unknown / (double)c->tokens,
-	       c->invalid);
+	printf("%s: %" PRId64 " documents, %" PRId64 " sentences, %" PRId64
+	       " tokens in %.1f s (%.0f tokens/s, %.1f MB/s), "
+	       "%.3f %% unknown, %" PRId64 " invalid bytes replaced\n",
+	       prefix, c->documents, c->sentences, c->tokens, seconds, per((double)c->tokens, seconds),
+	       per((double)c->bytes / 1e6, seconds), 100.0 * (double)c->unknown / (double)c->tokens, c->invalid);
 }
 
 static int run(const char *const *files, int count, const struct sp_text_options *reading, const char *prefix,
@@ -98,8 +100,8 @@ int sp_cli_tokenize(int argc, char **argv)
 		{ "vocab", 0, SP_CLI_TEXT, &path, "FILE", "the vocabulary, as seqpar vocab makes it; required", 0, 0 },
 		{ "output", 'o', SP_CLI_TEXT, &prefix, "PREFIX", "where to write: PREFIX.bin and PREFIX.idx; required", 0, 0 },
 		{ "cased", 0, SP_CLI_FLAG, &options.cased, NULL, "keep capitals and accents (a cased vocabulary)", 0, 0 },
-		{ "workers", 0, SP_CLI_COUNT, &workers, "N", "threads (default: the cores); the output does not depend on it", 1,
-		  SP_TOKENIZE_WORKERS_MAX },
+		{ "workers", 0, SP_CLI_COUNT, &workers, "N", "threads (default: the cores); the output does not depend on it",
+		  1, SP_TOKENIZE_WORKERS_MAX },
 		{ "document-per-file", 0, SP_CLI_FLAG, &reading.document_per_file, NULL, "each file is one document", 0, 0 },
 		{ "sentence-per-line", 0, SP_CLI_FLAG, &reading.sentence_per_line, NULL, "each line is one sentence", 0, 0 },
 		{ NULL, 0, SP_CLI_FLAG, NULL, NULL, NULL, 0, 0 },

@@ -35,7 +35,8 @@ static void draw(const struct job *j, double *last)
 	if (now - *last < 0.5)
 		return;
 	*last = now;
-	fprintf(stderr, "\r%.1f MB, %zu different words", (double)sp_text_bytes(j->text) / 1e6, sp_word_counts_size(j->words));
+	fprintf(stderr, "\r%.1f MB, %zu different words", (double)sp_text_bytes(j->text) / 1e6,
+	        sp_word_counts_size(j->words));
 	if (sp_text_share(j->text) >= 0)
 		fprintf(stderr, ", %.0f %%", 100 * sp_text_share(j->text));
 	fputs("\033[K", stderr);
@@ -77,14 +78,17 @@ static void summarise(const struct job *j, double seconds)
 {
 	const struct sp_vocab_trained *t = &j->trained;
 	if (t->unused > 0)
-		sp_log(SP_LOG_WARNING, "the text yields %" PRId64 " tokens of frequency %" PRId64 " or more, not %" PRId64 ": the last %"
-		       PRId64 " are [unused0] ...; give more text, or a lower --size or --min-frequency", t->count - t->unused,
-		       j->training.min_frequency, t->count, t->unused);
+		sp_log(SP_LOG_WARNING,
+		       "the text yields %" PRId64 " tokens of frequency %" PRId64 " or more, not %" PRId64
+		       ": the last %" PRId64 " are [unused0] ...; give more text, or a lower --size or --min-frequency",
+		       t->count - t->unused, j->training.min_frequency, t->count, t->unused);
 	if (t->dropped > 0)
 		sp_log(SP_LOG_INFO, "%" PRId64 " rare characters are left out of the alphabet (--alphabet)", t->dropped);
-	printf("%s: %" PRId64 " tokens (%" PRId64 " characters, %" PRId64 " unused) from %zu different words, %.1f MB of text, in "
-	       "%.1f s, %" PRId64 " invalid bytes replaced\n", j->output, t->count, t->characters, t->unused,
-	       sp_word_counts_size(j->words), (double)sp_text_bytes(j->text) / 1e6, seconds, sp_text_invalid(j->text));
+	printf("%s: %" PRId64 " tokens (%" PRId64 " characters, %" PRId64
+	       " unused) from %zu different words, %.1f MB of text, in "
+	       "%.1f s, %" PRId64 " invalid bytes replaced\n",
+	       j->output, t->count, t->characters, t->unused, sp_word_counts_size(j->words),
+	       (double)sp_text_bytes(j->text) / 1e6, seconds, sp_text_invalid(j->text));
 }
 
 static int run(struct job *j, const char *const *files, int count)
@@ -117,9 +121,10 @@ int sp_cli_vocab(int argc, char **argv)
 		  SP_SPECIALS + 1, 1 << 24 },
 		{ "output", 'o', SP_CLI_TEXT, &j.output, "FILE", "where to write the vocabulary; required", 0, 0 },
 		{ "cased", 0, SP_CLI_FLAG, &j.cased, NULL, "keep capitals and accents", 0, 0 },
-		{ "min-frequency", 0, SP_CLI_COUNT, &j.training.min_frequency, "N", "join no pieces seen less often (default: 2)", 1,
-		  INT32_MAX },
-		{ "alphabet", 0, SP_CLI_COUNT, &j.training.alphabet, "N", "different characters at most (default: 1000)", 1, 0x110000 },
+		{ "min-frequency", 0, SP_CLI_COUNT, &j.training.min_frequency, "N",
+		  "join no pieces seen less often (default: 2)", 1, INT32_MAX },
+		{ "alphabet", 0, SP_CLI_COUNT, &j.training.alphabet, "N", "different characters at most (default: 1000)", 1,
+		  0x110000 },
 		{ NULL, 0, SP_CLI_FLAG, NULL, NULL, NULL, 0, 0 },
 	};
 	enum sp_cli_verdict verdict = sp_cli_flags(argc, argv, about, table, &words);

@@ -72,14 +72,16 @@ static enum kind kind_of(int32_t code)
 	return code < 0 ? DROP : code < 128 ? ascii_kind(code) : wide_kind(code);
 }
 
-/* Python's lower() turns a capital sigma at the end of a word into the final form, after the Final_Sigma condition of the
- * Unicode standard (3.13): before it a cased letter, after it none, where case-ignorable characters are looked through. */
+/* Python's lower() turns a capital sigma at the end of a word into the final form, after the Final_Sigma condition of
+ * the Unicode standard (3.13): before it a cased letter, after it none, where case-ignorable characters are looked
+ * through. */
 static int is_case_ignorable(int32_t code)
 {
 	/* Word_Break = MidLetter, MidNumLet, Single_Quote; the rest follows from the category. */
 	static const struct range marks[] = {
-		{ 0x27, 0x27 },     { 0x2E, 0x2E },     { 0x3A, 0x3A },     { 0xB7, 0xB7 },     { 0x387, 0x387 },   { 0x55F, 0x55F },
-		{ 0x5F4, 0x5F4 },   { 0x2018, 0x2019 }, { 0x2024, 0x2024 }, { 0x2027, 0x2027 }, { 0xFE13, 0xFE13 }, { 0xFE52, 0xFE52 },
+		{ 0x27, 0x27 },     { 0x2E, 0x2E },     { 0x3A, 0x3A },     { 0xB7, 0xB7 },
+		{ 0x387, 0x387 },   { 0x55F, 0x55F },   { 0x5F4, 0x5F4 },   { 0x2018, 0x2019 },
+		{ 0x2024, 0x2024 }, { 0x2027, 0x2027 }, { 0xFE13, 0xFE13 }, { 0xFE52, 0xFE52 },
 		{ 0xFE55, 0xFE55 }, { 0xFF07, 0xFF07 }, { 0xFF0E, 0xFF0E }, { 0xFF1A, 0xFF1A },
 	};
 	utf8proc_category_t category = utf8proc_category(code);

@@ -18,8 +18,9 @@ struct sp_files {
 };
 
 /* Lists `path`: a file as it is, "-" (standard input) too, a directory as all regular files below it, each level in
- * the order of names (bytes), without names that begin with a dot and without following links to directories. SP_ERR_IO if something is missing, not readable, or
- * if a directory holds no file; SP_ERR_MEMORY. Logged; the list is to be freed in any case. */
+ * the order of names (bytes), without names that begin with a dot and without following links to directories.
+ * SP_ERR_IO if something is missing, not readable, or if a directory holds no file; SP_ERR_MEMORY. Logged; the list is
+ * to be freed in any case. */
 int sp_files_list(const char *const *path, size_t count, struct sp_files *files);
 void sp_files_free(struct sp_files *f);
 

@@ -52,8 +52,10 @@ static int map_file(struct mapping *m, const char *prefix, const char *ending)
 		return sp_fail(SP_ERR_MEMORY, "%s: no memory to open it", prefix);
 	int fd = open(m->path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return sp_fail(SP_ERR_IO, "%s: cannot open the token file: %s (the name to give is that of the pair without .bin "
-		               "and .idx)", m->path, strerror(errno));
+		return sp_fail(SP_ERR_IO,
+		               "%s: cannot open the token file: %s (the name to give is that of the pair without .bin "
+		               "and .idx)",
+		               m->path, strerror(errno));
 	struct stat info;
 	void *bytes = NULL;
 	int status = SP_OK;
@@ -83,7 +85,8 @@ static int check_dtype(struct sp_indexed *x, int code)
 	x->dtype = (enum sp_indexed_dtype)code;
 	x->width = sp_indexed_width(x->dtype);
 	if (x->width == 0)
-		return sp_fail(SP_ERR_FORMAT, "%s: byte 17: dtype code %d is not understood, only 8 (uint16) and 4 (int32): " REMAKE,
+		return sp_fail(SP_ERR_FORMAT,
+		               "%s: byte 17: dtype code %d is not understood, only 8 (uint16) and 4 (int32): " REMAKE,
 		               x->idx.path, code);
 	return SP_OK;
 }
@@ -96,9 +99,10 @@ static int check_counts(struct sp_indexed *x, uint64_t sentences, uint64_t entri
 		return sp_fail(SP_ERR_FORMAT, "%s: byte 26: the document index has no entry, at least the 0 it starts with is "
 		               "expected: " REMAKE, x->idx.path);
 	if (sentences > room / 12 || entries > room / 8 || sentences * 12 + entries * 8 != room)
-		return sp_fail(SP_ERR_FORMAT, "%s: %zu bytes long, but its header tells of %llu sentences and %llu document entries: "
-		               "cut short or damaged; " REMAKE, x->idx.path, x->idx.size, (unsigned long long)sentences,
-		               (unsigned long long)entries);
+		return sp_fail(SP_ERR_FORMAT,
+		               "%s: %zu bytes long, but its header tells of %llu sentences and %llu document entries: "
+		               "cut short or damaged; " REMAKE,
+		               x->idx.path, x->idx.size, (unsigned long long)sentences, (unsigned long long)entries);
 	x->sentences = (int64_t)sentences;
 	x->documents = (int64_t)entries - 1;
 	x->sizes = x->idx.bytes + SP_INDEXED_HEADER;
@@ -114,7 +118,8 @@ static int check_header(struct sp_indexed *x)
 		return sp_fail(SP_ERR_FORMAT, "%s: %zu bytes long, a header alone has %d: cut short; " REMAKE, x->idx.path,
 		               x->idx.size, SP_INDEXED_HEADER);
 	if (memcmp(p, SP_INDEXED_MAGIC, 9) != 0)
-		return sp_fail(SP_ERR_FORMAT, "%s: does not begin with MMIDIDX: not an index of a token file; " REMAKE, x->idx.path);
+		return sp_fail(SP_ERR_FORMAT, "%s: does not begin with MMIDIDX: not an index of a token file; " REMAKE,
+		               x->idx.path);
 	if (get64(p + 9) != SP_INDEXED_VERSION)
 		return sp_fail(SP_ERR_FORMAT, "%s: byte 9: version %llu, expected %d: " REMAKE, x->idx.path,
 		               (unsigned long long)get64(p + 9), SP_INDEXED_VERSION);
@@ -131,20 +136,25 @@ static int check_sentences(struct sp_indexed *x)
 		int32_t size = get32(x->sizes + 4 * i);
 		uint64_t pointer = get64(x->pointers + 8 * i);
 		if (size < 0)
-			return sp_fail(SP_ERR_FORMAT, "%s: sentence %lld has %d tokens: damaged; " REMAKE, x->idx.path, (long long)i, size);
+			return sp_fail(SP_ERR_FORMAT, "%s: sentence %lld has %d tokens: damaged; " REMAKE, x->idx.path,
+			               (long long)i, size);
 		if (pointer != place)
-			return sp_fail(SP_ERR_FORMAT, "%s: sentence %lld is said to begin at byte %llu, but those before it end at %llu: "
-			               "damaged; " REMAKE, x->idx.path, (long long)i, (unsigned long long)pointer,
-			               (unsigned long long)place);
+			return sp_fail(SP_ERR_FORMAT,
+			               "%s: sentence %lld is said to begin at byte %llu, but those before it end at %llu: "
+			               "damaged; " REMAKE,
+			               x->idx.path, (long long)i, (unsigned long long)pointer, (unsigned long long)place);
 		place += (uint64_t)size * x->width;
 		if (place > x->bin.size)
-			return sp_fail(SP_ERR_FORMAT, "%s: %zu bytes long, but sentence %lld of %s ends at byte %llu: cut short, or the two "
-			               "files are not of one pair; " REMAKE, x->bin.path, x->bin.size, (long long)i, x->idx.path,
-			               (unsigned long long)place);
+			return sp_fail(SP_ERR_FORMAT,
+			               "%s: %zu bytes long, but sentence %lld of %s ends at byte %llu: cut short, or the two "
+			               "files are not of one pair; " REMAKE,
+			               x->bin.path, x->bin.size, (long long)i, x->idx.path, (unsigned long long)place);
 	}
 	if (place != x->bin.size)
-		return sp_fail(SP_ERR_FORMAT, "%s: %zu bytes long, but the sentences of %s end at byte %llu: the two files are not of "
-		               "one pair; " REMAKE, x->bin.path, x->bin.size, x->idx.path, (unsigned long long)place);
+		return sp_fail(SP_ERR_FORMAT,
+		               "%s: %zu bytes long, but the sentences of %s end at byte %llu: the two files are not of "
+		               "one pair; " REMAKE,
+		               x->bin.path, x->bin.size, x->idx.path, (unsigned long long)place);
 	x->tokens = (int64_t)(place / x->width);
 	return SP_OK;
 }
@@ -155,14 +165,16 @@ static int check_documents(struct sp_indexed *x)
 	for (int64_t d = 0; d <= x->documents; d++) {
 		uint64_t first = get64(x->doc_idx + 8 * d);
 		if (first < before || first > (uint64_t)x->sentences || (d == 0 && first != 0))
-			return sp_fail(SP_ERR_FORMAT, "%s: document %lld is said to begin at sentence %llu, expected %llu to %lld: damaged; "
-			               REMAKE, x->idx.path, (long long)d, (unsigned long long)first, (unsigned long long)before,
+			return sp_fail(SP_ERR_FORMAT,
+			               "%s: document %lld is said to begin at sentence %llu, expected %llu to %lld: "
+			               "damaged; " REMAKE,
+			               x->idx.path, (long long)d, (unsigned long long)first, (unsigned long long)before,
 			               d == 0 ? 0LL : (long long)x->sentences);
 		before = first;
 	}
 	if (before != (uint64_t)x->sentences)
-		return sp_fail(SP_ERR_FORMAT, "%s: the documents hold %llu sentences, the file %lld: damaged; " REMAKE, x->idx.path,
-		               (unsigned long long)before, (long long)x->sentences);
+		return sp_fail(SP_ERR_FORMAT, "%s: the documents hold %llu sentences, the file %lld: damaged; " REMAKE,
+		               x->idx.path, (unsigned long long)before, (long long)x->sentences);
 	return SP_OK;
 }
 
@@ -254,7 +266,8 @@ int sp_indexed_max_id(const struct sp_indexed *x, int32_t *max_id)
 	for (int64_t i = 0; i < x->tokens; i++) {
 		int32_t id = get_id(x->bin.bytes + (size_t)i * x->width, x->dtype);
 		if (id < 0)
-			return sp_fail(SP_ERR_FORMAT, "%s: token %lld has the id %d: damaged; " REMAKE, x->bin.path, (long long)i, id);
+			return sp_fail(SP_ERR_FORMAT, "%s: token %lld has the id %d: damaged; " REMAKE, x->bin.path, (long long)i,
+			               id);
 		largest = id > largest ? id : largest;
 	}
 	*max_id = largest;

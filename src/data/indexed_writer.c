@@ -54,8 +54,8 @@ static int create(struct output *o, const char *prefix, const char *ending)
 		return sp_fail(SP_ERR_IO, "%s: is there and not a regular file: give another name with -o", o->path);
 	o->file = fopen(o->temporary, "w+be");
 	if (!o->file)
-		return sp_fail(SP_ERR_IO, "%s: cannot create the file: %s (its directory must exist and be writable)", o->temporary,
-		               strerror(errno));
+		return sp_fail(SP_ERR_IO, "%s: cannot create the file: %s (its directory must exist and be writable)",
+		               o->temporary, strerror(errno));
 	setvbuf(o->file, NULL, _IOFBF, 1 << 18);
 	return SP_OK;
 }

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Counts are kept up to date as sequences change, so a join costs what the sequences that hold the pair cost. The heap may
- * hold counts that have fallen since; they are put right when they come to the top. A count that rises is entered anew. */
+/* Counts are kept up to date as sequences change, so a join costs what the sequences that hold the pair cost. The heap
+ * may hold counts that have fallen since; they are put right when they come to the top. A count that rises is entered
+ * anew. */
 struct sequence {
 	size_t start; /* into symbols */
 	int32_t size; /* shrinks in place */
@@ -47,7 +48,8 @@ struct sp_merges {
 
 static int no_memory(void)
 {
-	return sp_fail(SP_ERR_MEMORY, "no memory to count pairs of word pieces: use less text, or a higher --min-frequency");
+	return sp_fail(SP_ERR_MEMORY,
+	               "no memory to count pairs of word pieces: use less text, or a higher --min-frequency");
 }
 
 /* Room for `needed` elements; the new array, or NULL (the old one stays). */
@@ -204,7 +206,8 @@ static int note_where(struct pair *p, uint32_t number)
 	return SP_OK;
 }
 
-/* Adds the sequence's count, times `sign`, to all its pairs. Pairs that hold `symbol` (any pair if negative) learn where. */
+/* Adds the sequence's count, times `sign`, to all its pairs. Pairs that hold `symbol` (any pair if negative) learn
+ * where. */
 static int count_pairs(struct sp_merges *m, uint32_t number, int sign, int32_t symbol)
 {
 	const struct sequence *s = &m->sequence[number];

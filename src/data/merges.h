@@ -15,7 +15,8 @@ struct sp_merges;
 int sp_merges_new(struct sp_merges **merges);
 void sp_merges_free(struct sp_merges *m); /* NULL accepted */
 
-/* Adds a sequence (copied) that occurs `count` times. All are added before the first call of sp_merges_best. SP_ERR_MEMORY. */
+/* Adds a sequence (copied) that occurs `count` times. All are added before the first call of sp_merges_best.
+ * SP_ERR_MEMORY. */
 int sp_merges_add(struct sp_merges *m, const int32_t *symbol, size_t size, int64_t count);
 
 /* The pair of neighbours with the highest count, the smallest (a, b) of several: 1; 0 if none has at least `least`;

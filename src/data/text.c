@@ -107,7 +107,8 @@ static int check_beginning(struct sp_text *t)
 	const char *name = name_of(t);
 	size_t length = strlen(name);
 	if (length > 3 && strcmp(name + length - 3, ".gz") == 0 && gzdirect(t->gz))
-		return sp_fail(SP_ERR_FORMAT, "%s: is not gzip data although its name ends in .gz: rename it if it is plain text", name);
+		return sp_fail(SP_ERR_FORMAT,
+		               "%s: is not gzip data although its name ends in .gz: rename it if it is plain text", name);
 	if (t->raw_size == 0)
 		sp_log(SP_LOG_WARNING, "%s: is empty", name);
 	if (t->raw_size >= 2 && (memcmp(t->raw, "\xFF\xFE", 2) == 0 || memcmp(t->raw, "\xFE\xFF", 2) == 0))

@@ -1,4 +1,5 @@
-/* Text to a token file: one sequence a sentence, documents as runs of sentences, on several threads. May include: base. */
+/* Text to a token file: one sequence a sentence, documents as runs of sentences, on several threads. May include:
+ * base. */
 #ifndef SP_DATA_TOKENIZE_H
 #define SP_DATA_TOKENIZE_H
 
@@ -28,10 +29,10 @@ struct sp_tokenize_options {
 
 #define SP_TOKENIZE_WORKERS_MAX 256
 
-/* Reads all of `text` and writes PREFIX.bin and PREFIX.idx; ids are uint16 if the vocabulary has fewer than 65500 tokens, else
- * int32. Sentences without a token, and documents without a sentence, are left out. On any error, and when stopped, nothing
- * is left behind. SP_ERR_FORMAT if there is no text at all; SP_ERR_IO, SP_ERR_MEMORY (logged), SP_ERR_STOPPED (not logged).
- * `counts` is set in any case. */
+/* Reads all of `text` and writes PREFIX.bin and PREFIX.idx; ids are uint16 if the vocabulary has fewer than 65500
+ * tokens, else int32. Sentences without a token, and documents without a sentence, are left out. On any error, and
+ * when stopped, nothing is left behind. SP_ERR_FORMAT if there is no text at all; SP_ERR_IO, SP_ERR_MEMORY (logged),
+ * SP_ERR_STOPPED (not logged). `counts` is set in any case. */
 int sp_tokenize(struct sp_text *text, const char *prefix, const struct sp_tokenize_options *options,
                 struct sp_tokenize_counts *counts);
 

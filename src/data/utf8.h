@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How many bytes a sequence that begins with `lead` has (0: none begins so), and the range of its second byte, which is what
- * rules out overlong forms, surrogates and values over U+10FFFF (Unicode 15, table 3-7). */
+/* How many bytes a sequence that begins with `lead` has (0: none begins so), and the range of its second byte, which
+ * is what rules out overlong forms, surrogates and values over U+10FFFF (Unicode 15, table 3-7). */
 static inline int sp_utf8_shape(unsigned char lead, unsigned char *low, unsigned char *high)
 {
 	*low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
@@ -14,9 +14,9 @@ static inline int sp_utf8_shape(unsigned char lead, unsigned char *low, unsigned
 	return lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
 }
 
-/* Reads the code point at `text` (size >= 1). Returns how many bytes it has. For bytes that are not UTF-8, *code is -1 and the
- * return value covers what one U+FFFD stands for: the longest beginning of a sequence, or one byte. *cut (may be NULL) tells
- * that this is because the text ends within a sequence. */
+/* Reads the code point at `text` (size >= 1). Returns how many bytes it has. For bytes that are not UTF-8, *code is -1
+ * and the return value covers what one U+FFFD stands for: the longest beginning of a sequence, or one byte. *cut (may
+ * be NULL) tells that this is because the text ends within a sequence. */
 static inline size_t sp_utf8_next(const char *text, size_t size, int32_t *code, int *cut)
 {
 	const unsigned char *p = (const unsigned char *)text;

@@ -47,7 +47,8 @@ static size_t first_slot(const struct sp_vocab *v, uint64_t hash)
 	return (size_t)(hash ^ (hash >> 29)) & v->mask;
 }
 
-int32_t sp_vocab_find_hashed(const struct sp_vocab *v, uint64_t hash, const char *prefix, const char *token, size_t size)
+int32_t sp_vocab_find_hashed(const struct sp_vocab *v, uint64_t hash, const char *prefix, const char *token,
+                             size_t size)
 {
 	size_t lead = strlen(prefix);
 	for (size_t i = first_slot(v, hash); v->slot[i].id >= 0; i = (i + 1) & v->mask) {
@@ -89,13 +90,15 @@ static int add_line(struct sp_vocab *v, const char *name, const char *line, size
 		size--;
 	}
 	if (size == 0)
-		return sp_fail(SP_ERR_FORMAT, "%s:%d: empty line: every line of a vocabulary holds one token", name, v->size + 1);
+		return sp_fail(SP_ERR_FORMAT, "%s:%d: empty line: every line of a vocabulary holds one token", name,
+		               v->size + 1);
 	if (memchr(line, 0, size))
-		return sp_fail(SP_ERR_FORMAT, "%s:%d: zero byte: this is not a text file with one token a line", name, v->size + 1);
+		return sp_fail(SP_ERR_FORMAT, "%s:%d: zero byte: this is not a text file with one token a line", name,
+		               v->size + 1);
 	int32_t twin = sp_vocab_find(v, line, size);
 	if (twin >= 0)
-		return sp_fail(SP_ERR_FORMAT, "%s:%d: token '%.*s' is already on line %d: remove one of them", name, v->size + 1,
-		               (int)sp_min((int64_t)size, 200), line, twin + 1);
+		return sp_fail(SP_ERR_FORMAT, "%s:%d: token '%.*s' is already on line %d: remove one of them", name,
+		               v->size + 1, (int)sp_min((int64_t)size, 200), line, twin + 1);
 	memcpy(v->bytes + v->start[v->size], line, size);
 	v->bytes[v->start[v->size] + size] = 0;
 	v->start[v->size + 1] = v->start[v->size] + size + 1;
@@ -109,8 +112,10 @@ static int find_specials(struct sp_vocab *v, const char *name)
 	for (int i = 0; i < SP_SPECIALS; i++) {
 		v->special[i] = sp_vocab_find(v, special_names[i], strlen(special_names[i]));
 		if (v->special[i] < 0)
-			return sp_fail(SP_ERR_FORMAT, "%s: no line of its %d holds %s: a BERT vocabulary needs [PAD] [UNK] [CLS] [SEP] "
-			               "[MASK]; 'seqpar vocab' makes one", name, v->size, special_names[i]);
+			return sp_fail(SP_ERR_FORMAT,
+			               "%s: no line of its %d holds %s: a BERT vocabulary needs [PAD] [UNK] [CLS] [SEP] "
+			               "[MASK]; 'seqpar vocab' makes one",
+			               name, v->size, special_names[i]);
 	}
 	return SP_OK;
 }

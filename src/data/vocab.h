@@ -12,8 +12,8 @@ enum sp_special { SP_PAD = 0, SP_UNK, SP_CLS, SP_SEP, SP_MASK, SP_SPECIALS };
 
 struct sp_vocab;
 
-/* Reads and checks `path`. SP_ERR_IO: cannot be read; SP_ERR_FORMAT: empty, cut short (no newline at the end), an empty or
- * repeated line, a special token missing; SP_ERR_MEMORY. All logged with file, line and remedy. */
+/* Reads and checks `path`. SP_ERR_IO: cannot be read; SP_ERR_FORMAT: empty, cut short (no newline at the end), an
+ * empty or repeated line, a special token missing; SP_ERR_MEMORY. All logged with file, line and remedy. */
 int sp_vocab_read(const char *path, struct sp_vocab **vocab);
 /* The same from `size` bytes of memory, copied; `name` stands for the file in messages. */
 int sp_vocab_parse(const char *name, const char *text, size_t size, struct sp_vocab **vocab);
@@ -39,7 +39,8 @@ static inline uint64_t sp_vocab_hash_byte(uint64_t hash, unsigned char byte)
 	return (hash ^ byte) * UINT64_C(0x100000001b3); /* FNV-1a */
 }
 /* The id of the token made of `prefix` and `token` (prefix "" or "##") whose bytes hash to `hash`, or -1. */
-int32_t sp_vocab_find_hashed(const struct sp_vocab *v, uint64_t hash, const char *prefix, const char *token, size_t size);
+int32_t sp_vocab_find_hashed(const struct sp_vocab *v, uint64_t hash, const char *prefix, const char *token,
+                             size_t size);
 /* Bytes of the longest token. */
 size_t sp_vocab_longest(const struct sp_vocab *v);
 

@@ -23,7 +23,8 @@ struct trainer {
 	const struct sp_vocab_train_options *options;
 	struct sp_vocab_trained *out;
 	int64_t *frequency; /* of each code point; 0: not in the alphabet */
-	int32_t *alone, *continued; /* symbol of a code point at the beginning of a word, and within; 0: none (that is [PAD]'s) */
+	int32_t *alone,
+		*continued; /* symbol of a code point at the beginning of a word, and within; 0: none (that is [PAD]'s) */
 	struct sp_merges *merges;
 };
 
@@ -32,8 +33,8 @@ static int no_memory(void)
 	return sp_fail(SP_ERR_MEMORY, "no memory to make a vocabulary");
 }
 
-/* Takes over `token`; there is room for it. No text comes twice: tokens do not reach across the ends of a new one, so within
- * them the earlier joins have left the same parts as anywhere else, and a pair is joined everywhere at once. */
+/* Takes over `token`; there is room for it. No text comes twice: tokens do not reach across the ends of a new one, so
+ * within them the earlier joins have left the same parts as anywhere else, and a pair is joined everywhere at once. */
 static int32_t enter(struct trainer *t, char *token)
 {
 	t->out->token[t->out->count] = token;
@@ -140,9 +141,10 @@ static int enter_first(struct trainer *t)
 {
 	int64_t least = least_size(t);
 	if (least > t->options->size)
-		return sp_fail(SP_ERR_SETTING, "--size %lld does not hold the special tokens and the %lld characters of the text: give "
-		               "--size %lld or more, or a lower --alphabet", (long long)t->options->size, (long long)t->out->characters,
-		               (long long)least);
+		return sp_fail(SP_ERR_SETTING,
+		               "--size %lld does not hold the special tokens and the %lld characters of the text: give "
+		               "--size %lld or more, or a lower --alphabet",
+		               (long long)t->options->size, (long long)t->out->characters, (long long)least);
 	for (int i = 0; i < SP_SPECIALS; i++) {
 		char *token = strdup(sp_vocab_special_name((enum sp_special)i));
 		if (!token)
@@ -269,8 +271,8 @@ int sp_vocab_write(const char *path, const struct sp_vocab_trained *trained)
 	FILE *file = fopen(temporary, "we");
 	int status = SP_OK;
 	if (!file)
-		status = sp_fail(SP_ERR_IO, "%s: cannot create the file: %s (its directory must exist and be writable)", temporary,
-		                 strerror(errno));
+		status = sp_fail(SP_ERR_IO, "%s: cannot create the file: %s (its directory must exist and be writable)",
+		                 temporary, strerror(errno));
 	else if ((put_tokens(file, trained) != 0) | (fclose(file) != 0))
 		status = sp_fail(SP_ERR_IO, "%s: cannot write: %s", temporary, strerror(errno));
 	else if (rename(temporary, path) != 0)

@@ -51,8 +51,8 @@ static int append(struct sp_ids *ids, const int32_t *id, size_t count)
 	return SP_OK;
 }
 
-/* The longest piece that begins at `word`: its id, and its bytes in *taken; -1 if there is none. All beginnings are hashed
- * going up, then tried going down. */
+/* The longest piece that begins at `word`: its id, and its bytes in *taken; -1 if there is none. All beginnings are
+ * hashed going up, then tried going down. */
 static int32_t longest_piece(const struct sp_wordpiece *w, const char *word, size_t size, int first, size_t *taken)
 {
 	uint64_t hash = first ? SP_VOCAB_HASH_START : w->continued, ends[SP_WORD_CHARS_MAX];

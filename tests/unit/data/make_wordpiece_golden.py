@@ -3,8 +3,8 @@
 implementation of BERT's tokenization that shares no code with ours.
 
 Its tables are older than ours (about Unicode 8), it treats [CLS] and the like in text as special, drops private and
-unassigned characters, knows no final sigma, and has CJK extension E begin at U+2B920: none of that is BERT's own behaviour, so
-no string here depends on it. test_wordpiece.c has those cases by hand.
+unassigned characters, knows no final sigma, and has CJK extension E begin at U+2B920: none of that is BERT's own
+behaviour, so no string here depends on it. test_wordpiece.c has those cases by hand.
 
 A line of the golden file: cased or uncased, the text as hexadecimal UTF-8, the ids. Lines with # are comments."""
 import os
@@ -49,8 +49,8 @@ CASES = [
 ]
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WHOLE = ["the", "The", "quick", "brown", "fox", "un", "aff", "##aff", "##able", "unaff", "##ables", "model", "bert", "BERT", "cafe", "Caf",
-         "##ang", "##str", "##aaaa", "aaaa", "##ee", "##жж", "##bbbb", "viet", "##10", "##000"]
+WHOLE = ["the", "The", "quick", "brown", "fox", "un", "aff", "##aff", "##able", "unaff", "##ables", "model", "bert", "BERT",
+         "cafe", "Caf", "##ang", "##str", "##aaaa", "aaaa", "##ee", "##жж", "##bbbb", "viet", "##10", "##000"]
 LEFT_OUT = set("q\u0e5b")
 
 

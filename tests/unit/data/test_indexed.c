@@ -22,7 +22,15 @@ static const unsigned char idx_bytes[] = {
 	0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, /* documents */
 };
 static const unsigned char bin_bytes[] = { 1, 0, 2, 0, 0xDB, 0xFF, 7, 0, 0, 1, 0, 0 };
-enum { AT_VERSION = 9, AT_DTYPE = 17, AT_SENTENCES = 18, AT_ENTRIES = 26, AT_SIZES = 34, AT_POINTERS = 46, AT_DOCUMENTS = 70 };
+enum {
+	AT_VERSION = 9,
+	AT_DTYPE = 17,
+	AT_SENTENCES = 18,
+	AT_ENTRIES = 26,
+	AT_SIZES = 34,
+	AT_POINTERS = 46,
+	AT_DOCUMENTS = 70
+};
 
 static void writer_makes_exactly_these_bytes(void **state)
 {
@@ -135,7 +143,8 @@ static void reader_gives_back_what_these_bytes_say(void **state)
 	sp_indexed_close(x);
 }
 
-static void refuse(const unsigned char *idx, size_t idx_size, const unsigned char *bin, size_t bin_size, const char *words)
+static void refuse(const unsigned char *idx, size_t idx_size, const unsigned char *bin, size_t bin_size,
+                   const char *words)
 {
 	struct sp_indexed *x = NULL;
 	put_pair(idx, idx_size, bin, bin_size);

@@ -91,11 +91,14 @@ static void sentences_end_where_english_ends_them(void **state)
 	assert_sentences("It rains. He goes! Why? \"Yes.\" (No.) \"A,\" he said.",
 	                 "/It rains.|He goes!|Why?|\"Yes.\"|(No.)|\"A,\" he said.");
 	assert_sentences("Really?! Yes... No… “So?” “Quite.”", "/Really?!|Yes...|No…|“So?”|“Quite.”");
-	assert_sentences("Mr. Smith met Dr. Jones at St. Mary's. They left.", "/Mr. Smith met Dr. Jones at St. Mary's.|They left.");
+	assert_sentences("Mr. Smith met Dr. Jones at St. Mary's. They left.",
+	                 "/Mr. Smith met Dr. Jones at St. Mary's.|They left.");
 	assert_sentences("J. R. R. Tolkien wrote. It was I. He slept at 5 p.m. Then he rose.",
 	                 "/J. R. R. Tolkien wrote.|It was I.|He slept at 5 p.m.|Then he rose.");
-	assert_sentences("The U.S. Army. See Fig. A, e.g. This, vol. III.", "/The U.S. Army.|See Fig. A, e.g. This, vol. III.");
-	assert_sentences("Version 1.2.3 costs 3.50 here, see a.b.c. and so on. End", "/Version 1.2.3 costs 3.50 here, see a.b.c. and so on.|End");
+	assert_sentences("The U.S. Army. See Fig. A, e.g. This, vol. III.",
+	                 "/The U.S. Army.|See Fig. A, e.g. This, vol. III.");
+	assert_sentences("Version 1.2.3 costs 3.50 here, see a.b.c. and so on. End",
+	                 "/Version 1.2.3 costs 3.50 here, see a.b.c. and so on.|End");
 	assert_sentences("Où? Été. Ποιος; Да. Нет.", "/Où?|Été.|Ποιος; Да.|Нет.");
 	assert_sentences("我来了。你呢？“好！”他说。", "/我来了。|你呢？|“好！”|他说。");
 }

@@ -35,15 +35,15 @@ static void assert_tokens(const char *text, struct sp_vocab_train_options option
 }
 
 /* hug 10, pug 5, pun 12, bun 4, hugs 5 times. Pairs at first: (u, n) 16, (u, g) 20, (h, u) 15, (p, u) 17, (b, u) 4,
- * (g, s) 5. Joined in turn: ##ug (20), then ##un (16; p ##un 12, h ##ug 15 are less), h ##ug (15), p ##un (12), and of the
- * fives, which are p ##ug and hug ##s, the one whose parts are older. */
+ * (g, s) 5. Joined in turn: ##ug (20), then ##un (16; p ##un 12, h ##ug 15 are less), h ##ug (15), p ##un (12), and of
+ * the fives, which are p ##ug and hug ##s, the one whose parts are older. */
 static void merges_follow_the_highest_count(void **state)
 {
 	char text[1024] = "";
 	(void)state;
 	for (int i = 0; i < 12; i++)
-		snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s%s%spun ", i < 10 ? "hug " : "", i < 5 ? "pug " : "",
-		         i < 4 ? "bun " : "", i < 5 ? "hugs " : "");
+		snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s%s%spun ", i < 10 ? "hug " : "",
+		         i < 5 ? "pug " : "", i < 4 ? "bun " : "", i < 5 ? "hugs " : "");
 	assert_tokens(text, (struct sp_vocab_train_options){ .size = 21, .min_frequency = 2, .alphabet = 100 },
 	              " b g h n p s u ##g ##n ##s ##u ##ug ##un hug pun pug");
 	assert_tokens(text, (struct sp_vocab_train_options){ .size = 23, .min_frequency = 2, .alphabet = 100 },
@@ -63,8 +63,10 @@ static void no_token_appears_twice(void **state)
 {
 	struct sp_vocab_trained trained;
 	(void)state;
-	assert_int_equal(train("abcabc abc abc bcbc bcbc abab abab cabc ab bc xabc xabc xbc aabbcc aabbcc", (struct sp_vocab_train_options){
-	                       .size = 60, .min_frequency = 1, .alphabet = 100 }, &trained), SP_OK);
+	assert_int_equal(train("abcabc abc abc bcbc bcbc abab abab cabc ab bc xabc xabc xbc aabbcc aabbcc",
+	                       (struct sp_vocab_train_options){ .size = 60, .min_frequency = 1, .alphabet = 100 },
+	                       &trained),
+	                 SP_OK);
 	for (int64_t i = 0; i < trained.count; i++)
 		for (int64_t j = 0; j < i; j++)
 			assert_string_not_equal(trained.token[i], trained.token[j]);
@@ -82,10 +84,11 @@ static void the_alphabet_keeps_the_most_frequent_characters(void **state)
 {
 	struct sp_vocab_trained trained;
 	(void)state;
-	assert_tokens("aab aab ac ac ac zc", (struct sp_vocab_train_options){ .size = 9, .min_frequency = 2, .alphabet = 2 },
-	              " a c ##a ##c");
-	assert_int_equal(train("aab aab ac ac ac zc", (struct sp_vocab_train_options){ .size = 10, .min_frequency = 2, .alphabet = 2 },
-	                       &trained), SP_OK);
+	assert_tokens("aab aab ac ac ac zc",
+	              (struct sp_vocab_train_options){ .size = 9, .min_frequency = 2, .alphabet = 2 }, " a c ##a ##c");
+	assert_int_equal(train("aab aab ac ac ac zc",
+	                       (struct sp_vocab_train_options){ .size = 10, .min_frequency = 2, .alphabet = 2 }, &trained),
+	                 SP_OK);
 	assert_int_equal(trained.characters, 2);
 	assert_int_equal(trained.dropped, 2);
 	assert_string_equal(trained.token[9], "ac");
@@ -97,8 +100,10 @@ static void impossible_wishes_are_errors(void **state)
 	struct sp_vocab_trained trained;
 	(void)state;
 	messages_start();
-	int few = train("abc def", (struct sp_vocab_train_options){ .size = 14, .min_frequency = 2, .alphabet = 100 }, &trained);
-	int none = train(" \n ", (struct sp_vocab_train_options){ .size = 14, .min_frequency = 2, .alphabet = 100 }, &trained);
+	int few =
+		train("abc def", (struct sp_vocab_train_options){ .size = 14, .min_frequency = 2, .alphabet = 100 }, &trained);
+	int none =
+		train(" \n ", (struct sp_vocab_train_options){ .size = 14, .min_frequency = 2, .alphabet = 100 }, &trained);
 	const char *words = messages_end();
 	assert_int_equal(few, SP_ERR_SETTING);
 	assert_non_null(strstr(words, "--size 15 or more"));
@@ -194,8 +199,9 @@ static void counts_kept_up_to_date_equal_counts_taken_anew(void **state)
 		struct sp_vocab_trained trained;
 		p = (struct plain){ 0 };
 		make_text(text, seed, 300);
-		assert_int_equal(train(text, (struct sp_vocab_train_options){ .size = 110, .min_frequency = 2, .alphabet = 9 }, &trained),
-		                 SP_OK);
+		assert_int_equal(
+			train(text, (struct sp_vocab_train_options){ .size = 110, .min_frequency = 2, .alphabet = 9 }, &trained),
+			SP_OK);
 		for (int64_t i = SP_SPECIALS; i < SP_SPECIALS + 8; i++) /* a b c d ##a ##b ##c ##d */
 			plain_token(&p, trained.token[i]);
 		plain_start(&p, text);
@@ -216,8 +222,10 @@ static void a_written_vocabulary_can_be_read(void **state)
 	struct sp_vocab *vocab;
 	(void)state;
 	scratch_make();
-	assert_int_equal(train("ab ab ac", (struct sp_vocab_train_options){ .size = 13, .min_frequency = 2, .alphabet = 100 },
-	                       &trained), SP_OK);
+	assert_int_equal(train("ab ab ac",
+	                       (struct sp_vocab_train_options){ .size = 13, .min_frequency = 2, .alphabet = 100 },
+	                       &trained),
+	                 SP_OK);
 	assert_int_equal(sp_vocab_write(scratch_path("vocab.txt"), &trained), SP_OK);
 	assert_int_equal(sp_vocab_read(scratch_path("vocab.txt"), &vocab), SP_OK);
 	assert_int_equal(sp_vocab_size(vocab), 13);

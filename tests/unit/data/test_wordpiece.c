@@ -114,7 +114,8 @@ static void private_and_unassigned_characters_are_kept(void **state)
 static void ideographs_of_extension_e_stand_alone_from_its_beginning(void **state)
 {
 	(void)state;
-	assert_words(0, "a\U0002B820b\U0002B91Fc\U0002CEAFd\U0002CEB0e", "a|\U0002B820|b|\U0002B91F|c|\U0002CEAF|d\U0002CEB0e|");
+	assert_words(0, "a\U0002B820b\U0002B91Fc\U0002CEAFd\U0002CEB0e",
+	             "a|\U0002B820|b|\U0002B91F|c|\U0002CEAF|d\U0002CEB0e|");
 }
 
 static void control_characters_vanish_and_blanks_separate(void **state)
