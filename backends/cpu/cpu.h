@@ -29,6 +29,11 @@ void *sp_cpu_scratch(struct sp_cpu *cpu, size_t bytes);
 /* Part `part` of `parts` nearly equal ones of [0, n), cut at multiples of `grain`. */
 void sp_cpu_part(int64_t n, int64_t grain, int64_t parts, int64_t part, int64_t *first, int64_t *end);
 
+/* sums.c. Sums over rows, such as the gradient of a bias: into how many parts to cut them, */
+int64_t sp_cpu_sum_parts(const struct sp_cpu *cpu, int64_t rows);
+/* and totals[k][j] += sums[0][k][j] + sums[1][k][j] + ..., in that order, for j < n; totals that are NULL are left out. */
+void sp_cpu_sum_up(const struct sp_cpu *cpu, const float *sums, int64_t parts, int kinds, int64_t n, float *const *totals);
+
 /* context.c */
 int sp_cpu_open(const struct sp_compute_options *options, void **ctx);
 void sp_cpu_close(void *ctx);

@@ -127,8 +127,8 @@ int sp_cpu_linear_backward_input(void *ctx, const struct sp_linear_backward_inpu
 		if (p.cols > 0)
 			input_piece(cpu->kernels, args, &p, sums ? sums + i / cut.across * k : NULL);
 	}
-	for (int64_t i = 0; sums && i < cut.down; i++)
-		cpu->kernels->add(args->dbias.data, sums + i * k, k);
+	if (sums)
+		sp_cpu_sum_up(cpu, sums, cut.down, 1, k, (float *const[]){ args->dbias.data });
 	return SP_OK;
 }
 

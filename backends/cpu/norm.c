@@ -3,7 +3,6 @@
 #include "cpu/cpu.h"
 
 #include "base/size.h"
-#include "cpu/sums.h"
 
 #include <seqpar/status.h>
 
