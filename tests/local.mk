@@ -45,7 +45,10 @@ AM_SH_LOG_FLAGS = -k 5 600 $(SHELL)
 MPI_LOG_COMPILER = $(SHELL) $(srcdir)/tests/run_ranks.sh
 AM_TESTS_ENVIRONMENT = \
 	TESTMPIRUN='$(TESTMPIRUN)'; export TESTMPIRUN; SEQPAR='$(abs_top_builddir)/seqpar'; export SEQPAR; \
-	srcdir='$(srcdir)'; top_srcdir='$(abs_top_srcdir)'; export srcdir top_srcdir; CC='$(CC)'; export CC; unset SEQPAR_LOG SEQPAR_MODULE_PATH;
+	srcdir='$(srcdir)'; top_srcdir='$(abs_top_srcdir)'; export srcdir top_srcdir; \
+	CC='$(CC)'; export CC; \
+	CPPFLAGS='$(CPPFLAGS) $(HWLOC_CPPFLAGS) $(BLAS_CPPFLAGS) $(JANSSON_CPPFLAGS) $(UTF8PROC_CPPFLAGS)'; export CPPFLAGS; \
+	unset SEQPAR_LOG SEQPAR_MODULE_PATH;
 if SANITIZERS
 # Open MPI unloads its plugins before the leak check: only the slow unwinder then knows who called. clang's leak check
 # crashes on OpenMP threads of a loaded module without intercept_tls_get_addr=0.

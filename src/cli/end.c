@@ -82,8 +82,10 @@ static void end_the_others(int code)
 
 int sp_cli_finish(int code)
 {
-	if (bad(code))
+	if (bad(code)) {
 		end_the_others(code);
+		speak_in_turn(); /* there is no way to join them: leave one after the other */
+	}
 	sp_log_release();
 	return code;
 }

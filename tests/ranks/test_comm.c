@@ -6,6 +6,7 @@
 
 #include "backend/comm.h"
 #include "backend/module.h"
+#include "base/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -380,6 +381,26 @@ static void bad_arguments_are_refused_and_nothing_is_sent(void **state)
 	agree(bad);
 }
 
+static void transfers_and_waits_leave_spans(void **state)
+{
+	(void)state;
+	char text[4096] = "";
+	FILE *file = tmpfile();
+	sp_trace_start();
+	int bad = hop(world, 1000, 4) + (sp_comm_barrier(world) != SP_OK);
+	bad += !file || sp_trace_write(file, rank, "rank", 0) != 0;
+	sp_trace_stop();
+	if (file) {
+		rewind(file);
+		bad += fread(text, 1, sizeof text - 1, file) == 0;
+		fclose(file);
+	}
+	const char *const names[] = { "\"exchange world\"", "\"barrier world\"", "\"wait world\"" };
+	for (int i = 0; i < (size > 1 ? 3 : 2); i++) /* alone, nothing is waited for */
+		bad += strstr(text, names[i]) == NULL;
+	agree(bad);
+}
+
 /* Started with a word: that module. Else MPI where it was built, with pieces so short that a message has several, or the
  * one rank of self. */
 static const char *choose(int argc, char **argv)
@@ -407,6 +428,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(split_orders_by_key_and_parts_do_not_mix),
 		cmocka_unit_test(ranks_of_one_machine_know_each_other),
 		cmocka_unit_test(counters_equal_the_formulas),
+		cmocka_unit_test(transfers_and_waits_leave_spans),
 		cmocka_unit_test(bad_arguments_are_refused_and_nothing_is_sent),
 	};
 	if (sp_comm_open(choose(argc, argv), 1, &world))
