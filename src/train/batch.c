@@ -40,6 +40,9 @@ static int64_t micro_batches(const struct sp_batches_options *o)
 static int check(const struct sp_batches_options *o)
 {
 	int64_t step = o->grid->data_size * o->micro_batch;
+	if (o->micro_batch * o->shard.chunk > INT32_MAX)
+		return sp_fail(SP_ERR_SETTING, "train.micro_batch = %lld sequences of %lld tokens per rank are more than 2^31 rows; lower it",
+		               (long long)o->micro_batch, (long long)o->shard.chunk);
 	if (o->global_batch % step == 0)
 		return SP_OK;
 	int64_t below = o->global_batch / step * step;

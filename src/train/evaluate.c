@@ -2,6 +2,8 @@
 
 #include "train/evaluate.h"
 
+#include "base/log.h"
+
 #include <math.h>
 
 int sp_evaluate(struct sp_setup *setup, struct sp_evaluation *e)
@@ -24,6 +26,8 @@ int sp_evaluate(struct sp_setup *setup, struct sp_evaluation *e)
 	e->mlm = predicted ? mlm / (double)predicted : 0;
 	e->accuracy = predicted ? correct / (double)predicted : 0;
 	e->loss = e->mlm + e->order_loss;
-	e->perplexity = exp(e->mlm);
-	return SP_OK;
+	e->perplexity = exp(fmin(e->mlm, 700)); /* stays a number */
+	if (isfinite(e->loss))
+		return SP_OK;
+	return sp_fail(SP_ERR_NUMERIC, "the validation loss is not finite; lower optimizer.lr or raise optimizer.warmup_fraction");
 }

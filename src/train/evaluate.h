@@ -7,14 +7,14 @@
 struct sp_evaluation {
 	double loss;           /* mlm + order */
 	double mlm;            /* mean over all predicted tokens */
-	double perplexity;     /* e^mlm */
+	double perplexity;     /* e^mlm, at most e^700 */
 	double accuracy;       /* of predicted tokens */
 	double order_loss, order_accuracy; /* 0 when sentence_order is off */
 	int64_t predicted;     /* tokens it is about */
 };
 
 /* The first train.eval_iters global batches of the validation split, the same every time, without dropout. Means are over
- * all ranks and batches. Collective over the world. */
+ * all ranks and batches. Collective over the world. SP_ERR_NUMERIC, logged, if the loss is not finite. */
 int sp_evaluate(struct sp_setup *setup, struct sp_evaluation *evaluation);
 
 #endif

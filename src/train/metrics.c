@@ -5,6 +5,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,42 +14,61 @@ int sp_metrics_open(const char *name, struct sp_metrics *metrics)
 	*metrics = (struct sp_metrics){ .name = name };
 	if (!name[0])
 		return SP_OK;
-	metrics->file = fopen(name, "w");
+	metrics->file = fopen(name, "a");
 	if (!metrics->file)
 		return sp_fail(SP_ERR_IO, "log.metrics = %s cannot be written: %s", name, strerror(errno));
+	setvbuf(metrics->file, NULL, _IONBF, 0);
 	return SP_OK;
 }
 
-static int write_line(struct sp_metrics *m, const char *line)
+/* Devices and pipes cannot be cut, and need not be. */
+static void cut(struct sp_metrics *m, off_t size)
 {
-	off_t whole = ftello(m->file);
-	if (fputs(line, m->file) >= 0 && fputc('\n', m->file) != EOF && fflush(m->file) == 0)
+	if (size >= 0 && ftruncate(fileno(m->file), size) != 0)
+		sp_log(SP_LOG_DEBUG, "%s: not a file that can be cut: %s", m->name, strerror(errno));
+}
+
+static int write_line(struct sp_metrics *m, const char *line, size_t size)
+{
+	if (!m->started)
+		cut(m, 0);
+	m->started = 1;
+	fseeko(m->file, 0, SEEK_END);
+	const off_t whole = ftello(m->file);
+	if (fwrite(line, 1, size, m->file) == size)
 		return SP_OK;
 	int status = sp_fail(SP_ERR_IO, "log.metrics = %s cannot be written: %s; make room or choose another file", m->name,
 	                     strerror(errno));
-	/* Half a line would spoil the file for its readers. Devices and pipes cannot be cut. */
-	if (whole >= 0 && ftruncate(fileno(m->file), whole) != 0)
-		sp_log(SP_LOG_DEBUG, "%s may end in half a line", m->name);
+	cut(m, whole); /* half a line would spoil the file for its readers */
 	fclose(m->file);
 	m->file = NULL;
 	return status;
 }
 
+/* The event as one line, its end included; NULL if that cannot be. */
+static char *form_line(const char *event, json_t *fields)
+{
+	json_t *object = json_pack("{s:s}", "event", event);
+	char *text = NULL, *line = NULL;
+	if (object && fields && json_object_update(object, fields) == 0)
+		text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	if (text && asprintf(&line, "%s\n", text) < 0)
+		line = NULL;
+	free(text);
+	json_decref(object);
+	return line;
+}
+
 int sp_metrics_write(struct sp_metrics *m, const char *event, json_t *fields)
 {
-	json_t *object = NULL;
-	char *line = NULL;
 	int status = SP_OK;
 	if (m->file) {
-		object = json_pack("{s:s}", "event", event);
-		if (object && fields && json_object_update(object, fields) == 0)
-			line = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
-		status = line ? write_line(m, line) :
+		char *line = form_line(event, fields);
+		status = line ? write_line(m, line, strlen(line)) :
 		                sp_fail(SP_ERR_MEMORY, "the %s event for %s cannot be formed: out of memory, or a value is not finite",
 		                        event, m->name);
+		free(line);
 	}
-	free(line);
-	json_decref(object);
 	json_decref(fields);
 	return status;
 }

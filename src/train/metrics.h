@@ -11,11 +11,12 @@
 #include <stdio.h>
 
 struct sp_metrics {
-	FILE *file; /* NULL: nothing is written */
+	FILE *file; /* NULL: nothing is written; no buffer of its own */
 	const char *name;
+	int started; /* what an earlier run left in the file is gone */
 };
 
-/* Truncates `name`; empty: nothing will be written. SP_ERR_IO, logged. */
+/* Opens `name`, whose contents stay until the first event; empty: nothing will be written. SP_ERR_IO, logged. */
 int sp_metrics_open(const char *name, struct sp_metrics *metrics);
 /* Writes {"event": event, ...fields}; `fields` (from json_pack, which gives NULL when memory is short or a number is not
  * finite) is released. SP_ERR_IO, SP_ERR_MEMORY, logged. */

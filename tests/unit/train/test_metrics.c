@@ -125,6 +125,25 @@ static void half_a_line_is_taken_back(void **state)
 	unlink(name);
 }
 
+static void an_earlier_runs_file_stays_until_the_first_event(void **state)
+{
+	(void)state;
+	struct sp_metrics m;
+	json_t *line[4];
+	fresh_name();
+	for (int run = 0; run < 2; run++) {
+		assert_int_equal(sp_metrics_open(name, &m), SP_OK);
+		assert_int_equal(sp_metrics_write(&m, "step", json_pack("{s:i}", "run", run)), SP_OK);
+		assert_int_equal(sp_metrics_close(&m), SP_OK);
+		assert_int_equal(sp_metrics_open(name, &m), SP_OK); /* a run that ends before its first event */
+		assert_int_equal(sp_metrics_close(&m), SP_OK);
+		assert_int_equal(read_lines(line, 4), 1);
+		assert_int_equal(json_integer_value(json_object_get(line[0], "run")), run);
+		json_decref(line[0]);
+	}
+	unlink(name);
+}
+
 static void a_file_that_cannot_be_made_is_an_error(void **state)
 {
 	(void)state;
@@ -140,7 +159,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_line_is_an_object_with_its_event), cmocka_unit_test(settings_are_recorded_with_their_types),
 		cmocka_unit_test(numbers_that_are_not_finite_are_refused), cmocka_unit_test(no_space_is_an_error),
-		cmocka_unit_test(half_a_line_is_taken_back), cmocka_unit_test(a_file_that_cannot_be_made_is_an_error),
+		cmocka_unit_test(half_a_line_is_taken_back),
+		cmocka_unit_test(an_earlier_runs_file_stays_until_the_first_event), cmocka_unit_test(a_file_that_cannot_be_made_is_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
