@@ -209,8 +209,9 @@ static int embedding_forward(struct bench *b)
 static int embedding_backward(struct bench *b)
 {
 	const struct sp_embedding_backward a = {
-		.token = b->ids, .pos = b->ids + b->t, .kind = b->ids + 2 * b->t, .dy = out(b, b->t, b->h), .s = in(b, b->t, b->h),
-		.gamma = in(b, 1, b->h), .mean = in(b, 1, b->t), .rstd = in(b, 1, b->t), .dword = out(b, VOCABULARY, b->h),
+		.token = b->ids, .pos = b->ids + b->t, .kind = b->ids + 2 * b->t, .dy = out(b, b->t, b->h),
+		.s = in(b, b->t, b->h), .gamma = in(b, 1, b->h), .mean = in(b, 1, b->t), .rstd = in(b, 1, b->t),
+		.dword = out(b, VOCABULARY, b->h),
 		.dposition = out(b, 512, b->h), .dtype = out(b, 2, b->h), .dgamma = out(b, 1, b->h), .dbeta = out(b, 1, b->h),
 		.dropout = dropout(0.1), .rows = rows(b)
 	};

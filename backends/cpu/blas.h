@@ -15,8 +15,9 @@ void sp_blas_set_threads(int threads); /* nothing where it cannot be told */
 int sp_blas_threads(void);             /* 0 where it cannot say */
 
 /* C (m, n) = op(A) op(B) + beta C, row-major, inner dimension k; strides from row to row as stored. */
-static inline void sp_blas_gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int64_t m, int64_t n, int64_t k, const float *a,
-                                int64_t a_stride, const float *b, int64_t b_stride, float beta, float *c, int64_t c_stride)
+static inline void sp_blas_gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int64_t m, int64_t n, int64_t k,
+                                const float *a, int64_t a_stride, const float *b, int64_t b_stride, float beta,
+                                float *c, int64_t c_stride)
 {
 	cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, 1.0f, a, (int)(a_stride > 0 ? a_stride : 1), b,
 	            (int)(b_stride > 0 ? b_stride : 1), beta, c, (int)(c_stride > 0 ? c_stride : 1));

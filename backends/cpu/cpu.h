@@ -1,8 +1,8 @@
 /* Inside the cpu backend: its context and the operations of its table. May include: base, seqpar/compute.h.
  *
  * Operations finish before they return. Each opens OpenMP regions of cpu->threads threads; a library GEMM is only ever
- * called from inside one, single-threaded. Work is cut into parts by sizes and thread count alone and parts, not threads,
- * own partial sums, so results repeat bit for bit even where OpenMP grants fewer threads. */
+ * called from inside one, single-threaded. Work is cut into parts by sizes and thread count alone and parts, not
+ * threads, own partial sums, so results repeat bit for bit even where OpenMP grants fewer threads. */
 #ifndef SP_CPU_H
 #define SP_CPU_H
 
@@ -31,8 +31,9 @@ void sp_cpu_part(int64_t n, int64_t grain, int64_t parts, int64_t part, int64_t 
 
 /* sums.c. Sums over rows, such as the gradient of a bias: into how many parts to cut them, */
 int64_t sp_cpu_sum_parts(const struct sp_cpu *cpu, int64_t rows);
-/* and totals[k][j] += sums[0][k][j] + sums[1][k][j] + ..., in that order, for j < n; totals that are NULL are left out. */
-void sp_cpu_sum_up(const struct sp_cpu *cpu, const float *sums, int64_t parts, int kinds, int64_t n, float *const *totals);
+/* and totals[k][j] += sums[0][k][j] + sums[1][k][j] + ..., in that order, for j < n; NULL totals are left out. */
+void sp_cpu_sum_up(const struct sp_cpu *cpu, const float *sums, int64_t parts, int kinds, int64_t n,
+                   float *const *totals);
 
 /* context.c */
 int sp_cpu_open(const struct sp_compute_options *options, void **ctx);

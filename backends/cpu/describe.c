@@ -69,23 +69,25 @@ static void warn_core(char *text, size_t size)
 	if (!core[0] || core_bits(core) >= machine_bits())
 		return;
 	if (forced)
-		remark(text, size, "OPENBLAS_CORETYPE=%s holds OpenBLAS at %d-bit vectors where this processor has %d: unset it", forced,
-		       core_bits(core), machine_bits());
+		remark(text, size, "OPENBLAS_CORETYPE=%s holds OpenBLAS at %d-bit vectors, this processor has %d: unset it",
+		       forced, core_bits(core), machine_bits());
 	else
-		remark(text, size, "OpenBLAS does not know this processor and runs its %s kernels (%d-bit vectors of %d): install a "
-		                   "newer OpenBLAS built with DYNAMIC_ARCH, or set OPENBLAS_CORETYPE", core, core_bits(core), machine_bits());
+		remark(text, size, "OpenBLAS does not know this processor and runs its %s kernels (%d-bit vectors of %d): "
+		                   "install a newer OpenBLAS built with DYNAMIC_ARCH, or set OPENBLAS_CORETYPE",
+		       core, core_bits(core), machine_bits());
 }
 
 static void warn_blas(const struct sp_cpu *cpu, char *text, size_t size)
 {
 	if (sp_blas_threading() == SP_BLAS_UNKNOWN)
-		remark(text, size, "this CBLAS is not OpenBLAS and cannot be told to use one thread: make sure that it does, or that it "
-		                   "notices OpenMP regions");
+		remark(text, size, "this CBLAS is not OpenBLAS and cannot be told to use one thread: make sure that it does, "
+		                   "or that it notices OpenMP regions");
 	if (sp_blas_threading() == SP_BLAS_PTHREADS)
-		remark(text, size, "OpenBLAS is the pthread flavour, whose threads compete with ours: install libopenblas0-openmp and "
-		                   "choose it (update-alternatives --config libopenblas.so.0-ARCH)");
+		remark(text, size, "OpenBLAS is the pthread flavour, whose threads compete with ours: install "
+		                   "libopenblas0-openmp and choose it (update-alternatives --config libopenblas.so.0-ARCH)");
 	if (cpu->blas_threads > 1)
-		remark(text, size, "OpenBLAS keeps %d threads inside each of ours though told to use one: set OPENBLAS_NUM_THREADS=1",
+		remark(text, size, "OpenBLAS keeps %d threads inside each of ours though told to use one: set "
+		                   "OPENBLAS_NUM_THREADS=1",
 		       cpu->blas_threads);
 	if (getenv("OPENBLAS_L2_SIZE"))
 		remark(text, size, "OPENBLAS_L2_SIZE=%s changes OpenBLAS's blocking: unset it", getenv("OPENBLAS_L2_SIZE"));
@@ -94,11 +96,11 @@ static void warn_blas(const struct sp_cpu *cpu, char *text, size_t size)
 static void warn_threads(const struct sp_cpu *cpu, char *text, size_t size)
 {
 	if (cpu->threads != cpu->asked)
-		remark(text, size, "%d threads were asked for and OpenMP grants %d: look at OMP_THREAD_LIMIT and OMP_DYNAMIC, or "
-		                   "build with OpenMP", cpu->asked, cpu->threads);
+		remark(text, size, "%d threads were asked for and OpenMP grants %d: look at OMP_THREAD_LIMIT and OMP_DYNAMIC, "
+		                   "or build with OpenMP", cpu->asked, cpu->threads);
 	if (cpu->threads > cpu->bound)
-		remark(text, size, "%d threads share %d core%s: lower backend.threads or OMP_NUM_THREADS, or start the ranks with "
-		                   "mpirun --bind-to none", cpu->threads, cpu->bound, cpu->bound == 1 ? "" : "s");
+		remark(text, size, "%d threads share %d core%s: lower backend.threads or OMP_NUM_THREADS, or start the ranks "
+		                   "with mpirun --bind-to none", cpu->threads, cpu->bound, cpu->bound == 1 ? "" : "s");
 	else if (cpu->ranks > 1 && (int64_t)cpu->bound * cpu->ranks <= cpu->cores / 2)
 		remark(text, size, "%d ranks bound to %d core%s each leave most of the %d cores idle: start them with mpirun "
 		                   "--bind-to none, or bind them to more", cpu->ranks, cpu->bound, cpu->bound == 1 ? "" : "s",

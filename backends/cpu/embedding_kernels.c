@@ -26,7 +26,8 @@ void SP_KERNEL(embedding_forward)(const struct sp_embedding_forward *a, int64_t 
 		}
 		const float *before = s;
 		if (a->gamma.data) {
-			sp_norm_row(s, sum, n, a->gamma.data, a->beta.data, a->eps, y, (float *)a->mean.data + i, (float *)a->rstd.data + i);
+			sp_norm_row(s, sum, n, a->gamma.data, a->beta.data, a->eps, y, (float *)a->mean.data + i,
+			            (float *)a->rstd.data + i);
 			before = y;
 		}
 		if (sp_dropout_on(&a->dropout))
@@ -46,8 +47,8 @@ static void norm_backward_row(const struct sp_embedding_backward *a, int64_t i, 
 		dy[j] = sp_norm_slope(&m, dy[j], gamma[j], s[j]);
 }
 
-void SP_KERNEL(embedding_rows_backward)(const struct sp_embedding_backward *a, int64_t first, int64_t end, float *dgamma,
-                                        float *dbeta)
+void SP_KERNEL(embedding_rows_backward)(const struct sp_embedding_backward *a, int64_t first, int64_t end,
+                                        float *dgamma, float *dbeta)
 {
 	const int64_t n = a->dy.cols;
 	memset(dgamma, 0, (size_t)n * sizeof *dgamma);

@@ -1,11 +1,11 @@
 /* The kernels that are compiled once per instruction set, and their table. May include: libc, seqpar/compute.h.
  *
- * A kernel runs on the calling thread and works on a range of rows or elements; the files without _kernels in their name
- * share out ranges between threads. Floating-point sums are taken in an order fixed by the arguments.
+ * A kernel runs on the calling thread and works on a range of rows or elements; the files without _kernels in their
+ * name share out ranges between threads. Floating-point sums are taken in an order fixed by the arguments.
  *
  * To add a kernel: one line in SP_CPU_KERNELS, and its definition `void SP_KERNEL(name)(...)` in a file listed in
- * cpu_kernel_sources (local.mk), which includes cpu/kernels.h and, for exp and random bits, cpu/vmath.h. All else in such
- * a file is static: the linker could take an inline function with a global name for code that must run everywhere. */
+ * cpu_kernel_sources (local.mk), which includes cpu/kernels.h and, for exp and random bits, cpu/vmath.h. All
+ * else in such a file is static: the linker could take an inline function with a global name for code that must run everywhere. */
 #ifndef SP_CPU_KERNELS_H
 #define SP_CPU_KERNELS_H
 
@@ -14,48 +14,48 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SP_CPU_KERNELS(X)                                                                                                \
-	/* Rows [first, end) of the operation of the same name. */                                                           \
-	X(norm_forward, (const struct sp_norm_forward *args, int64_t first, int64_t end))                                    \
-	X(embedding_forward, (const struct sp_embedding_forward *args, int64_t first, int64_t end))                          \
-	/* The same; dgamma, dbeta, dbias are this range's sums over rows, [H] each, overwritten. */                         \
-	X(norm_backward, (const struct sp_norm_backward *args, int64_t first, int64_t end, float *dgamma, float *dbeta,      \
-	                  float *dbias))                                                                                     \
-	/* Up to the gradient of s; dgamma and dbeta as above. */                                                            \
-	X(embedding_rows_backward, (const struct sp_embedding_backward *args, int64_t first, int64_t end, float *dgamma,     \
-	                            float *dbeta))                                                                           \
-	/* Columns [first, end) of all three tables, all rows in order. */                                                   \
-	X(embedding_tables_backward, (const struct sp_embedding_backward *args, int64_t first, int64_t end))                 \
-	X(add_rows, (const struct sp_row_move *args, int64_t first, int64_t end))                                            \
-	/* One row of logits: the loss, and 1 in *correct if the label's logit is the first of the largest. */               \
-	X(cross_entropy_row, (float *logits, int64_t n, int32_t label, float scale, int gradient, double *loss,              \
-	                      int *correct))                                                                                 \
-	/* y = act(pre), or a copy if act is NONE. */                                                                                                  \
-	X(activate, (enum sp_activation act, const struct sp_matrix *pre, const struct sp_matrix *y))                        \
-	/* dx *= act'(pre) unless act is NONE; sums, if not NULL: column sums of the new dx, overwritten. */                 \
+#define SP_CPU_KERNELS(X)                                                                                             \
+	/* Rows [first, end) of the operation of the same name. */                                                        \
+	X(norm_forward, (const struct sp_norm_forward *args, int64_t first, int64_t end))                                 \
+	X(embedding_forward, (const struct sp_embedding_forward *args, int64_t first, int64_t end))                       \
+	/* The same; dgamma, dbeta, dbias are this range's sums over rows, [H] each, overwritten. */                      \
+	X(norm_backward, (const struct sp_norm_backward *args, int64_t first, int64_t end, float *dgamma, float *dbeta,   \
+	                  float *dbias))                                                                                  \
+	/* Up to the gradient of s; dgamma and dbeta as above. */                                                         \
+	X(embedding_rows_backward, (const struct sp_embedding_backward *args, int64_t first, int64_t end, float *dgamma,  \
+	                            float *dbeta))                                                                        \
+	/* Columns [first, end) of all three tables, all rows in order. */                                                \
+	X(embedding_tables_backward, (const struct sp_embedding_backward *args, int64_t first, int64_t end))              \
+	X(add_rows, (const struct sp_row_move *args, int64_t first, int64_t end))                                         \
+	/* One row of logits: the loss, and 1 in *correct if the label's logit is the first of the largest. */            \
+	X(cross_entropy_row, (float *logits, int64_t n, int32_t label, float scale, int gradient, double *loss,           \
+	                      int *correct))                                                                              \
+	/* y = act(pre), or a copy if act is NONE. */                                                                  \
+	X(activate, (enum sp_activation act, const struct sp_matrix *pre, const struct sp_matrix *y))                     \
+	/* dx *= act'(pre) unless act is NONE; sums, if not NULL: column sums of the new dx, overwritten. */              \
 	X(activate_backward, (enum sp_activation act, const struct sp_matrix *pre, const struct sp_matrix *dx, float *sums)) \
-	X(column_sums, (const struct sp_matrix *x, float *sums)) /* overwritten */                                           \
-	X(fill_rows, (const float *row, const struct sp_matrix *y)) /* every row of y = row, or 0 if row is NULL */          \
-	/* Attention; the layouts are those of cpu/attention.h. The block of a product that is kept in registers: */         \
-	X(attention_block, (int *rows, int *columns))                                                                        \
-	/* y = factor x as rows; rows n .. padded - 1 are zero, and so are those whose doc (optional) is negative. */        \
-	X(attention_pack, (const float *x, int64_t stride, int64_t n, int64_t depth, float factor, const int32_t *doc,       \
-	                   float *y, int64_t padded, int64_t width))                                                         \
-	/* From rows to panels, and to turned (n a multiple of the block's columns). */                                      \
-	X(attention_panels, (const float *x, int64_t n, int64_t width, float *y))                                            \
-	X(attention_turn, (const float *x, int64_t n, int64_t depth, int64_t width, float *y))                               \
-	/* y = [y +] factor x, x as rows. */                                                                                 \
-	X(attention_unpack, (const float *x, int64_t width, int64_t n, int64_t depth, float factor, int add, float *y,       \
-	                     int64_t stride))                                                                                \
-	X(attention_forward, (const struct sp_cpu_attention_forward_tile *f))                                                \
-	X(attention_backward, (const struct sp_cpu_attention_backward_tile *b))                                              \
-	/* Tokens [first, end) of sample b. */                                                                               \
-	X(attention_finish, (const struct sp_attention_finish *args, int64_t b, int64_t first, int64_t end))                 \
-	X(attention_dots, (const struct sp_attention_dots *args, int64_t b, int64_t first, int64_t end))                     \
-	X(tanh_forward, (float *x, int64_t n))                                                                               \
-	X(tanh_backward, (const float *y, float *dx, int64_t n))                                                             \
-	X(sum_squares, (const float *x, int64_t n, double *sum)) /* overwritten */                                           \
-	X(adamw, (const struct sp_adamw *args, int64_t first, int64_t end))                                                  \
+	X(column_sums, (const struct sp_matrix *x, float *sums)) /* overwritten */                                        \
+	X(fill_rows, (const float *row, const struct sp_matrix *y)) /* every row of y = row, or 0 if row is NULL */       \
+	/* Attention; the layouts are those of cpu/attention.h. The block of a product that is kept in registers: */      \
+	X(attention_block, (int *rows, int *columns))                                                                     \
+	/* y = factor x as rows; rows n .. padded - 1 are zero, and so are those whose doc (optional) is negative. */     \
+	X(attention_pack, (const float *x, int64_t stride, int64_t n, int64_t depth, float factor, const int32_t *doc,    \
+	                   float *y, int64_t padded, int64_t width))                                                      \
+	/* From rows to panels, and to turned (n a multiple of the block's columns). */                                   \
+	X(attention_panels, (const float *x, int64_t n, int64_t width, float *y))                                         \
+	X(attention_turn, (const float *x, int64_t n, int64_t depth, int64_t width, float *y))                            \
+	/* y = [y +] factor x, x as rows. */                                                                              \
+	X(attention_unpack, (const float *x, int64_t width, int64_t n, int64_t depth, float factor, int add, float *y,    \
+	                     int64_t stride))                                                                             \
+	X(attention_forward, (const struct sp_cpu_attention_forward_tile *f))                                             \
+	X(attention_backward, (const struct sp_cpu_attention_backward_tile *b))                                           \
+	/* Tokens [first, end) of sample b. */                                                                            \
+	X(attention_finish, (const struct sp_attention_finish *args, int64_t b, int64_t first, int64_t end))              \
+	X(attention_dots, (const struct sp_attention_dots *args, int64_t b, int64_t first, int64_t end))                  \
+	X(tanh_forward, (float *x, int64_t n))                                                                            \
+	X(tanh_backward, (const float *y, float *dx, int64_t n))                                                          \
+	X(sum_squares, (const float *x, int64_t n, double *sum)) /* overwritten */                                        \
+	X(adamw, (const struct sp_adamw *args, int64_t first, int64_t end))                                               \
 	X(add, (float *y, const float *x, int64_t n))
 
 struct sp_cpu_attention_forward_tile;

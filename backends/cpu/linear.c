@@ -1,5 +1,5 @@
 /* Matrix products with what surrounds them. The library's product has no epilogue, so each is cut into pieces, one
- * single-threaded product each, and bias, activation and column sums are applied to a piece while the cache holds it. */
+ * single-threaded product each; bias, activation and column sums are applied while the cache holds it. */
 #include "config.h"
 
 #include "cpu/cpu.h"
@@ -133,8 +133,8 @@ int sp_cpu_linear_backward_input(void *ctx, const struct sp_linear_backward_inpu
 }
 
 /* dw += dy^T x for some rows and columns of dw; the pieces at the left edge also sum the columns of dy. */
-static void weight_piece(const struct sp_cpu_kernels *k, const struct sp_linear_backward_weight *a, const struct piece *p,
-                         float *sums)
+static void weight_piece(const struct sp_cpu_kernels *k, const struct sp_linear_backward_weight *a,
+                         const struct piece *p, float *sums)
 {
 	const struct sp_matrix dw = block(a->dw, p);
 	for (int64_t t = 0; t < a->dy.rows; t += SUM_ROWS) {

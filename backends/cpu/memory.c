@@ -86,8 +86,8 @@ int sp_cpu_copy_rows(void *ctx, struct sp_matrix from, struct sp_matrix to)
 		int64_t first, end;
 		sp_cpu_part(from.rows, 1, parts, p, &first, &end);
 		for (int64_t i = first; i < end; i++)
-			memcpy((char *)to.data + (size_t)(i * to.stride) * size, (const char *)from.data + (size_t)(i * from.stride) * size,
-			       row);
+			memcpy((char *)to.data + (size_t)(i * to.stride) * size,
+			       (const char *)from.data + (size_t)(i * from.stride) * size, row);
 	}
 	return SP_OK;
 }

@@ -1,5 +1,5 @@
-/* LayerNorm with the bias, dropout and residual around it, a row at a time so that each pass after the first finds the row
- * in the first-level cache. */
+/* LayerNorm with the bias, dropout and residual around it, a row at a time so that each pass after the first finds the
+ * row in the first-level cache. */
 #include "config.h"
 
 #include "cpu/kernels.h"
@@ -14,6 +14,11 @@
 static inline const float *row_or_null(const struct sp_matrix *m, int64_t i)
 {
 	return m->data ? (const float *)m->data + i * m->stride : NULL;
+}
+
+static inline const float *at(const float *x, int64_t j)
+{
+	return x ? x + j : NULL;
 }
 
 /* x = residual + mask * (x + bias) for a part of a row; returns its sum. */
@@ -56,8 +61,7 @@ static float form_masked(const struct sp_norm_forward *a, int64_t i, float *x)
 	sp_row_dropout_start(&d, &a->dropout, &a->rows, i);
 	for (int64_t j = 0; j < a->x.cols; j += SP_ROW_PART) {
 		const int64_t n = a->x.cols - j < SP_ROW_PART ? a->x.cols - j : SP_ROW_PART;
-		sum += form_any(x + j, bias ? bias + j : NULL, residual ? residual + j : NULL, sp_row_dropout_draw(&d, j, n), d.keep,
-		                d.scale, n);
+		sum += form_any(x + j, at(bias, j), at(residual, j), sp_row_dropout_draw(&d, j, n), d.keep, d.scale, n);
 	}
 	return sum;
 }
@@ -77,8 +81,8 @@ void SP_KERNEL(norm_forward)(const struct sp_norm_forward *a, int64_t first, int
 
 /* A part of a row: dresidual = g, dx = mask * g, dbias += dx. Where no dresidual is wanted it is dx, written twice. */
 SPECIALISED void spread(const struct sp_norm_means *means, const float *dy, const float *s, const float *gamma,
-                        const float *dsum, const uint16_t *half, uint32_t keep, float scale, int64_t n, float *dresidual,
-                        float *dx, float *dbias)
+                        const float *dsum, const uint16_t *half, uint32_t keep, float scale, int64_t n,
+                        float *dresidual, float *dx, float *dbias)
 {
 	const struct sp_norm_means m = *means;
 #pragma omp simd
@@ -108,11 +112,6 @@ SPECIALISED void spread_any(const struct sp_norm_means *m, const float *dy, cons
 		spread(m, NULL, NULL, NULL, dsum, half, keep, scale, n, dresidual, dx, dbias);
 }
 
-static inline const float *at(const float *x, int64_t j)
-{
-	return x ? x + j : NULL;
-}
-
 static void spread_row(const struct sp_norm_backward *a, int64_t i, const struct sp_norm_means *m, float *dbias)
 {
 	const int64_t n = a->dx.cols;
@@ -133,8 +132,8 @@ static void spread_row(const struct sp_norm_backward *a, int64_t i, const struct
 	sp_row_dropout_start(&d, &a->dropout, &a->rows, i);
 	for (int64_t j = 0; j < n; j += SP_ROW_PART) {
 		const int64_t count = n - j < SP_ROW_PART ? n - j : SP_ROW_PART;
-		spread_any(m, at(dy, j), at(s, j), at(gamma, j), at(dsum, j), sp_row_dropout_draw(&d, j, count), d.keep, d.scale,
-		           count, dresidual + j, dx + j, dbias + j);
+		spread_any(m, at(dy, j), at(s, j), at(gamma, j), at(dsum, j), sp_row_dropout_draw(&d, j, count), d.keep,
+		           d.scale, count, dresidual + j, dx + j, dbias + j);
 	}
 }
 
@@ -150,7 +149,8 @@ void SP_KERNEL(norm_backward)(const struct sp_norm_backward *a, int64_t first, i
 		if (a->dy.data) {
 			m.mean = ((const float *)a->mean.data)[i];
 			m.rstd = ((const float *)a->rstd.data)[i];
-			sp_norm_row_means(row_or_null(&a->dy, i), row_or_null(&a->s, i), a->dx.cols, a->gamma.data, &m, dgamma, dbeta);
+			sp_norm_row_means(row_or_null(&a->dy, i), row_or_null(&a->s, i), a->dx.cols, a->gamma.data, &m, dgamma,
+			                  dbeta);
 		}
 		spread_row(a, i, &m, dbias);
 	}

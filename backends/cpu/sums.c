@@ -16,7 +16,8 @@ int64_t sp_cpu_sum_parts(const struct sp_cpu *cpu, int64_t rows)
 	return sp_max(1, sp_min(rows, sp_round_up(sp_ceil_div(rows, PART_ROWS), cpu->threads)));
 }
 
-void sp_cpu_sum_up(const struct sp_cpu *cpu, const float *sums, int64_t parts, int kinds, int64_t n, float *const *totals)
+void sp_cpu_sum_up(const struct sp_cpu *cpu, const float *sums, int64_t parts, int kinds, int64_t n,
+                   float *const *totals)
 {
 	const int64_t slices = parts * kinds * n > ALONE ? sp_min(cpu->threads, sp_ceil_div(n, COLUMN_GRAIN)) : 1;
 #pragma omp parallel for schedule(static) num_threads(cpu->threads) if (slices > 1)

@@ -35,8 +35,10 @@ static int cores_touching(hwloc_topology_t topology, hwloc_const_cpuset_t set)
 {
 	const int all = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
 	int cores = 0;
-	for (int i = 0; i < all; i++)
-		cores += hwloc_bitmap_intersects(hwloc_get_obj_by_type(topology, HWLOC_OBJ_CORE, (unsigned)i)->cpuset, set) != 0;
+	for (int i = 0; i < all; i++) {
+		const struct hwloc_obj *core = hwloc_get_obj_by_type(topology, HWLOC_OBJ_CORE, (unsigned)i);
+		cores += hwloc_bitmap_intersects(core->cpuset, set) != 0;
+	}
 	return cores;
 }
 

@@ -1,5 +1,5 @@
 /* Elementary functions and random bits that the compiler can vectorise: no call, no branch, no table.
- * May include: libc, seqpar/compute.h. Only for kernel sources (compiled once per instruction set): everything is static.
+ * May include: libc, seqpar/compute.h. Only for kernel sources (compiled once per instruction set): all is static.
  *
  * Use inside `#pragma omp simd` loops. The errors quoted are the largest seen on dense samples against the double
  * precision functions (tests/unit/cpu/test_math.c). */
@@ -25,8 +25,8 @@ static inline uint32_t sp_float_bits(float x)
 	return bits;
 }
 
-/* e^x for x <= 88 (-inf and NaN included; not checked), within 1.1 ulp; exactly 0 below -87.336 where the result would be
- * subnormal. x = n ln 2 + r with |r| <= ln(2)/2, e^r by a near-minimax polynomial of degree 6. */
+/* e^x for x <= 88 (-inf and NaN included; not checked), within 1.1 ulp; exactly 0 below -87.336 where the result would
+ * be subnormal. x = n ln 2 + r with |r| <= ln(2)/2, e^r by a near-minimax polynomial of degree 6. */
 static inline float sp_exp(float x)
 {
 	const float magic = 0x1.8p23f; /* adding it rounds to an integer, which then sits in the low bits */
@@ -212,8 +212,8 @@ static inline size_t sp_dropout_room(int64_t n)
 	return ((size_t)n + 7 + SP_DROPOUT_BLOCK - 1) / SP_DROPOUT_BLOCK * SP_DROPOUT_BLOCK;
 }
 
-static inline const uint16_t *sp_dropout_draw(const struct sp_dropout *dropout, uint32_t c1, uint32_t c2, uint32_t first,
-                                              int64_t n, uint16_t *half)
+static inline const uint16_t *sp_dropout_draw(const struct sp_dropout *dropout, uint32_t c1, uint32_t c2,
+                                              uint32_t first, int64_t n, uint16_t *half)
 {
 	const int64_t end = n + (first & 7);
 	struct sp_philox_keys keys;

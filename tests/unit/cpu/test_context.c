@@ -107,7 +107,8 @@ static void other_types_than_fp32_are_refused_at_set_up(void **state)
 {
 	(void)state;
 	const struct sp_compute_options options = { .threads = 1 };
-	const struct sp_compute_needs fp32 = { .dtype = SP_F32, .head_dim = 64 }, fp64 = { .dtype = SP_F64, .head_dim = 64 };
+	const struct sp_compute_needs fp32 = { .dtype = SP_F32, .head_dim = 64 };
+	const struct sp_compute_needs fp64 = { .dtype = SP_F64, .head_dim = 64 };
 	struct sp_compute *c;
 	assert_int_equal(sp_compute_open("cpu", &options, &c), SP_OK);
 	assert_int_equal(sp_compute_supports(c, &fp32), SP_OK);

@@ -13,10 +13,10 @@
 enum { N = 1 << 16 };
 static float x[N], y[N];
 
-#define VECTOR(name)                                                                                                     \
-	static void run_##name(void)                                                                                         \
-	{                                                                                                                    \
-		_Pragma("omp simd") for (int i = 0; i < N; i++) y[i] = sp_##name(x[i]);                                          \
+#define VECTOR(name)                                                                                                  \
+	static void run_##name(void)                                                                                      \
+	{                                                                                                                 \
+		_Pragma("omp simd") for (int i = 0; i < N; i++) y[i] = sp_##name(x[i]);                                       \
 	}
 VECTOR(exp)
 VECTOR(tanh)
@@ -136,8 +136,8 @@ static void dropout_draws_are_those_of_the_plain_generator(void **state)
 static int runnable(void)
 {
 #ifdef __AVX512F__
-	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-	       __builtin_cpu_supports("avx512dq");
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+	       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
 #elif defined __AVX2__
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else
