@@ -20,9 +20,11 @@ static const struct {
 	[BOUND_ACTIVATION_BACKWARD] = { "activation_backward", { [SP_F32] = 1e-6 }, "a polynomial's, few u, and a product" },
 	[BOUND_GELU_POINT] = { "gelu, each point", { [SP_F32] = 5e-7 }, "error of Phi times |x|: a polynomial's, few u" },
 	[BOUND_NORM_SUM] = { "norm_forward, s", { [SP_F32] = 2e-7 }, "two additions and a product: three roundings" },
-	[BOUND_NORM_FORWARD] = { "norm_forward", { [SP_F32] = 1e-6 }, "error of s over the row's spread, then few u" },
+	[BOUND_NORM_FORWARD] = { "norm_forward",
+	                         { [SP_F32] = 6e-6 },
+	                         "error of s over the row's spread; H = 768 squares, one by one: 2e-6" },
 	[BOUND_NORM_FORWARD_OFFSET] = { "norm_forward, offset rows",
-	                                { [SP_F32] = 1e-5 },
+	                                { [SP_F32] = 3e-5 },
 	                                "mean / spread = 30: u 30 in s - mean; E[s^2] - mean^2 would give u 900" },
 	[BOUND_NORM_BACKWARD] = { "norm_backward", { [SP_F32] = 2e-6 }, "few u of |rstd gamma dy|, from which means are taken" },
 	[BOUND_ATTENTION_FORWARD] = { "attention_forward", { [SP_F32] = 2e-6 }, "u |score| through exp, then u sqrt(keys)" },
@@ -30,10 +32,10 @@ static const struct {
 	                                   { [SP_F32] = 1e-4 },
 	                                   "u |score| through exp, |score| up to 1000" },
 	[BOUND_ATTENTION_FINISH] = { "attention_finish", { [SP_F32] = 4e-7 }, "one division or one logarithm" },
-	[BOUND_ATTENTION_DOTS] = { "attention_dots", { [SP_F32] = 4e-7 }, "u sqrt(D)" },
+	[BOUND_ATTENTION_DOTS] = { "attention_dots", { [SP_F32] = 6e-7 }, "u sqrt(D)" },
 	[BOUND_ATTENTION_BACKWARD] = { "attention_backward", { [SP_F32] = 2e-6 }, "u (|score| + |lse|) through exp, then sums" },
-	[BOUND_EMBEDDING_FORWARD] = { "embedding_forward", { [SP_F32] = 1e-6 }, "as norm_forward" },
-	[BOUND_EMBEDDING_BACKWARD] = { "embedding_backward", { [SP_F32] = 2e-6 }, "as norm_backward, then sums of up to 700 rows" },
+	[BOUND_EMBEDDING_FORWARD] = { "embedding_forward", { [SP_F32] = 6e-6 }, "as norm_forward" },
+	[BOUND_EMBEDDING_BACKWARD] = { "embedding_backward", { [SP_F32] = 4e-6 }, "as norm_backward, then sums of up to 700 rows" },
 	[BOUND_GATHER_ROWS] = { "gather_rows", { [SP_F32] = 0 }, "a copy" },
 	[BOUND_SCATTER_ADD_ROWS] = { "scatter_add_rows", { [SP_F32] = 1e-7 }, "one addition" },
 	[BOUND_CROSS_ENTROPY_LOSS] = { "cross_entropy, loss", { [SP_F32] = 4e-7 }, "u |logit|, then float64" },
@@ -68,4 +70,5 @@ void bound_report(enum sp_dtype dtype)
 	printf("# %-32s %-9s %-9s %s\n", "relative L2 error of", "largest", "bound", "what the bound allows for");
 	for (int i = 0; i < BOUNDS; i++)
 		printf("# %-32s %-9.2g %-9.2g %s\n", bounds[i].operation, worst[i], bounds[i].limit[dtype], bounds[i].reason);
+	fflush(stdout); /* a leak check at exit may end the process before its buffers are written */
 }
