@@ -32,7 +32,8 @@ static int read_files(int argc, char **argv, struct sp_settings *settings)
 	for (int i = 1; i < argc; i++) {
 		const char *file = file_at(argc, argv, &i);
 		if (!file && argv[i][0] == '-')
-			return sp_fail(SP_ERR_SETTING, "unknown option %s; seqpar %s --help lists options and settings", argv[i], argv[0]);
+			return sp_fail(SP_ERR_SETTING, "unknown option %s; seqpar %s --help lists options and settings", argv[i],
+			               argv[0]);
 		if (file && !file[0])
 			return sp_fail(SP_ERR_SETTING, "-c wants the name of a file of settings");
 		int status = file ? sp_settings_read(settings, file) : SP_OK;

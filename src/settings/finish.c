@@ -32,13 +32,15 @@ static void apply_preset(struct sp_settings *s)
 static int check_model(const struct sp_settings *s)
 {
 	if (s->model.hidden % s->model.heads != 0)
-		return sp_fail(SP_ERR_SETTING, "model.heads = %lld does not divide model.hidden = %lld; give model.heads a divisor of it",
+		return sp_fail(SP_ERR_SETTING,
+		               "model.heads = %lld does not divide model.hidden = %lld; give model.heads a divisor of it",
 		               (long long)s->model.heads, (long long)s->model.hidden);
 	if (s->train.sequence_length > s->model.max_positions)
-		return sp_fail(SP_ERR_SETTING,
-		               "train.sequence_length = %lld is longer than model.max_positions = %lld; raise model.max_positions or "
-		               "shorten the sequence",
-		               (long long)s->train.sequence_length, (long long)s->model.max_positions);
+		return sp_fail(
+			SP_ERR_SETTING,
+			"train.sequence_length = %lld is longer than model.max_positions = %lld; raise model.max_positions or "
+			"shorten the sequence",
+			(long long)s->train.sequence_length, (long long)s->model.max_positions);
 	return SP_OK;
 }
 
@@ -48,7 +50,8 @@ static int check_training(const struct sp_settings *s)
 		return sp_fail(SP_ERR_SETTING, "train.micro_batch = %lld does not divide train.global_batch = %lld",
 		               (long long)s->train.micro_batch, (long long)s->train.global_batch);
 	if (s->optimizer.min_lr > s->optimizer.lr)
-		return sp_fail(SP_ERR_SETTING, "optimizer.min_lr = %g is above optimizer.lr = %g", s->optimizer.min_lr, s->optimizer.lr);
+		return sp_fail(SP_ERR_SETTING, "optimizer.min_lr = %g is above optimizer.lr = %g", s->optimizer.min_lr,
+		               s->optimizer.lr);
 	return SP_OK;
 }
 
@@ -56,9 +59,11 @@ static int check_data(const struct sp_settings *s)
 {
 	int synthetic = strcmp(s->data.source, "synthetic") == 0;
 	if (s->data.source[0] == 0)
-		return sp_fail(SP_ERR_SETTING, "data.source is empty; give synthetic or the PREFIX of PREFIX.bin and PREFIX.idx");
+		return sp_fail(SP_ERR_SETTING,
+		               "data.source is empty; give synthetic or the PREFIX of PREFIX.bin and PREFIX.idx");
 	if (!synthetic && s->data.vocab[0] == 0)
-		return sp_fail(SP_ERR_SETTING, "data.source = %s needs data.vocab, the vocabulary file its tokens were made with",
+		return sp_fail(SP_ERR_SETTING,
+		               "data.source = %s needs data.vocab, the vocabulary file its tokens were made with",
 		               s->data.source);
 	return SP_OK;
 }

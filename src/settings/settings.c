@@ -82,8 +82,8 @@ static const char *malformed(const char *line)
 	return *end && *end != ';' && *end != '#' ? "text after a [section]" : NULL;
 }
 
-/* Next line for inih, which gives us room for `room` bytes. It would cut an over-long line in two and read an indented one as
- * more of the value before: so the first is an error here, and indentation is taken away. */
+/* Next line for inih, which gives us room for `room` bytes. It would cut an over-long line in two and read an indented
+ * one as more of the value before: so the first is an error here, and indentation is taken away. */
 static char *next_line(char *buffer, int room, void *stream)
 {
 	struct reading *r = stream;
@@ -157,7 +157,8 @@ int sp_settings_word(struct sp_settings *s, const char *word)
 	while (n > 0 && isspace((unsigned char)from[n - 1]))
 		n--;
 	if (n >= sizeof text)
-		return sp_fail(SP_ERR_SETTING, "command line: %s: text of %zu bytes is too long, at most %d fit", name, n, SP_TEXT - 1);
+		return sp_fail(SP_ERR_SETTING, "command line: %s: text of %zu bytes is too long, at most %d fit", name, n,
+		               SP_TEXT - 1);
 	memcpy(text, from, n);
 	text[n] = 0;
 	return set_named(s, "command line", name, text);

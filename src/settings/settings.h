@@ -1,7 +1,8 @@
 /* Every setting of seqpar, typed, with one table behind it. May include: base.
  *
- * The table (sp_settings_table) holds name, type, default, range and help of each; it drives parsing, --help, the manual
- * page and the record in metrics. Order of precedence: defaults, -c FILE in the order given, then key=value words. */
+ * The table (sp_settings_table) holds name, type, default, range and help of each; it drives parsing, --help, the
+ * manual page and the record in metrics. Order of precedence: defaults, -c FILE in the order given, then key=value
+ * words. */
 #ifndef SP_SETTINGS_SETTINGS_H
 #define SP_SETTINGS_SETTINGS_H
 
@@ -16,7 +17,7 @@ enum sp_setting_decay { SP_DECAY_LINEAR = 0, SP_DECAY_COSINE, SP_DECAY_CONSTANT 
 
 struct sp_settings {
 	struct {
-		char preset[16]; /* tiny mini small medium base large; sets layers, hidden, heads and intermediate unless given */
+		char preset[16]; /* tiny mini small medium base large; sets layers, hidden, heads, intermediate unless given */
 		int64_t layers, hidden, heads, intermediate, vocab_size, max_positions;
 		int norm;       /* enum sp_setting_norm */
 		int activation; /* enum sp_setting_activation */
@@ -56,8 +57,8 @@ struct sp_settings {
 
 void sp_settings_default(struct sp_settings *s);
 
-/* Reads an INI file. An unknown key, wrong type, value out of range or over-long line is logged with file, line, key and
- * the nearest known key. SP_ERR_SETTING, SP_ERR_IO. */
+/* Reads an INI file. An unknown key, wrong type, value out of range or over-long line is logged with file, line, key
+ * and the nearest known key. SP_ERR_SETTING, SP_ERR_IO. */
 int sp_settings_read(struct sp_settings *s, const char *file);
 
 /* One `section.key=value` word of the command line. SP_ERR_SETTING, logged. */

@@ -1,5 +1,5 @@
-/* One row a setting. Adding a setting is a member of struct sp_settings and a row here; parsing, help, the manual page's
- * test and the record in metrics follow. */
+/* One row a setting. Adding a setting is a member of struct sp_settings and a row here; parsing, help, the manual
+ * page's test and the record in metrics follow. */
 #include "config.h"
 
 #include "settings/table.h"
@@ -14,23 +14,27 @@
 #define CHOICE(member, initial, words, help) { #member, SP_SETTING_CHOICE, AT(member), initial, "", words, help }
 
 const struct sp_setting_entry sp_settings_table[] = {
-	TEXT(model.preset, "base", "tiny|mini|small|medium|base|large",
-	     "Size of the model: layers/hidden are 2/128, 4/256, 4/512, 8/512, 12/768, 24/1024; keys given explicitly win."),
+	TEXT(
+		model.preset, "base", "tiny|mini|small|medium|base|large",
+		"Size of the model: layers/hidden are 2/128, 4/256, 4/512, 8/512, 12/768, 24/1024; keys given explicitly win."),
 	INTEGER(model.layers, "0", "[0,10000]", "Transformer layers; 0: the preset's."),
 	INTEGER(model.hidden, "0", "[0,65536]", "Features of a token; 0: the preset's."),
 	INTEGER(model.heads, "0", "[0,65536]", "Attention heads, must divide hidden; 0: hidden / 64."),
 	INTEGER(model.intermediate, "0", "[0,1048576]", "Features inside the feed-forward layer; 0: 4 x hidden."),
-	INTEGER(model.vocab_size, "0", "[0,16777216]",
-	        "Rows of the word table; 0: the vocabulary's size rounded up to a multiple of 64 (30528 for synthetic data)."),
+	INTEGER(
+		model.vocab_size, "0", "[0,16777216]",
+		"Rows of the word table; 0: the vocabulary's size rounded up to a multiple of 64 (30528 for synthetic data)."),
 	INTEGER(model.max_positions, "512", "[1,1073741824]", "Rows of the position table; the longest sequence possible."),
 	CHOICE(model.norm, "post", "post|pre", "LayerNorm after each residual sum (BERT) or before each sublayer."),
 	CHOICE(model.activation, "gelu", "gelu|gelu_tanh", "GELU by erf (BERT) or its tanh approximation."),
 	NUMBER(model.dropout, "0.1", "[0,1)", "Probability that a hidden value is dropped."),
 	NUMBER(model.attention_dropout, "0.1", "[0,1)", "Probability that an attention weight is dropped."),
 	NUMBER(model.layer_norm_eps, "1e-12", "(0,1]", "Added to the variance in LayerNorm."),
-	CHOICE(model.sentence_order, "false", "false|true", "Train the pooler and a head that tells whether A and B were swapped."),
+	CHOICE(model.sentence_order, "false", "false|true",
+	       "Train the pooler and a head that tells whether A and B were swapped."),
 
-	TEXT(data.source, "synthetic", "", "synthetic, the PREFIX of PREFIX.bin and PREFIX.idx, or a blend 0.7:A,0.3:B of prefixes."),
+	TEXT(data.source, "synthetic", "",
+	     "synthetic, the PREFIX of PREFIX.bin and PREFIX.idx, or a blend 0.7:A,0.3:B of prefixes."),
 	TEXT(data.vocab, "", "", "The vocabulary file vocab.txt the tokens were made with; not used by synthetic data."),
 	TEXT(data.split, "949,50,1", "", "Weights of the training, validation and test documents."),
 	NUMBER(data.mask_prob, "0.15", "(0,1)", "Share of the tokens of a sequence that is to be predicted."),
@@ -46,8 +50,10 @@ const struct sp_setting_entry sp_settings_table[] = {
 	UNSIGNED(train.seed, "1234", "[0,18446744073709551615]", "Decides initial values, samples, masks and dropout."),
 
 	NUMBER(optimizer.lr, "1e-4", "[0,1000]", "Learning rate after warm-up."),
-	NUMBER(optimizer.min_lr, "1e-5", "[0,1000]", "Learning rate at the end of the decay and after it; at most optimizer.lr."),
-	NUMBER(optimizer.warmup_fraction, "0.01", "[0,1]", "Share of decay_iters during which the learning rate rises from 0."),
+	NUMBER(optimizer.min_lr, "1e-5", "[0,1000]",
+	       "Learning rate at the end of the decay and after it; at most optimizer.lr."),
+	NUMBER(optimizer.warmup_fraction, "0.01", "[0,1]",
+	       "Share of decay_iters during which the learning rate rises from 0."),
 	INTEGER(optimizer.decay_iters, "0", "[0,1000000000000]", "Steps after which min_lr is reached; 0: train.iters."),
 	CHOICE(optimizer.decay_style, "linear", "linear|cosine|constant", "How the learning rate falls after warm-up."),
 	NUMBER(optimizer.weight_decay, "0.01", "[0,1]", "Decoupled weight decay, not applied to biases and norms."),
@@ -58,11 +64,13 @@ const struct sp_setting_entry sp_settings_table[] = {
 
 	INTEGER(parallel.sequence, "1", "[1,1048576]", "Ranks that share a sequence; it must divide the number of ranks."),
 	TEXT(parallel.attention, "ring", "", "How attention crosses ranks: ring, or full for one rank per sequence."),
-	CHOICE(parallel.overlap, "true", "false|true", "Transfers run behind compute; false waits for each, to measure what that hides."),
+	CHOICE(parallel.overlap, "true", "false|true",
+	       "Transfers run behind compute; false waits for each, to measure what that hides."),
 
 	TEXT(backend.device, "auto", "", "Compute module: auto, or one that seqpar info lists, such as cpu."),
 	TEXT(backend.comm, "auto", "", "Communication module: auto, self (one rank) or mpi."),
-	INTEGER(backend.threads, "0", "[0,65536]", "Threads per rank; 0: the cores it may use, shared among the ranks of the machine."),
+	INTEGER(backend.threads, "0", "[0,65536]",
+	        "Threads per rank; 0: the cores it may use, shared among the ranks of the machine."),
 
 	INTEGER(log.interval, "10", "[1,1000000000000]", "Steps between lines on standard output."),
 	TEXT(log.metrics, "", "", "File for metrics, one JSON object per line; empty: none."),

@@ -75,7 +75,8 @@ static int set_text(void *to, const struct sp_setting_entry *e, const char *text
 	if (e->words[0] && sp_settings_which(e->words, text) < 0)
 		return sp_say(SP_ERR_SETTING, why, size, "\"%s\" is not one of %s", text, e->words);
 	if (strlen(text) >= e->size)
-		return sp_say(SP_ERR_SETTING, why, size, "text of %zu bytes is too long, at most %zu fit", strlen(text), e->size - 1);
+		return sp_say(SP_ERR_SETTING, why, size, "text of %zu bytes is too long, at most %zu fit", strlen(text),
+		              e->size - 1);
 	memset(to, 0, e->size);
 	memcpy(to, text, strlen(text));
 	return SP_OK;

@@ -41,16 +41,17 @@ static int check(const struct sp_batches_options *o)
 {
 	int64_t step = o->grid->data_size * o->micro_batch;
 	if (o->micro_batch * o->shard.chunk > INT32_MAX)
-		return sp_fail(SP_ERR_SETTING, "train.micro_batch = %lld sequences of %lld tokens per rank are more than 2^31 rows; lower it",
+		return sp_fail(SP_ERR_SETTING,
+		               "train.micro_batch = %lld sequences of %lld tokens per rank are more than 2^31 rows; lower it",
 		               (long long)o->micro_batch, (long long)o->shard.chunk);
 	if (o->global_batch % step == 0)
 		return SP_OK;
 	int64_t below = o->global_batch / step * step;
-	return sp_fail(SP_ERR_SETTING,
-	               "train.global_batch = %lld is not a multiple of %d data ranks x train.micro_batch = %lld; set it to %lld, or "
-	               "change train.micro_batch or parallel.sequence",
-	               (long long)o->global_batch, o->grid->data_size, (long long)o->micro_batch,
-	               (long long)(below ? below : step));
+	return sp_fail(
+		SP_ERR_SETTING,
+		"train.global_batch = %lld is not a multiple of %d data ranks x train.micro_batch = %lld; set it to %lld, or "
+		"change train.micro_batch or parallel.sequence",
+		(long long)o->global_batch, o->grid->data_size, (long long)o->micro_batch, (long long)(below ? below : step));
 }
 
 static int allocate_host(struct sp_batches *b)
@@ -226,7 +227,8 @@ int sp_batches_load(struct sp_batches *b, enum sp_split split, uint64_t step, st
 int sp_batches_take(struct sp_batches *b, int64_t i, struct sp_batch *batch)
 {
 	const struct sp_batches_options *o = &b->options;
-	int status = sp_compute_copy_in(o->compute, b->device, b->host + i * b->at.size, (size_t)b->at.size * sizeof *b->device);
+	int status =
+		sp_compute_copy_in(o->compute, b->device, b->host + i * b->at.size, (size_t)b->at.size * sizeof *b->device);
 	if (status)
 		return status;
 	*batch = (struct sp_batch){

@@ -1,4 +1,5 @@
-/* This rank's part of the samples of one step, as the model wants it. May include: base, backend, data, parallel, model, train.
+/* This rank's part of the samples of one step, as the model wants it. May include: base, backend, data, parallel,
+ * model, train.
  *
  * Step t of G sequences: slot j of 0 .. G - 1 is sample t G + j of the split. Data replica d of D takes slots
  * [d G / D, (d + 1) G / D), in micro-batches of B in ascending order; of each sample this rank holds the tokens that
@@ -24,12 +25,12 @@ struct sp_batches_options {
 
 struct sp_batches;
 
-/* SP_ERR_SETTING (logged, with batches that work) if data ranks x micro_batch does not divide global_batch. All memory a
- * step can need is allocated here. */
+/* SP_ERR_SETTING (logged, with batches that work) if data ranks x micro_batch does not divide global_batch. All memory
+ * a step can need is allocated here. */
 int sp_batches_create(const struct sp_batches_options *options, struct sp_batches **batches);
 void sp_batches_destroy(struct sp_batches *b); /* NULL accepted */
 
-/* Draws the samples of a step and agrees on what it is made of over all ranks. Collective over the world of the grid. */
+/* Draws the samples of a step and agrees on what it is made of over all ranks. Collective over the world. */
 int sp_batches_load(struct sp_batches *b, enum sp_split split, uint64_t step, struct sp_work *work);
 /* Micro-batches of a step on this rank. */
 int64_t sp_batches_count(const struct sp_batches *b);

@@ -22,12 +22,15 @@ int sp_evaluate(struct sp_setup *setup, struct sp_evaluation *e)
 		predicted += o.work.predicted;
 		samples += (double)o.work.samples;
 	}
-	*e = (struct sp_evaluation){ .predicted = predicted, .order_loss = order / samples, .order_accuracy = ordered / samples };
+	*e = (struct sp_evaluation){ .predicted = predicted,
+		                         .order_loss = order / samples,
+		                         .order_accuracy = ordered / samples };
 	e->mlm = predicted ? mlm / (double)predicted : 0;
 	e->accuracy = predicted ? correct / (double)predicted : 0;
 	e->loss = e->mlm + e->order_loss;
 	e->perplexity = exp(fmin(e->mlm, 700)); /* stays a number */
 	if (isfinite(e->loss))
 		return SP_OK;
-	return sp_fail(SP_ERR_NUMERIC, "the validation loss is not finite; lower optimizer.lr or raise optimizer.warmup_fraction");
+	return sp_fail(SP_ERR_NUMERIC,
+	               "the validation loss is not finite; lower optimizer.lr or raise optimizer.warmup_fraction");
 }

@@ -13,8 +13,8 @@ struct sp_evaluation {
 	int64_t predicted;     /* tokens it is about */
 };
 
-/* The first train.eval_iters global batches of the validation split, the same every time, without dropout. Means are over
- * all ranks and batches. Collective over the world. SP_ERR_NUMERIC, logged, if the loss is not finite. */
+/* The first train.eval_iters global batches of the validation split, the same every time, without dropout. Means are
+ * over all ranks and batches. Collective over the world. SP_ERR_NUMERIC, logged, if the loss is not finite. */
 int sp_evaluate(struct sp_setup *setup, struct sp_evaluation *evaluation);
 
 #endif

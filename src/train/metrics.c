@@ -65,8 +65,9 @@ int sp_metrics_write(struct sp_metrics *m, const char *event, json_t *fields)
 	if (m->file) {
 		char *line = form_line(event, fields);
 		status = line ? write_line(m, line, strlen(line)) :
-		                sp_fail(SP_ERR_MEMORY, "the %s event for %s cannot be formed: out of memory, or a value is not finite",
-		                        event, m->name);
+		                sp_fail(SP_ERR_MEMORY,
+		                        "the %s event for %s cannot be formed: out of memory, or a value is not finite", event,
+		                        m->name);
 		free(line);
 	}
 	json_decref(fields);

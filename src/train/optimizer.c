@@ -36,8 +36,8 @@ struct sp_optimizer {
 
 /* ---- the own share, cut where weight decay changes ---- */
 
-/* Adds [first, end) of one parameter to the list; it continues the last segment if bucket and decay are the same, over the
- * zeros that align parameters. */
+/* Adds [first, end) of one parameter to the list; it continues the last segment if bucket and decay are the same, over
+ * the zeros that align parameters. */
 static void add_segment(struct sp_optimizer *o, struct sp_reduce_piece piece, int64_t own, int bucket, int64_t first,
                         int64_t end, int decay)
 {
@@ -134,8 +134,8 @@ static int sum_of_squares(struct sp_optimizer *o, const float *gradients, double
 	return status ? status : sp_compute_copy_in(o->compute, &o->scalars->sum, sum, sizeof *sum);
 }
 
-static int update_segment(struct sp_optimizer *o, const struct segment *s, float *values, const float *gradients, int64_t step,
-                          double lr)
+static int update_segment(struct sp_optimizer *o, const struct segment *s, float *values, const float *gradients,
+                          int64_t step, double lr)
 {
 	const struct sp_optimizer_options *p = &o->options;
 	struct sp_adamw args = {
@@ -178,10 +178,11 @@ int sp_optimizer_step(struct sp_optimizer *o, float *values, float *gradients, i
 	if (status)
 		return status;
 	if (!isfinite(sum))
-		return sp_fail(SP_ERR_NUMERIC,
-		               "step %lld: a gradient is not finite; lower optimizer.lr (now %g), raise optimizer.warmup_fraction or set "
-		               "optimizer.clip_norm",
-		               (long long)step, lr);
+		return sp_fail(
+			SP_ERR_NUMERIC,
+			"step %lld: a gradient is not finite; lower optimizer.lr (now %g), raise optimizer.warmup_fraction or set "
+			"optimizer.clip_norm",
+			(long long)step, lr);
 	struct sp_clip_factor clip = { &o->scalars->sum, (float)o->options.clip_norm, &o->scalars->factor };
 	status = sp_compute_clip_factor(o->compute, &clip);
 	sp_trace_begin(SP_TRACE_COMPUTE, "optimizer", -1);

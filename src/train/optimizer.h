@@ -1,7 +1,8 @@
 /* AdamW on this rank's share of the parameters. May include: base, backend, parallel, model/parameters.h.
  *
- * Gradients are summed over all ranks so that each owns a share, the share is updated, the values are put together again on
- * all ranks: no rank does another's work and replicas cannot drift apart. The two moments exist for the share only. */
+ * Gradients are summed over all ranks so that each owns a share, the share is updated, the values are put together
+ * again on all ranks: no rank does another's work and replicas cannot drift apart. The two moments exist for the share
+ * only. */
 #ifndef SP_TRAIN_OPTIMIZER_H
 #define SP_TRAIN_OPTIMIZER_H
 
@@ -21,9 +22,11 @@ int sp_optimizer_create(struct sp_compute *compute, struct sp_comm *world, struc
                         struct sp_optimizer **optimizer);
 void sp_optimizer_destroy(struct sp_optimizer *o); /* NULL accepted */
 
-/* One step, the `step`-th (from 1; it corrects the bias of the moments), from this rank's contribution to the gradients.
- * values, gradients: the flat buffers; values are updated on all ranks, gradients are undefined afterwards.
- * norm: L2 norm of the summed gradients before clipping. Collective over `world`.
+/* One step, the `step`-th (from 1; it corrects the bias of the moments), from this rank's contribution to the
+ * gradients.
+ *   values, gradients  the flat buffers; values are updated on all ranks, gradients are undefined afterwards
+ *   norm  L2 norm of the summed gradients before clipping
+ * Collective over `world`.
  * SP_ERR_NUMERIC, logged with the step and the remedy, if a gradient is not finite; values are then as before. */
 int sp_optimizer_step(struct sp_optimizer *o, float *values, float *gradients, int64_t step, double lr, double *norm);
 

@@ -63,9 +63,9 @@ static int check_division(const struct sp_settings *s, int ranks)
 		               (long long)sequence, ranks, (long long)sequence);
 	const int64_t step = ranks / sequence * s->train.micro_batch;
 	if (s->train.global_batch % step != 0)
-		return sp_fail(SP_ERR_SETTING,
-		               "train.global_batch = %lld is not a multiple of %lld data ranks x train.micro_batch = %lld",
-		               (long long)s->train.global_batch, (long long)(ranks / sequence), (long long)s->train.micro_batch);
+		return sp_fail(
+			SP_ERR_SETTING, "train.global_batch = %lld is not a multiple of %lld data ranks x train.micro_batch = %lld",
+			(long long)s->train.global_batch, (long long)(ranks / sequence), (long long)s->train.micro_batch);
 	return SP_OK;
 }
 

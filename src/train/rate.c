@@ -11,7 +11,8 @@ static const double seconds = 0.15; /* for each product */
 int sp_rate_measure(struct sp_compute *compute, struct sp_comm *world, const struct sp_model_config *c, int64_t rows,
                     double *flops_per_s)
 {
-	const int64_t h = c->hidden, shapes[4][2] = { { 3 * h, h }, { h, h }, { c->intermediate, h }, { h, c->intermediate } };
+	const int64_t h = c->hidden,
+				  shapes[4][2] = { { 3 * h, h }, { h, h }, { c->intermediate, h }, { h, c->intermediate } };
 	double work = 0, time = 0;
 	rows = sp_min(rows, MOST_ROWS);
 	int status = sp_comm_barrier(world);

@@ -42,8 +42,8 @@ static void progress(const struct sp_report *r, int64_t step, char *text, size_t
 	int64_t s = (int64_t)(left + 0.5);
 	text[0] = 0;
 	if (r->terminal)
-		snprintf(text, size, "  %3.0f %%  %lld:%02lld:%02lld left", 100.0 * (double)step / (double)r->iters, (long long)(s / 3600),
-		         (long long)(s / 60 % 60), (long long)(s % 60));
+		snprintf(text, size, "  %3.0f %%  %lld:%02lld:%02lld left", 100.0 * (double)step / (double)r->iters,
+		         (long long)(s / 3600), (long long)(s / 60 % 60), (long long)(s % 60));
 }
 
 int sp_report_step(struct sp_report *r, const struct sp_report_step *step)
@@ -57,10 +57,10 @@ int sp_report_step(struct sp_report *r, const struct sp_report_step *step)
 	if (step->step % r->interval != 0 && step->step != r->iters)
 		return SP_OK;
 	progress(r, step->step, left, sizeof left);
-	int status = sp_report_line(r, "step %lld/%lld  loss %.6f  lr %.3e  grad_norm %.4f  %.0f tokens/s  %.1f ms  gemm %.1f %%%s",
-	                            (long long)step->step, (long long)r->iters, r->loss / (double)r->steps, step->lr,
-	                            step->grad_norm, r->tokens / r->seconds, 1e3 * r->seconds / (double)r->steps,
-	                            100 * r->gemm_seconds / r->seconds, left);
+	int status = sp_report_line(
+		r, "step %lld/%lld  loss %.6f  lr %.3e  grad_norm %.4f  %.0f tokens/s  %.1f ms  gemm %.1f %%%s",
+		(long long)step->step, (long long)r->iters, r->loss / (double)r->steps, step->lr, step->grad_norm,
+		r->tokens / r->seconds, 1e3 * r->seconds / (double)r->steps, 100 * r->gemm_seconds / r->seconds, left);
 	r->loss = r->tokens = r->seconds = r->gemm_seconds = 0;
 	r->steps = 0;
 	return status;
@@ -68,6 +68,7 @@ int sp_report_step(struct sp_report *r, const struct sp_report_step *step)
 
 int sp_report_evaluation(struct sp_report *r, int64_t step, const struct sp_evaluation *e)
 {
-	return sp_report_line(r, "eval %lld/%lld  loss %.6f  perplexity %.2f  accuracy %.4f  (%lld tokens)", (long long)step,
-	                      (long long)r->iters, e->loss, e->perplexity, e->accuracy, (long long)e->predicted);
+	return sp_report_line(r, "eval %lld/%lld  loss %.6f  perplexity %.2f  accuracy %.4f  (%lld tokens)",
+	                      (long long)step, (long long)r->iters, e->loss, e->perplexity, e->accuracy,
+	                      (long long)e->predicted);
 }

@@ -17,8 +17,8 @@ struct sp_schedule sp_schedule_make(double lr, double min_lr, double warmup_frac
                                     enum sp_schedule_style style);
 
 /* Rate of the step that follows `done` steps: lr (done + 1) / warmup while done < warmup; then, with
- * r = (done - warmup) / (decay - warmup), from lr down to min_lr as 1 - r (linear) or (1 + cos(pi r)) / 2 (cosine); min_lr
- * from done = decay on. Constant stays at lr. */
+ * r = (done - warmup) / (decay - warmup), from lr down to min_lr as 1 - r (linear) or (1 + cos(pi r)) / 2 (cosine);
+ * min_lr from done = decay on. Constant stays at lr. */
 double sp_schedule_rate(const struct sp_schedule *s, int64_t done);
 
 #endif

@@ -29,7 +29,7 @@ static void shrink_model(struct sp_settings *s)
 	s->model.attention_dropout = s->model.attention_dropout > 0 ? s->model.attention_dropout : 0.1;
 }
 
-/* Two micro-batches on each data replica; a length that the ranks do not divide, with most of its padding on the last. */
+/* Two micro-batches on each data replica; a length that the ranks do not divide, so that the last is padded. */
 static struct sp_settings shrink(const struct sp_settings *settings, int ranks)
 {
 	struct sp_settings s = *settings;
@@ -89,7 +89,8 @@ static int take_gradients(struct sp_setup *setup, struct result *result)
 	return sp_compute_copy_out(setup->compute, result->gradients, sp_model_gradients(setup->model), bytes);
 }
 
-static int run(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world, struct result *result)
+static int run(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,
+               struct result *result)
 {
 	struct sp_setup setup;
 	struct sp_outcome outcome = { .loss = NAN };
@@ -160,8 +161,8 @@ static int compare(const struct result *split, const struct result *whole, FILE 
 }
 
 /* Rank 0 does the unsplit step, and tells the others what came of it. */
-static int judge(const struct sp_settings *split, struct sp_compute *compute, struct sp_comm *world, struct sp_comm *alone,
-                 const struct result *result, FILE *out)
+static int judge(const struct sp_settings *split, struct sp_compute *compute, struct sp_comm *world,
+                 struct sp_comm *alone, const struct result *result, FILE *out)
 {
 	int32_t verdict = SP_OK;
 	if (sp_comm_rank(world) == 0) {
@@ -179,10 +180,12 @@ static int judge(const struct sp_settings *split, struct sp_compute *compute, st
 static void announce(const struct sp_settings *s, struct sp_comm *world, FILE *out)
 {
 	int ranks = sp_comm_size(world);
-	fprintf(out, "%d ranks = %d data x %lld sequence, %s attention; %lld layers, hidden %lld, %lld sequences of %lld tokens\n",
-	        ranks, ranks / (int)s->parallel.sequence, (long long)s->parallel.sequence, s->parallel.attention,
-	        (long long)s->model.layers, (long long)s->model.hidden, (long long)s->train.global_batch,
-	        (long long)s->train.sequence_length);
+	fprintf(
+		out,
+		"%d ranks = %d data x %lld sequence, %s attention; %lld layers, hidden %lld, %lld sequences of %lld tokens\n",
+		ranks, ranks / (int)s->parallel.sequence, (long long)s->parallel.sequence, s->parallel.attention,
+		(long long)s->model.layers, (long long)s->model.hidden, (long long)s->train.global_batch,
+		(long long)s->train.sequence_length);
 }
 
 int sp_selfcheck(const struct sp_settings *settings, struct sp_comm *world, FILE *out)

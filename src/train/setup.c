@@ -36,13 +36,15 @@ static int check_split(struct sp_setup *setup, enum sp_split split, const char *
 {
 	if (sp_dataset_size(setup->dataset, split) > 0)
 		return SP_OK;
-	return sp_fail(SP_ERR_SETTING, "data.split = %s leaves no documents of %s to %s; give it weight%s", setup->settings->data.split,
-	               setup->settings->data.source, what, split == SP_VALID ? " or set train.eval_interval = 0" : "");
+	return sp_fail(SP_ERR_SETTING, "data.split = %s leaves no documents of %s to %s; give it weight%s",
+	               setup->settings->data.split, setup->settings->data.source, what,
+	               split == SP_VALID ? " or set train.eval_interval = 0" : "");
 }
 
 static int check_device(struct sp_setup *setup)
 {
-	struct sp_compute_needs needs = { SP_F32, setup->config.hidden / setup->config.heads, setup->config.attention_dropout };
+	struct sp_compute_needs needs = { SP_F32, setup->config.hidden / setup->config.heads,
+		                              setup->config.attention_dropout };
 	return sp_compute_supports(setup->compute, &needs);
 }
 
@@ -85,8 +87,9 @@ static int open_model(struct sp_setup *setup)
 	int status = sp_model_create(setup->compute, &setup->options, &setup->model);
 	if (!status)
 		status = fill_values(setup);
-	return status ? status : sp_reduce_create(setup->compute, setup->world, sp_model_parameters(setup->model)->elements, 0,
-	                                          &setup->reduce);
+	return status ? status :
+	                sp_reduce_create(setup->compute, setup->world, sp_model_parameters(setup->model)->elements, 0,
+	                                 &setup->reduce);
 }
 
 static int open_batches(struct sp_setup *setup)
@@ -123,7 +126,8 @@ static int open_all(struct sp_setup *setup)
 	return status ? status : open_model(setup);
 }
 
-int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world, struct sp_setup *setup)
+int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,
+                  struct sp_setup *setup)
 {
 	memset(setup, 0, sizeof *setup);
 	setup->settings = settings;

@@ -1,5 +1,5 @@
-/* Everything a forward and backward pass over a global batch needs, made from the settings. May include: base, settings,
- * backend, data, parallel, model, train.
+/* Everything a forward and backward pass over a global batch needs, made from the settings. May include: base,
+ * settings, backend, data, parallel, model, train.
  *
  * The trainer and the self-check both start here, so what is checked is what is trained. */
 #ifndef SP_TRAIN_SETUP_H
@@ -28,9 +28,10 @@ struct sp_setup {
 	struct sp_batches *batches;
 };
 
-/* Opens all of it. Collective over `world`. SP_ERR_SETTING and what data, model and backend say; what was opened by then is
- * left to sp_setup_close, which only a rank that is alone may call after an error. */
-int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world, struct sp_setup *setup);
+/* Opens all of it. Collective over `world`. SP_ERR_SETTING and what data, model and backend say; what was opened by
+ * then is left to sp_setup_close, which only a rank that is alone may call after an error. */
+int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,
+                  struct sp_setup *setup);
 void sp_setup_close(struct sp_setup *setup); /* collective; zeroed or closed is fine */
 
 /* What a pass over a global batch gave, over all ranks. */
@@ -46,8 +47,8 @@ struct sp_outcome {
 /* Sums over all ranks what the model has added up since its last reset. Collective over the world. */
 int sp_setup_outcome(struct sp_setup *setup, const struct sp_work *work, struct sp_outcome *outcome);
 
-/* One global batch of a split: forward, and when `training` backward with dropout of that step, which leaves this rank's
- * contribution in the model's gradients. Collective over the world. */
+/* One global batch of a split: forward, and when `training` backward with dropout of that step, which leaves this
+ * rank's contribution in the model's gradients. Collective over the world. */
 int sp_setup_pass(struct sp_setup *setup, enum sp_split split, uint64_t step, int training, struct sp_outcome *outcome);
 
 #endif

@@ -65,10 +65,12 @@ static struct sp_comm_counters counters(const struct trainer *t)
 	return (struct sp_comm_counters){ a.bytes + b.bytes, a.messages + b.messages, a.exposed + b.exposed };
 }
 
-static int agree_on_cost(struct trainer *t, struct sp_comm_counters before, const volatile sig_atomic_t *stop, struct cost *cost)
+static int agree_on_cost(struct trainer *t, struct sp_comm_counters before, const volatile sig_atomic_t *stop,
+                         struct cost *cost)
 {
 	struct sp_comm_counters now = counters(t);
-	double bytes = (double)(now.bytes - before.bytes), most[3] = { now.exposed - before.exposed, peak_mib(), stop && *stop };
+	double bytes = (double)(now.bytes - before.bytes),
+		   most[3] = { now.exposed - before.exposed, peak_mib(), stop && *stop };
 	int status = sp_comm_all_reduce(t->world, &bytes, 1, SP_F64, SP_SUM);
 	if (!status)
 		status = sp_comm_all_reduce(t->world, most, 3, SP_F64, SP_MAX);
@@ -103,8 +105,8 @@ static int open_optimizer(struct trainer *t)
 	struct sp_optimizer_options options = {
 		s->optimizer.beta1, s->optimizer.beta2, s->optimizer.eps, s->optimizer.weight_decay, s->optimizer.clip_norm,
 	};
-	t->schedule = sp_schedule_make(s->optimizer.lr, s->optimizer.min_lr, s->optimizer.warmup_fraction, s->optimizer.decay_iters,
-	                               (enum sp_schedule_style)s->optimizer.decay_style);
+	t->schedule = sp_schedule_make(s->optimizer.lr, s->optimizer.min_lr, s->optimizer.warmup_fraction,
+	                               s->optimizer.decay_iters, (enum sp_schedule_style)s->optimizer.decay_style);
 	return sp_optimizer_create(t->compute, t->world, t->setup.reduce, sp_model_parameters(t->setup.model), &options,
 	                           &t->optimizer);
 }
@@ -119,14 +121,13 @@ static int announce(struct trainer *t)
 		return SP_OK;
 	if (warning[0])
 		sp_log(SP_LOG_WARNING, "%s", warning);
-	int status = sp_report_line(&t->report,
-	                            "%d ranks (%s) = %d data x %d sequence; per rank %lld of %lld tokens, %s\n"
-	                            "%lld parameters; %.0f MiB planned per rank, %.0f of them activations; GEMM rate %.1f GFLOP/s",
-	                            sp_comm_size(t->world), sp_comm_name(t->world), u->grid.data_size, u->grid.sequence_size,
-	                            (long long)u->shard.chunk, (long long)u->shard.length, device,
-	                            (long long)sp_model_parameters(u->model)->values, (double)t->plan.total / 1048576.0,
-	                            (double)t->plan.model.arena / 1048576.0,
-	                            t->gemm_rate / 1e9);
+	int status = sp_report_line(
+		&t->report,
+		"%d ranks (%s) = %d data x %d sequence; per rank %lld of %lld tokens, %s\n"
+		"%lld parameters; %.0f MiB planned per rank, %.0f of them activations; GEMM rate %.1f GFLOP/s",
+		sp_comm_size(t->world), sp_comm_name(t->world), u->grid.data_size, u->grid.sequence_size,
+		(long long)u->shard.chunk, (long long)u->shard.length, device, (long long)sp_model_parameters(u->model)->values,
+		(double)t->plan.total / 1048576.0, (double)t->plan.model.arena / 1048576.0, t->gemm_rate / 1e9);
 	if (status)
 		return status;
 	return sp_metrics_write(&t->metrics, "config",
@@ -175,7 +176,8 @@ static int check_loss(int64_t step, const struct sp_outcome *outcome, double lr)
 {
 	if (isfinite(outcome->loss))
 		return SP_OK;
-	return sp_fail(SP_ERR_NUMERIC, "step %lld: the loss is not finite; lower optimizer.lr (now %g) or raise optimizer.warmup_fraction",
+	return sp_fail(SP_ERR_NUMERIC,
+	               "step %lld: the loss is not finite; lower optimizer.lr (now %g) or raise optimizer.warmup_fraction",
 	               (long long)step, lr);
 }
 
@@ -194,12 +196,12 @@ static int record_step(struct trainer *t, const struct sp_outcome *o, const stru
 	int status = sp_report_step(&t->report, &line);
 	if (status)
 		return status;
-	return sp_metrics_write(
-	    &t->metrics, "step",
-	    json_pack("{s:I, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:I, s:f}", "step", (json_int_t)t->done, "loss", o->loss,
-	              "lr", lr, "grad_norm", norm, "loss_scale", 1, "tokens_per_s", (double)o->work.tokens / seconds, "step_ms",
-	              1e3 * seconds, "flops_per_s", rate, "gemm_fraction", rate / t->gemm_rate, "peak_mib", cost->peak,
-	              "comm_bytes", (json_int_t)cost->bytes, "comm_exposed_ms", 1e3 * cost->exposed));
+	return sp_metrics_write(&t->metrics, "step",
+	                        json_pack("{s:I, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:I, s:f}", "step",
+	                                  (json_int_t)t->done, "loss", o->loss, "lr", lr, "grad_norm", norm, "loss_scale",
+	                                  1, "tokens_per_s", (double)o->work.tokens / seconds, "step_ms", 1e3 * seconds,
+	                                  "flops_per_s", rate, "gemm_fraction", rate / t->gemm_rate, "peak_mib", cost->peak,
+	                                  "comm_bytes", (json_int_t)cost->bytes, "comm_exposed_ms", 1e3 * cost->exposed));
 }
 
 static int do_step(struct trainer *t, const volatile sig_atomic_t *stop, struct cost *cost)
@@ -213,8 +215,8 @@ static int do_step(struct trainer *t, const volatile sig_atomic_t *stop, struct 
 	if (!status)
 		status = check_loss(t->done, &outcome, lr);
 	if (!status)
-		status = sp_optimizer_step(t->optimizer, sp_model_values(t->setup.model), sp_model_gradients(t->setup.model), t->done,
-		                           lr, &norm);
+		status = sp_optimizer_step(t->optimizer, sp_model_values(t->setup.model), sp_model_gradients(t->setup.model),
+		                           t->done, lr, &norm);
 	if (!status)
 		status = sp_compute_sync(t->compute);
 	if (!status)
@@ -236,10 +238,10 @@ static int evaluate(struct trainer *t)
 	if (status)
 		return status;
 	return sp_metrics_write(&t->metrics, "eval",
-	                        json_pack("{s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "step", (json_int_t)t->done, "split",
-	                                  "valid", "loss", e.loss, "mlm_loss", e.mlm, "perplexity", e.perplexity, "accuracy",
-	                                  e.accuracy, "order_loss", e.order_loss, "order_accuracy", e.order_accuracy, "predicted",
-	                                  (json_int_t)e.predicted));
+	                        json_pack("{s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "step", (json_int_t)t->done,
+	                                  "split", "valid", "loss", e.loss, "mlm_loss", e.mlm, "perplexity", e.perplexity,
+	                                  "accuracy", e.accuracy, "order_loss", e.order_loss, "order_accuracy",
+	                                  e.order_accuracy, "predicted", (json_int_t)e.predicted));
 }
 
 static int evaluation_due(const struct trainer *t)
@@ -268,13 +270,14 @@ static int summarise(struct trainer *t, int stopped)
 	if (!is_first(t))
 		return SP_OK;
 	double seconds = t->seconds > 0 ? t->seconds : 1;
-	int status = sp_report_line(&t->report, "%s after %lld steps: loss %.6f to %.6f, %.0f tokens/s, gemm %.1f %%, peak %.0f MiB",
-	                            stopped ? "stopped" : "done", (long long)t->done, t->first_loss, t->last_loss,
-	                            t->tokens / seconds, 100 * t->flops / seconds / t->gemm_rate, peak_mib());
-	json_t *fields = json_pack("{s:I, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "steps", (json_int_t)t->done, "stopped", stopped,
-	                           "first_loss", t->first_loss, "last_loss", t->last_loss, "tokens", t->tokens, "seconds", t->seconds,
-	                           "tokens_per_s", t->tokens / seconds, "flops_per_s", t->flops / seconds, "gemm_fraction",
-	                           t->flops / seconds / t->gemm_rate);
+	int status =
+		sp_report_line(&t->report, "%s after %lld steps: loss %.6f to %.6f, %.0f tokens/s, gemm %.1f %%, peak %.0f MiB",
+	                   stopped ? "stopped" : "done", (long long)t->done, t->first_loss, t->last_loss,
+	                   t->tokens / seconds, 100 * t->flops / seconds / t->gemm_rate, peak_mib());
+	json_t *fields = json_pack("{s:I, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "steps", (json_int_t)t->done, "stopped",
+	                           stopped, "first_loss", t->first_loss, "last_loss", t->last_loss, "tokens", t->tokens,
+	                           "seconds", t->seconds, "tokens_per_s", t->tokens / seconds, "flops_per_s",
+	                           t->flops / seconds, "gemm_fraction", t->flops / seconds / t->gemm_rate);
 	if (fields && t->evaluated)
 		json_object_set_new(fields, "eval_loss", json_real(t->eval_loss));
 	int written = sp_metrics_write(&t->metrics, "summary", fields);

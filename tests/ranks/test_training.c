@@ -1,5 +1,5 @@
-/* Training on any grid of ranks against the same training unsplit on one rank, dropout on: losses of ten steps, parameters
- * after three, and what happens at the edges: ranks of nothing but padding, ranks without predicted tokens. */
+/* Training on any grid of ranks against the same training unsplit on one rank, dropout on: losses of ten steps,
+ * parameters after three, and what happens at the edges: ranks of nothing but padding, ranks without predictions. */
 #include "config.h"
 
 #include "support.h"
@@ -30,11 +30,25 @@ struct result {
 static struct sp_settings tutorial(void)
 {
 	static const char *const words[] = {
-		"model.layers=2",      "model.hidden=32",       "model.heads=4",       "model.vocab_size=211", "model.max_positions=128",
-		"model.norm=pre",      "model.activation=gelu_tanh", "model.dropout=0.1", "model.attention_dropout=0.1",
-		"train.iters=10",      "train.global_batch=8",  "train.micro_batch=2", "train.sequence_length=127",
-		"train.eval_iters=2",  "train.eval_interval=10", "train.seed=1234",     "optimizer.lr=1e-3",
-		"optimizer.decay_iters=4", "optimizer.clip_norm=1",
+		"model.layers=2",
+		"model.hidden=32",
+		"model.heads=4",
+		"model.vocab_size=211",
+		"model.max_positions=128",
+		"model.norm=pre",
+		"model.activation=gelu_tanh",
+		"model.dropout=0.1",
+		"model.attention_dropout=0.1",
+		"train.iters=10",
+		"train.global_batch=8",
+		"train.micro_batch=2",
+		"train.sequence_length=127",
+		"train.eval_iters=2",
+		"train.eval_interval=10",
+		"train.seed=1234",
+		"optimizer.lr=1e-3",
+		"optimizer.decay_iters=4",
+		"optimizer.clip_norm=1",
 	};
 	struct sp_settings s;
 	sp_settings_default(&s);
@@ -46,7 +60,8 @@ static struct sp_settings tutorial(void)
 	return s;
 }
 
-static int train(const struct sp_settings *s, struct sp_setup *setup, struct sp_optimizer *o, int steps, struct result *result)
+static int train(const struct sp_settings *s, struct sp_setup *setup, struct sp_optimizer *o, int steps,
+                 struct result *result)
 {
 	struct sp_schedule schedule = sp_schedule_make(s->optimizer.lr, s->optimizer.min_lr, s->optimizer.warmup_fraction,
 	                                               s->optimizer.decay_iters, SP_SCHEDULE_LINEAR);
@@ -69,12 +84,14 @@ static int run(const struct sp_settings *s, struct sp_comm *world, int steps, st
 		                                      s->optimizer.weight_decay, s->optimizer.clip_norm };
 	if (sp_setup_open(s, ranks.compute, world, &setup))
 		return 1;
-	int bad = sp_optimizer_create(ranks.compute, world, setup.reduce, sp_model_parameters(setup.model), &options, &o) != 0;
+	int bad =
+		sp_optimizer_create(ranks.compute, world, setup.reduce, sp_model_parameters(setup.model), &options, &o) != 0;
 	bad = bad || train(s, &setup, o, steps, result);
 	bad = bad || sp_parameters_create(&setup.config, &result->table) != 0;
 	size_t bytes = (size_t)result->table.elements * sizeof(float);
 	result->values = malloc(bytes + 1);
-	bad = bad || !result->values || sp_compute_copy_out(ranks.compute, result->values, sp_model_values(setup.model), bytes) != 0;
+	bad = bad || !result->values ||
+	      sp_compute_copy_out(ranks.compute, result->values, sp_model_values(setup.model), bytes) != 0;
 	sp_optimizer_destroy(o);
 	sp_setup_close(&setup);
 	return bad;

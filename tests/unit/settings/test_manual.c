@@ -1,5 +1,5 @@
-/* The manual page of the settings says what the table says. With the argument "print" this program writes the part of the
- * page that the table decides, to be put between the header and the notes of doc/seqpar-settings.5. */
+/* The manual page of the settings says what the table says. With the argument "print" this program writes the part of
+ * the page that the table decides, to be put between the header and the notes of doc/seqpar-settings.5. */
 #include "config.h"
 
 #include "settings/settings.h"

@@ -188,10 +188,12 @@ static void a_file_sets_what_it_names_and_nothing_else(void **state)
 	strcpy(expected.data.source, "0.7:a b,0.3:c");
 	expected.train.seed = 12345678901234567890u;
 	expected.optimizer.decay_style = SP_DECAY_COSINE;
-	assert_int_equal(read_text(&s, "\xEF\xBB\xBF; a comment\n# another\n\n[model]\nlayers = 7\n  norm=pre ; inline\n\tdropout: 0.25\r\n"
-	                               "sentence_order = true\n[data] ; section\nsource = 0.7:a b,0.3:c\n[train]\n"
-	                               "seed=12345678901234567890\n[optimizer]\ndecay_style = cosine"),
-	                 SP_OK);
+	assert_int_equal(
+		read_text(&s,
+	              "\xEF\xBB\xBF; a comment\n# another\n\n[model]\nlayers = 7\n  norm=pre ; inline\n\tdropout: 0.25\r\n"
+	              "sentence_order = true\n[data] ; section\nsource = 0.7:a b,0.3:c\n[train]\n"
+	              "seed=12345678901234567890\n[optimizer]\ndecay_style = cosine"),
+		SP_OK);
 	assert_memory_equal(&s, &expected, sizeof s);
 }
 
@@ -234,6 +236,21 @@ static void the_tutorial_file_has_the_tutorials_values(void **state)
 	assert_true(s.optimizer.warmup_fraction == 0.01);
 	assert_int_equal(s.parallel.sequence, 2);
 	assert_string_equal(s.data.source, "synthetic");
+}
+
+static void the_quickstarts_file_is_complete_with_data(void **state)
+{
+	(void)state;
+	struct sp_settings s;
+	char file[1024];
+	const char *top = getenv("top_srcdir");
+	snprintf(file, sizeof file, "%s/configs/quickstart.ini", top ? top : ".");
+	sp_settings_default(&s);
+	assert_int_equal(sp_settings_read(&s, file), SP_OK);
+	assert_int_equal(sp_settings_word(&s, "data.source=tokens"), SP_OK);
+	assert_int_equal(sp_settings_word(&s, "data.vocab=vocab.txt"), SP_OK);
+	assert_int_equal(sp_settings_finish(&s), SP_OK);
+	assert_int_equal(s.parallel.sequence, 2);
 }
 
 static void presets_fill_in_only_what_was_not_given(void **state)
@@ -297,7 +314,9 @@ static void errors_in_files_name_file_line_key_and_remedy(void **state)
 		{ "[model]\nnorm = both\n", 2, { "\"both\" is not one of post|pre" } },
 		{ "[model]\nsentence_order = 1\n", 2, { "\"1\" is not one of false|true" } },
 		{ "[model]\npreset = bas\n", 2, { "\"bas\" is not one of tiny|mini" } },
-		{ "[data]\nsplit = 1111111111111111111111111111111111111111111111111111111111111111111\n", 2, { "too long", "63" } },
+		{ "[data]\nsplit = 1111111111111111111111111111111111111111111111111111111111111111111\n",
+		  2,
+		  { "too long", "63" } },
 		{ "[model]\nlayers = 1\nlayers\n", 3, { "neither a [section]" } },
 		{ "[model\nlayers = 1\n", 1, { "without its closing bracket" } },
 		{ "[model] layers = 1\n", 1, { "text after a [section]" } },
@@ -398,8 +417,9 @@ static void nonsense_never_gets_in(void **state)
 {
 	(void)state;
 	static const char *const pieces[] = {
-		"[model]\n", "[data]", "[", "]", "=", "layers", "dropout = ", "0.5", "1e308", "-", "\n", "\r\n", ";", "#", " ", "\t", "\xff",
-		"seed=", "99999999999", "%s%n", "model.", "\\", "\"", "norm=pre\n", "source=x", ":", "vocab",
+		"[model]\n",   "[data]", "[",      "]",  "=",  "layers",     "dropout = ", "0.5",  "1e308",
+		"-",           "\n",     "\r\n",   ";",  "#",  " ",          "\t",         "\xff", "seed=",
+		"99999999999", "%s%n",   "model.", "\\", "\"", "norm=pre\n", "source=x",   ":",    "vocab",
 	};
 	struct sp_rng rng;
 	sp_rng_start(&rng, 7, SP_RNG_SYNTHETIC, 0, 0);
@@ -432,6 +452,7 @@ int main(void)
 		cmocka_unit_test(a_file_sets_what_it_names_and_nothing_else),
 		cmocka_unit_test(words_come_after_files_and_the_last_one_wins),
 		cmocka_unit_test(the_tutorial_file_has_the_tutorials_values),
+		cmocka_unit_test(the_quickstarts_file_is_complete_with_data),
 		cmocka_unit_test(presets_fill_in_only_what_was_not_given),
 		cmocka_unit_test(errors_in_files_name_file_line_key_and_remedy),
 		cmocka_unit_test(an_overlong_line_is_an_error_and_never_two_lines),

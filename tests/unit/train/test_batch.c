@@ -1,5 +1,5 @@
-/* What each rank gets of a step's samples: together all of them, each once, whatever the grid. One process plays all ranks
- * in turn, with a grid made up for each. */
+/* What each rank gets of a step's samples: together all of them, each once, whatever the grid. One process plays all
+ * ranks in turn, with a grid made up for each. */
 #include "config.h"
 
 #include "support.h"
@@ -24,8 +24,15 @@ static int open_all(void **state)
 {
 	(void)state;
 	const struct sp_compute_options one_thread = { .threads = 1 };
-	const struct sp_dataset_options options = { .source = "synthetic", .vocab = "", .split = "949,50,1", .vocab_size = 100,
-		                                    .length = LENGTH, .mask_prob = 0.15, .short_seq_prob = 0.5, .sentence_order = 1, .seed = 9 };
+	const struct sp_dataset_options options = { .source = "synthetic",
+		                                        .vocab = "",
+		                                        .split = "949,50,1",
+		                                        .vocab_size = 100,
+		                                        .length = LENGTH,
+		                                        .mask_prob = 0.15,
+		                                        .short_seq_prob = 0.5,
+		                                        .sentence_order = 1,
+		                                        .seed = 9 };
 	return sp_comm_open("self", 1, &self) || sp_compute_open("auto", &one_thread, &compute) ||
 	       sp_dataset_open(&options, &dataset);
 }
@@ -62,7 +69,9 @@ struct part {
 
 static void open_part(struct part *p, int data, int d, int sequence, int s, int64_t micro)
 {
-	p->grid = (struct sp_grid){ .world = self, .data_size = data, .data_rank = d, .sequence_size = sequence, .sequence_rank = s };
+	p->grid = (struct sp_grid){
+		.world = self, .data_size = data, .data_rank = d, .sequence_size = sequence, .sequence_rank = s
+	};
 	p->options = (struct sp_batches_options){
 		.compute = compute,
 		.grid = &p->grid,

@@ -157,10 +157,13 @@ static void a_file_that_cannot_be_made_is_an_error(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_line_is_an_object_with_its_event), cmocka_unit_test(settings_are_recorded_with_their_types),
-		cmocka_unit_test(numbers_that_are_not_finite_are_refused), cmocka_unit_test(no_space_is_an_error),
+		cmocka_unit_test(every_line_is_an_object_with_its_event),
+		cmocka_unit_test(settings_are_recorded_with_their_types),
+		cmocka_unit_test(numbers_that_are_not_finite_are_refused),
+		cmocka_unit_test(no_space_is_an_error),
 		cmocka_unit_test(half_a_line_is_taken_back),
-		cmocka_unit_test(an_earlier_runs_file_stays_until_the_first_event), cmocka_unit_test(a_file_that_cannot_be_made_is_an_error),
+		cmocka_unit_test(an_earlier_runs_file_stays_until_the_first_event),
+		cmocka_unit_test(a_file_that_cannot_be_made_is_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
