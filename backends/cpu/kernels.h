@@ -4,8 +4,8 @@
  * name share out ranges between threads. Floating-point sums are taken in an order fixed by the arguments.
  *
  * To add a kernel: one line in SP_CPU_KERNELS, and its definition `void SP_KERNEL(name)(...)` in a file listed in
- * cpu_kernel_sources (local.mk), which includes cpu/kernels.h and, for exp and random bits, cpu/vmath.h. All
- * else in such a file is static: the linker could take an inline function with a global name for code that must run everywhere. */
+ * cpu_kernel_sources (local.mk), which includes cpu/kernels.h and, for exp and random bits, cpu/vmath.h. All else in
+ * such a file is static: the linker could take an inline function with a global name for code that runs everywhere. */
 #ifndef SP_CPU_KERNELS_H
 #define SP_CPU_KERNELS_H
 

@@ -7,6 +7,14 @@
 #include <math.h>
 #include <string.h>
 
+/* Asks for row i of m ahead of its use. */
+static inline void sp_fetch_row(const struct sp_matrix *m, int64_t i)
+{
+	const char *row = (const char *)((const float *)m->data + i * m->stride);
+	for (int64_t at = 0; at < m->cols * (int64_t)sizeof(float); at += 64)
+		__builtin_prefetch(row + at);
+}
+
 static inline int sp_dropout_on(const struct sp_dropout *dropout)
 {
 	return dropout->keep < 65536;
