@@ -4,6 +4,7 @@
 #include "cli/command.h"
 
 #include "backend/launcher.h"
+#include "backend/module.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -77,6 +78,17 @@ static int close_input(void)
 	return 0;
 }
 
+/* Ranks that cannot talk would each say so. */
+static int can_talk(void)
+{
+	const struct sp_module *mpi;
+	char why[512];
+	if (sp_module_probe("mpi", &mpi, why, sizeof why) == SP_OK)
+		return 1;
+	sp_log(SP_LOG_ERROR, "launch: several ranks need the mpi module, which cannot be used: %s; build seqpar with MPI", why);
+	return 0;
+}
+
 static int start(long ranks, int argc, char **argv)
 {
 	char self[PATH_MAX], number[32];
@@ -133,5 +145,7 @@ int sp_cli_launch(int argc, char **argv)
 		return usage("no command to start; for example: seqpar launch -n 2 -- train -c FILE");
 	if (sp_launcher_find().ranks > 1)
 		return usage("this is already one of several ranks; start the command itself");
+	if (ranks > 1 && !can_talk())
+		return SP_EXIT_FAILED;
 	return start(ranks, argc - optind, argv + optind);
 }

@@ -16,6 +16,12 @@ run 2 "$SEQPAR" launch -n 1 -- inof
 ends_with_the_only_error 'did you mean "info"'
 run 0 "$SEQPAR" launch -n 1 -- --version
 
+if "$SEQPAR" info | grep -q '^  mpi .*not built'; then
+	run 1 "$SEQPAR" launch -n 2 -- info
+	ends_with_the_only_error 'the mpi module, which cannot be used: not built'
+	exit $failed
+fi
+
 need_ranks
 unset OMPI_MCA_rmaps_base_oversubscribe OMPI_MCA_hwloc_base_binding_policy
 unset OMPI_ALLOW_RUN_AS_ROOT OMPI_ALLOW_RUN_AS_ROOT_CONFIRM
