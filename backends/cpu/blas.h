@@ -14,8 +14,9 @@ enum sp_blas_threading sp_blas_threading(void);
 void sp_blas_set_threads(int threads); /* nothing where it cannot be told */
 int sp_blas_threads(void);             /* 0 where it cannot say */
 
-/* C (m, n) = op(A) op(B) + beta C, row-major, inner dimension k; strides from row to row as stored. */
-static inline void sp_blas_gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int64_t m, int64_t n, int64_t k,
+/* C (m, n) = op(A) op(B) + beta C, row-major, inner dimension k; strides from row to row as stored. ta and tb are
+ * CblasTrans or CblasNoTrans, whose type is not the same in all libraries. */
+static inline void sp_blas_gemm(int ta, int tb, int64_t m, int64_t n, int64_t k,
                                 const float *a, int64_t a_stride, const float *b, int64_t b_stride, float beta,
                                 float *c, int64_t c_stride)
 {
