@@ -50,7 +50,7 @@ struct geometry {
 /* One thread's packed copies; NULL where a step needs none. Score rows have room for one block more than the keys, as a
  * product with the keys on the left may read that far. */
 struct buffers {
-	float *staging, *q, *q_panels, *dout, *dout_panels, *acc; /* acc: dq in backward */
+	float *staging, *q, *dout, *acc; /* acc: dq in backward */
 	float *k, *v, *k_panels, *dk, *dv;
 	float *p, *ds;
 	float *first, *second; /* m and l, or lse and dots */
@@ -145,7 +145,7 @@ static int carve(const struct geometry *g, int backward, struct sp_arena *arena,
 	const int64_t queries = g->queries * g->width, keys = g->key_rows * g->width;
 	const int64_t score_rows = backward ? g->queries : g->rows;
 	int status = SP_OK;
-	b->staging = take(arena, sp_max(queries, keys), sizeof(float), &status);
+	b->staging = take(arena, keys, sizeof(float), &status);
 	b->q = take(arena, queries, sizeof(float), &status);
 	b->acc = take(arena, queries, sizeof(float), &status);
 	b->k = take(arena, keys, sizeof(float), &status);
@@ -157,9 +157,7 @@ static int carve(const struct geometry *g, int backward, struct sp_arena *arena,
 	b->key_doc = take(arena, g->keys, sizeof(int32_t), &status);
 	b->half = take(arena, g->keys + SP_CPU_ATTENTION_HALVES, sizeof(uint16_t), &status);
 	if (backward) {
-		b->q_panels = take(arena, queries, sizeof(float), &status);
 		b->dout = take(arena, queries, sizeof(float), &status);
-		b->dout_panels = take(arena, queries, sizeof(float), &status);
 		b->k_panels = take(arena, keys, sizeof(float), &status);
 		b->dk = take(arena, keys, sizeof(float), &status);
 		b->dv = take(arena, keys, sizeof(float), &status);
@@ -256,10 +254,10 @@ static void pack(const struct geometry *g, const struct sp_matrix *m, int64_t to
 	                           block->padded, g->width);
 }
 
-static void unpack(const struct geometry *g, const float *x, float factor, int add, const struct sp_matrix *m,
-                   int64_t tokens, const struct block *block)
+static void unpack(const struct geometry *g, const float *x, int64_t padded, float factor, int add,
+                   const struct sp_matrix *m, int64_t tokens, const struct block *block)
 {
-	g->kernels->attention_unpack(x, g->width, block->n, g->shape->head_dim, factor, add, features(g, m, tokens, block),
+	g->kernels->attention_unpack(x, padded, block->n, g->shape->head_dim, factor, add, features(g, m, tokens, block),
 	                             m->stride);
 }
 
@@ -322,7 +320,7 @@ static void forward_load(const struct geometry *g, const struct sp_attention_for
 static void forward_store(const struct geometry *g, const struct sp_attention_forward *args, const struct block *q,
                           const struct buffers *w)
 {
-	unpack(g, w->acc, 1.0f, 0, &args->acc, g->shape->chunk, q);
+	unpack(g, w->acc, q->padded, 1.0f, 0, &args->acc, g->shape->chunk, q);
 	memcpy(statistics(g, &args->m, q), w->first, (size_t)q->n * sizeof(float));
 	memcpy(statistics(g, &args->l, q), w->second, (size_t)q->n * sizeof(float));
 }
@@ -335,9 +333,8 @@ static void forward_tile(const struct geometry *g, const struct sp_attention_for
 		.p = w->p, .stride = g->stride,
 	};
 	pack(g, &args->k, g->shape->keys, k, 1.0f, k->doc, w->staging);
-	g->kernels->attention_turn(w->staging, k->padded, g->shape->head_dim, g->width, w->k);
-	pack(g, &args->v, g->shape->keys, k, g->kept, k->doc, w->staging);
-	g->kernels->attention_panels(w->staging, k->padded, g->width, w->v);
+	g->kernels->attention_turn(w->staging, k->padded, g->shape->head_dim, w->k);
+	pack(g, &args->v, g->shape->keys, k, g->kept, k->doc, w->v);
 	g->kernels->attention_forward(&t);
 }
 
@@ -406,17 +403,15 @@ static void backward_tile(const struct geometry *g, const struct sp_attention_ba
 {
 	const struct sp_attention_shape *shape = g->shape;
 	const struct sp_cpu_attention_backward_tile t = {
-		.tile = tile(g, w, q, k), .q = w->q, .q_panels = w->q_panels, .dout = w->dout, .dout_panels = w->dout_panels,
-		.k = w->k, .v = w->v, .k_panels = w->k_panels, .lse = w->first, .dots = w->second, .dq = w->acc, .dk = w->dk,
-		.dv = w->dv, .p = w->p, .ds = w->ds, .stride = g->stride,
+		.tile = tile(g, w, q, k), .q = w->q, .dout = w->dout, .k = w->k, .v = w->v, .k_panels = w->k_panels,
+		.lse = w->first, .dots = w->second, .dq = w->acc, .dk = w->dk, .dv = w->dv, .p = w->p, .ds = w->ds,
+		.stride = g->stride,
 	};
 	load_statistics(g, args, q, w);
 	pack(g, &args->q, shape->chunk, q, shape->scale, q->doc, w->q);
 	pack(g, &args->dout, shape->chunk, q, g->kept, q->doc, w->dout);
-	g->kernels->attention_panels(w->q, q->padded, g->width, w->q_panels);
-	g->kernels->attention_panels(w->dout, q->padded, g->width, w->dout_panels);
 	g->kernels->attention_backward(&t);
-	unpack(g, w->acc, shape->scale, 1, &args->dq, shape->chunk, q);
+	unpack(g, w->acc, q->padded, shape->scale, 1, &args->dq, shape->chunk, q);
 }
 
 static void load_keys(const struct geometry *g, const struct sp_attention_backward *args, const struct block *k,
@@ -424,10 +419,9 @@ static void load_keys(const struct geometry *g, const struct sp_attention_backwa
 {
 	const struct sp_attention_shape *shape = g->shape;
 	pack(g, &args->v, shape->keys, k, 1.0f, k->doc, w->staging);
-	g->kernels->attention_turn(w->staging, k->padded, shape->head_dim, g->width, w->v);
-	pack(g, &args->k, shape->keys, k, 1.0f, k->doc, w->staging);
-	g->kernels->attention_turn(w->staging, k->padded, shape->head_dim, g->width, w->k);
-	g->kernels->attention_panels(w->staging, k->padded, g->width, w->k_panels);
+	g->kernels->attention_turn(w->staging, k->padded, shape->head_dim, w->v);
+	pack(g, &args->k, shape->keys, k, 1.0f, k->doc, w->k_panels);
+	g->kernels->attention_turn(w->k_panels, k->padded, shape->head_dim, w->k);
 	fill(w->dk, 0, g->key_rows * g->width, 0.0f);
 	fill(w->dv, 0, g->key_rows * g->width, 0.0f);
 }
@@ -448,13 +442,14 @@ static void backward_keys(const struct geometry *g, const struct sp_attention_ba
 		backward_tile(g, args, &q, k, w);
 		poll(shape);
 	}
+	const int64_t padded = sp_round_up(k->padded, g->rows);
 	if (!loaded && overwrite) {
-		fill(w->dk, 0, k->n * g->width, 0.0f);
-		fill(w->dv, 0, k->n * g->width, 0.0f);
+		fill(w->dk, 0, padded * g->width, 0.0f);
+		fill(w->dv, 0, padded * g->width, 0.0f);
 	}
 	if (loaded || overwrite) {
-		unpack(g, w->dk, 1.0f, !overwrite, &args->dk, shape->keys, k);
-		unpack(g, w->dv, 1.0f, !overwrite, &args->dv, shape->keys, k);
+		unpack(g, w->dk, padded, 1.0f, !overwrite, &args->dk, shape->keys, k);
+		unpack(g, w->dv, padded, 1.0f, !overwrite, &args->dv, shape->keys, k);
 	}
 }
 

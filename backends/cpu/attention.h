@@ -3,10 +3,9 @@
  *
  * A kernel keeps a block of `rows` x `columns` of a product in registers. Everything works on packed copies of one
  * thread, padded with zeros so that no kernel meets an edge. A block of n tokens x depth, width = depth rounded up to a
- * multiple of `columns`, has three layouts:
- *   rows     [n][width]                    the left side of a product
- *   panels   [width / columns][n][columns] the right side of a product summed over the n rows
- *   turned   [n / columns][depth][columns] the right side of a product summed over depth: the transpose, in panels */
+ * multiple of `columns`, has two layouts:
+ *   panels   [width / columns][n][columns]
+ *   turned   [n / columns][depth][columns]: its transpose, in panels; the right side of a product summed over depth */
 #ifndef SP_CPU_ATTENTION_H
 #define SP_CPU_ATTENTION_H
 
@@ -30,24 +29,24 @@ struct sp_cpu_attention_tile {
 
 struct sp_cpu_attention_forward_tile {
 	struct sp_cpu_attention_tile tile;
-	const float *q;  /* rows, times the scale */
-	const float *k;  /* turned */
-	const float *v;  /* panels, times the dropout factor */
-	float *m, *l;    /* [rows] updated */
-	float *acc;      /* rows, updated */
-	float *p;        /* [kernels' rows][stride] scratch */
+	const float *q; /* panels, times the scale */
+	const float *k; /* turned */
+	const float *v; /* panels, times the dropout factor */
+	float *m, *l;   /* [rows] updated */
+	float *acc;     /* panels, updated */
+	float *p;       /* [kernels' rows][stride] scratch */
 	int64_t stride;
 };
 
 struct sp_cpu_attention_backward_tile {
 	struct sp_cpu_attention_tile tile;
-	const float *q, *q_panels;       /* rows and panels, times the scale */
-	const float *dout, *dout_panels; /* rows and panels, times the dropout factor */
-	const float *k, *v;              /* turned */
+	const float *q;          /* panels, times the scale */
+	const float *dout;       /* panels, times the dropout factor */
+	const float *k, *v;      /* turned */
 	const float *k_panels;
 	const float *lse, *dots; /* [rows]; lse is +inf where the row contributes nothing */
-	float *dq;               /* rows, overwritten: this tile's part, to be scaled */
-	float *dk, *dv;          /* rows of keys (rounded up to a multiple of the kernels' `rows`), added to */
+	float *dq;               /* panels, overwritten: this tile's part, to be scaled */
+	float *dk, *dv;          /* panels of n = keys rounded up to a multiple of the kernels' `rows`, added to */
 	float *p, *ds;           /* [rows][stride] scratch, stride >= keys + the kernels' `rows` */
 	int64_t stride;
 };

@@ -57,12 +57,16 @@ INLINE vec vec_allow(vec x, ivec key_doc, int32_t query_doc)
 
 /* ---- products ---- */
 
-/* c = a b for ROWS rows and COLUMNS columns: a[i * row_step + k * k_step], b[k * COLUMNS + j], k < depth. */
-INLINE void multiply(int64_t depth, const float *a, int64_t row_step, int64_t k_step, const float *b, vec c[ROWS][2])
+INLINE void clear(vec c[ROWS][2])
 {
 #pragma GCC unroll 12
 	for (int i = 0; i < ROWS; i++)
 		c[i][0] = c[i][1] = (vec){ 0 };
+}
+
+/* c += a b for ROWS rows and COLUMNS columns: a[i * row_step + k * k_step], b[k * COLUMNS + j], k < depth. */
+INLINE void multiply(int64_t depth, const float *a, int64_t row_step, int64_t k_step, const float *b, vec c[ROWS][2])
+{
 	for (int64_t k = 0; k < depth; k++, a += k_step, b += COLUMNS) {
 		const vec b0 = *(const vec *)b, b1 = *(const vec *)(b + LANES);
 #pragma GCC unroll 12
@@ -73,22 +77,35 @@ INLINE void multiply(int64_t depth, const float *a, int64_t row_step, int64_t k_
 	}
 }
 
-/* y (ROWS x width, stride) = [y +] a b, b in panels of `depth` rows. */
-INLINE void product(int64_t depth, const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t width,
-                    int add, float *y, int64_t stride)
+/* c = a b, summed over the tile's depth: rows [row, row + ROWS) of a (panels), block j of b (turned). */
+INLINE void multiply_features(const struct sp_cpu_attention_tile *t, const float *a, int64_t row, const float *b,
+                              int64_t j, vec c[ROWS][2])
+{
+	clear(c);
+	for (int64_t d = 0; d < t->depth; d += COLUMNS) {
+		const int64_t rest = t->depth - d;
+		multiply(rest < COLUMNS ? rest : COLUMNS, a + d * t->rows + row * COLUMNS, COLUMNS, 1,
+		         b + j * t->depth + d * COLUMNS, c);
+	}
+}
+
+/* Rows [row, row + ROWS) of y = [y +] a b, y panels of y_rows rows, b panels of n rows, summed over n. */
+INLINE void product(int64_t n, const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t width, int add,
+                    float *y, int64_t y_rows, int64_t row)
 {
 	for (int64_t j = 0; j < width; j += COLUMNS) {
 		vec c[ROWS][2];
-		multiply(depth, a, row_step, k_step, b + j * depth, c);
+		float *out = y + j * y_rows + row * COLUMNS;
+		clear(c);
+		multiply(n, a, row_step, k_step, b + j * n, c);
 #pragma GCC unroll 12
-		for (int i = 0; i < ROWS; i++) {
-			vec *out = (vec *)(y + i * stride + j), *next = (vec *)(y + i * stride + j + LANES);
+		for (int i = 0; i < ROWS; i++, out += COLUMNS) {
 			if (add) {
-				c[i][0] += *out;
-				c[i][1] += *next;
+				c[i][0] += *(const vec *)out;
+				c[i][1] += *(const vec *)(out + LANES);
 			}
-			*out = c[i][0];
-			*next = c[i][1];
+			*(vec *)out = c[i][0];
+			*(vec *)(out + LANES) = c[i][1];
 		}
 	}
 }
@@ -102,7 +119,7 @@ INLINE void scores(const struct sp_cpu_attention_tile *t, const float *q, const 
 		largest[i] = (vec){ 0 } - INFINITY;
 	for (int64_t j = 0; j < t->keys; j += COLUMNS) {
 		vec c[ROWS][2];
-		multiply(t->depth, q + row * t->width, t->width, 1, k + j * t->depth, c);
+		multiply_features(t, q, row, k, j, c);
 #pragma GCC unroll 12
 		for (int i = 0; i < ROWS; i++) {
 			if (masked) {
@@ -112,6 +129,21 @@ INLINE void scores(const struct sp_cpu_attention_tile *t, const float *q, const 
 			*(vec *)(s + i * stride + j) = c[i][0];
 			*(vec *)(s + i * stride + j + LANES) = c[i][1];
 			largest[i] = vec_max(largest[i], vec_max(c[i][0], c[i][1]));
+		}
+	}
+}
+
+/* ds (ROWS x keys, stride) = dout v: the gradients of the probabilities. */
+INLINE void probability_gradients(const struct sp_cpu_attention_tile *t, const float *dout, const float *v, int64_t row,
+                                  float *ds, int64_t stride)
+{
+	for (int64_t j = 0; j < t->keys; j += COLUMNS) {
+		vec c[ROWS][2];
+		multiply_features(t, dout, row, v, j, c);
+#pragma GCC unroll 12
+		for (int i = 0; i < ROWS; i++) {
+			*(vec *)(ds + i * stride + j) = c[i][0];
+			*(vec *)(ds + i * stride + j + LANES) = c[i][1];
 		}
 	}
 }
@@ -177,25 +209,26 @@ static float softmax_row(const struct sp_cpu_attention_forward_tile *f, int64_t 
 	return shrink;
 }
 
-static void shrink_row(float *acc, int64_t width, float shrink)
+static void shrink_row(const struct sp_cpu_attention_tile *t, float *acc, int64_t row, float shrink)
 {
-#pragma omp simd
-	for (int64_t d = 0; d < width; d++)
-		acc[d] *= shrink;
+	for (int64_t d = 0; d < t->width; d += COLUMNS) {
+		float *out = acc + d * t->rows + row * COLUMNS;
+		*(vec *)out *= shrink;
+		*(vec *)(out + LANES) *= shrink;
+	}
 }
 
 INLINE void forward_rows(const struct sp_cpu_attention_forward_tile *f, int64_t row, int masked)
 {
 	const struct sp_cpu_attention_tile *t = &f->tile;
-	float *acc = f->acc + row * t->width;
 	vec largest[ROWS];
 	scores(t, f->q, f->k, row, masked, f->p, f->stride, largest);
 	for (int i = 0; i < ROWS; i++) {
 		const float shrink = softmax_row(f, row + i, lanes_max(largest[i]), f->p + i * f->stride);
 		if (shrink != 1.0f)
-			shrink_row(acc + i * t->width, t->width, shrink);
+			shrink_row(t, f->acc, row + i, shrink);
 	}
-	product(t->keys, f->p, f->stride, 1, f->v, t->width, 1, acc, t->width);
+	product(t->keys, f->p, f->stride, 1, f->v, t->width, 1, f->acc, t->rows, row);
 }
 
 void SP_KERNEL(attention_forward)(const struct sp_cpu_attention_forward_tile *f)
@@ -248,10 +281,10 @@ INLINE void backward_rows(const struct sp_cpu_attention_backward_tile *b, int64_
 	float *p = b->p + row * b->stride, *ds = b->ds + row * b->stride;
 	vec unused[ROWS];
 	scores(t, b->q, b->k, row, masked, p, b->stride, unused);
-	product(t->depth, b->dout + row * t->width, t->width, 1, b->v, t->keys, 0, ds, b->stride);
+	probability_gradients(t, b->dout, b->v, row, ds, b->stride);
 	for (int i = 0; i < ROWS; i++)
 		gradients_row(b, row + i);
-	product(t->keys, ds, b->stride, 1, b->k_panels, t->width, 0, b->dq + row * t->width, t->width);
+	product(t->keys, ds, b->stride, 1, b->k_panels, t->width, 0, b->dq, t->rows, row);
 }
 
 void SP_KERNEL(attention_backward)(const struct sp_cpu_attention_backward_tile *b)
@@ -263,43 +296,39 @@ void SP_KERNEL(attention_backward)(const struct sp_cpu_attention_backward_tile *
 	else
 		for (int64_t row = 0; row < t->rows; row += ROWS)
 			backward_rows(b, row, 0);
-	for (int64_t key = 0; key < t->keys; key += ROWS) {
-		product(t->rows, b->p + key, 1, b->stride, b->dout_panels, t->width, 1, b->dv + key * t->width, t->width);
-		product(t->rows, b->ds + key, 1, b->stride, b->q_panels, t->width, 1, b->dk + key * t->width, t->width);
+	const int64_t key_rows = (t->keys + ROWS - 1) / ROWS * ROWS;
+	for (int64_t key = 0; key < key_rows; key += ROWS) {
+		product(t->rows, b->p + key, 1, b->stride, b->dout, t->width, 1, b->dv, key_rows, key);
+		product(t->rows, b->ds + key, 1, b->stride, b->q, t->width, 1, b->dk, key_rows, key);
 	}
 }
 
 /* ---- packing ---- */
+
+/* Columns [d, d + COLUMNS) of a row of x; what lies beyond depth is 0. */
+INLINE void pack_panel(const float *x, int64_t d, int64_t depth, float factor, float *y)
+{
+	if (d + COLUMNS <= depth) {
+		*(vec *)y = factor * *(const vec *)(x + d);
+		*(vec *)(y + LANES) = factor * *(const vec *)(x + d + LANES);
+		return;
+	}
+	for (int64_t i = 0; i < COLUMNS; i++)
+		y[i] = d + i < depth ? factor * x[d + i] : 0.0f;
+}
 
 void SP_KERNEL(attention_pack)(const float *x, int64_t stride, int64_t n, int64_t depth, float factor,
                                const int32_t *doc, float *y, int64_t padded, int64_t width)
 {
 	const int64_t ahead = 8; /* rows lie on pages of their own, where no hardware looks ahead */
 	for (int64_t i = 0; i < padded; i++) {
-		float *restrict out = y + i * width;
 		if (i + ahead < n)
 			for (int64_t d = 0; d < depth; d += 16)
 				__builtin_prefetch(x + (i + ahead) * stride + d);
-		if (i >= n || (doc && doc[i] < 0)) {
-			memset(out, 0, (size_t)width * sizeof *out);
-			continue;
-		}
-		const float *restrict in = x + i * stride;
-#pragma omp simd
-		for (int64_t d = 0; d < depth; d++)
-			out[d] = factor * in[d];
-		for (int64_t d = depth; d < width; d++)
-			out[d] = 0;
+		const int64_t columns = i >= n || (doc && doc[i] < 0) ? 0 : depth;
+		for (int64_t d = 0; d < width; d += COLUMNS)
+			pack_panel(x + i * stride, d, columns, factor, y + d * padded + i * COLUMNS);
 	}
-}
-
-void SP_KERNEL(attention_panels)(const float *x, int64_t n, int64_t width, float *y)
-{
-	for (int64_t j = 0; j < width; j += COLUMNS)
-		for (int64_t i = 0; i < n; i++, y += COLUMNS) {
-			*(vec *)y = *(const vec *)(x + i * width + j);
-			*(vec *)(y + LANES) = *(const vec *)(x + i * width + j + LANES);
-		}
 }
 
 /* Four rows x four columns, transposed. */
@@ -316,33 +345,41 @@ INLINE void turn4(const float *x, int64_t x_stride, float *y, int64_t y_stride)
 	*(vec4 *)(y + 3 * y_stride) = __builtin_shuffle(ef, gh, second);
 }
 
-void SP_KERNEL(attention_turn)(const float *x, int64_t n, int64_t depth, int64_t width, float *y)
+void SP_KERNEL(attention_turn)(const float *x, int64_t n, int64_t depth, float *y)
 {
 	const int64_t whole = depth - depth % 4;
-	for (int64_t j = 0; j < n; j += COLUMNS, y += depth * COLUMNS, x += COLUMNS * width) {
-		for (int64_t d = 0; d < whole; d += 4)
-			for (int i = 0; i < COLUMNS; i += 4)
-				turn4(x + i * width + d, width, y + d * COLUMNS + i, COLUMNS);
-		for (int64_t d = whole; d < depth; d++)
-			for (int i = 0; i < COLUMNS; i++)
-				y[d * COLUMNS + i] = x[i * width + d];
-	}
+	for (int64_t j = 0; j < n; j += COLUMNS, y += depth * COLUMNS)
+		for (int64_t d = 0; d < depth; d += d < whole ? 4 : 1) {
+			const float *in = x + d / COLUMNS * COLUMNS * n + j * COLUMNS + d % COLUMNS;
+			if (d < whole)
+				for (int i = 0; i < COLUMNS; i += 4)
+					turn4(in + i * COLUMNS, COLUMNS, y + d * COLUMNS + i, COLUMNS);
+			else
+				for (int i = 0; i < COLUMNS; i++)
+					y[d * COLUMNS + i] = in[i * COLUMNS];
+		}
 }
 
-void SP_KERNEL(attention_unpack)(const float *x, int64_t width, int64_t n, int64_t depth, float factor, int add,
+void SP_KERNEL(attention_unpack)(const float *x, int64_t padded, int64_t n, int64_t depth, float factor, int add,
                                  float *y, int64_t stride)
 {
-	for (int64_t i = 0; i < n; i++) {
-		const float *restrict in = x + i * width;
-		float *restrict out = y + i * stride;
-		if (add) {
-#pragma omp simd
-			for (int64_t d = 0; d < depth; d++)
-				out[d] += factor * in[d];
-		} else {
-#pragma omp simd
-			for (int64_t d = 0; d < depth; d++)
-				out[d] = factor * in[d];
+	for (int64_t d = 0; d < depth; d += COLUMNS) {
+		const int64_t columns = depth - d < COLUMNS ? depth - d : COLUMNS;
+		for (int64_t i = 0; i < n; i++) {
+			const float *restrict in = x + d * padded + i * COLUMNS;
+			float *restrict out = y + i * stride + d;
+			if (columns == COLUMNS) {
+				vec low = factor * *(const vec *)in, high = factor * *(const vec *)(in + LANES);
+				if (add) {
+					low += *(const vec *)out;
+					high += *(const vec *)(out + LANES);
+				}
+				*(vec *)out = low;
+				*(vec *)(out + LANES) = high;
+			} else {
+				for (int64_t c = 0; c < columns; c++)
+					out[c] = factor * in[c] + (add ? out[c] : 0.0f);
+			}
 		}
 	}
 }

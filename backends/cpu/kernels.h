@@ -38,14 +38,13 @@
 	X(fill_rows, (const float *row, const struct sp_matrix *y)) /* every row of y = row, or 0 if row is NULL */       \
 	/* Attention; the layouts are those of cpu/attention.h. The block of a product that is kept in registers: */      \
 	X(attention_block, (int *rows, int *columns))                                                                     \
-	/* y = factor x as rows; rows n .. padded - 1 are zero, and so are those whose doc (optional) is negative. */     \
+	/* y = factor x as panels; rows n .. padded - 1 are zero, and so are those whose doc (optional) is negative. */   \
 	X(attention_pack, (const float *x, int64_t stride, int64_t n, int64_t depth, float factor, const int32_t *doc,    \
 	                   float *y, int64_t padded, int64_t width))                                                      \
-	/* From rows to panels, and to turned (n a multiple of the block's columns). */                                   \
-	X(attention_panels, (const float *x, int64_t n, int64_t width, float *y))                                         \
-	X(attention_turn, (const float *x, int64_t n, int64_t depth, int64_t width, float *y))                            \
-	/* y = [y +] factor x, x as rows. */                                                                              \
-	X(attention_unpack, (const float *x, int64_t width, int64_t n, int64_t depth, float factor, int add, float *y,    \
+	/* From panels of n rows, a multiple of the block's columns, to turned. */                                        \
+	X(attention_turn, (const float *x, int64_t n, int64_t depth, float *y))                                           \
+	/* y = [y +] factor x, x the first n rows of panels of `padded` rows. */                                          \
+	X(attention_unpack, (const float *x, int64_t padded, int64_t n, int64_t depth, float factor, int add, float *y,   \
 	                     int64_t stride))                                                                             \
 	X(attention_forward, (const struct sp_cpu_attention_forward_tile *f))                                             \
 	X(attention_backward, (const struct sp_cpu_attention_backward_tile *b))                                           \
