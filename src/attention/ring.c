@@ -34,11 +34,7 @@ static int ring_check(const struct sp_attention_shape_host *shape)
 static int take_message(const struct sp_attention_setup *setup, struct sp_arena *arena, struct sp_matrix *message)
 {
 	const struct sp_attention_shape_host *s = &setup->shape;
-	const int64_t rows = s->batch * s->chunk, cols = 2 * s->heads * s->head_dim;
-	void *memory;
-	int rc = sp_arena_take(arena, rows * cols, sizeof(float), &memory);
-	*message = sp_matrix(memory, rows, cols);
-	return rc;
+	return sp_arena_take_matrix(arena, s->batch * s->chunk, 2 * s->heads * s->head_dim, message);
 }
 
 /* One rank sends nothing, and its own keys are read in place. */

@@ -38,10 +38,7 @@ struct sp_attention_qkv sp_attention_split(struct sp_matrix qkv)
 
 int sp_attention_take_rows(const struct sp_attention_shape_host *shape, struct sp_arena *arena, struct sp_matrix *rows)
 {
-	void *memory;
-	int rc = sp_arena_take(arena, shape->batch * shape->heads * shape->chunk, sizeof(float), &memory);
-	*rows = sp_matrix(memory, shape->batch * shape->heads, shape->chunk);
-	return rc;
+	return sp_arena_take_matrix(arena, shape->batch * shape->heads, shape->chunk, rows);
 }
 
 int sp_attention_end_forward(const struct sp_attention_setup *setup, const struct sp_attention_state *state,

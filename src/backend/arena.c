@@ -23,3 +23,14 @@ int sp_arena_take(struct sp_arena *arena, int64_t count, size_t size, void **mem
 		arena->high = arena->used;
 	return SP_OK;
 }
+
+int sp_arena_take_matrix(struct sp_arena *arena, int64_t rows, int64_t cols, struct sp_matrix *m)
+{
+	void *memory;
+	int64_t count;
+	if (__builtin_mul_overflow(rows, cols, &count))
+		count = INT64_MAX; /* refused as too large */
+	int rc = sp_arena_take(arena, count, sizeof(float), &memory);
+	*m = sp_matrix(memory, rows, cols);
+	return rc;
+}

@@ -1,8 +1,10 @@
 /* A block of device memory handed out from the front, like a stack. The same code that carves it also counts it: with no
- * memory behind it (base NULL) an arena only adds up, so a plan and a run cannot disagree. May include: base. */
+ * memory behind it (base NULL) an arena only adds up, so a plan and a run cannot disagree.
+ * May include: base, seqpar/tensor.h. */
 #ifndef SP_BACKEND_ARENA_H
 #define SP_BACKEND_ARENA_H
 
+#include <seqpar/tensor.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +17,9 @@ struct sp_arena {
 /* `count` elements of `size` bytes, aligned to 64 bytes. SP_ERR_MEMORY (logged) if it does not fit or overflows; *memory is
  * then NULL. count may be 0. */
 int sp_arena_take(struct sp_arena *arena, int64_t count, size_t size, void **memory);
+
+/* A float32 matrix without gaps between its rows. The same errors; *m is then without data. */
+int sp_arena_take_matrix(struct sp_arena *arena, int64_t rows, int64_t cols, struct sp_matrix *m);
 
 /* Gives back all that was taken since `used` had this value. */
 static inline void sp_arena_release(struct sp_arena *arena, size_t used)

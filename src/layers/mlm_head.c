@@ -5,14 +5,6 @@
 #include "base/size.h"
 #include "layers/linear.h"
 
-static int take(struct sp_arena *arena, struct sp_matrix *m, int64_t rows, int64_t cols)
-{
-	void *memory;
-	int rc = sp_arena_take(arena, rows * cols, sizeof(float), &memory);
-	*m = sp_matrix(memory, rows, cols);
-	return rc;
-}
-
 int sp_mlm_head_layout(struct sp_mlm_head *head, struct sp_arena *arena, int64_t tokens, int64_t hidden, int64_t vocab)
 {
 	const int64_t rows = sp_min(SP_HEAD_ROWS, tokens);
@@ -20,12 +12,12 @@ int sp_mlm_head_layout(struct sp_mlm_head *head, struct sp_arena *arena, int64_t
 	int rc = SP_OK;
 	head->rows = rows;
 	for (int i = 0; rc == SP_OK && i < 5; i++)
-		rc = take(arena, hidden_sized[i], rows, hidden);
+		rc = sp_arena_take_matrix(arena, rows, hidden, hidden_sized[i]);
 	if (rc == SP_OK)
-		rc = take(arena, &head->mean, 1, rows);
+		rc = sp_arena_take_matrix(arena, 1, rows, &head->mean);
 	if (rc == SP_OK)
-		rc = take(arena, &head->rstd, 1, rows);
-	return rc ? rc : take(arena, &head->logits, rows, vocab);
+		rc = sp_arena_take_matrix(arena, 1, rows, &head->rstd);
+	return rc ? rc : sp_arena_take_matrix(arena, rows, vocab, &head->logits);
 }
 
 /* The same head with its scratch cut down to `rows` rows. */

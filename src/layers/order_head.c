@@ -8,12 +8,8 @@ int sp_order_head_layout(struct sp_order_head *head, struct sp_arena *arena, int
 {
 	struct sp_matrix *const parts[] = { &head->x, &head->pooled, &head->dpooled, &head->logits };
 	int rc = SP_OK;
-	for (int i = 0; rc == SP_OK && i < 4; i++) {
-		const int64_t cols = i < 3 ? hidden : 2;
-		void *memory;
-		rc = sp_arena_take(arena, batch * cols, sizeof(float), &memory);
-		*parts[i] = sp_matrix(memory, batch, cols);
-	}
+	for (int i = 0; rc == SP_OK && i < 4; i++)
+		rc = sp_arena_take_matrix(arena, batch, i < 3 ? hidden : 2, parts[i]);
 	return rc;
 }
 

@@ -47,14 +47,6 @@ void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_bindi
 	layer->joint_attention.dropout = layer->joint_mlp.dropout = config->dropout;
 }
 
-static int take(struct sp_arena *arena, struct sp_matrix *m, int64_t rows, int64_t cols)
-{
-	void *memory;
-	int rc = sp_arena_take(arena, rows * cols, sizeof(float), &memory);
-	*m = sp_matrix(memory, rows, cols);
-	return rc;
-}
-
 int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *arena, const struct sp_model_config *config,
                             int64_t batch, int64_t chunk)
 {
@@ -79,7 +71,7 @@ int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *are
 	};
 	int rc = SP_OK;
 	for (size_t k = 0; rc == SP_OK && k < sizeof kept / sizeof *kept; k++)
-		rc = take(arena, kept[k].view, kept[k].rows, kept[k].cols);
+		rc = sp_arena_take_matrix(arena, kept[k].rows, kept[k].cols, kept[k].view);
 	return rc;
 }
 

@@ -64,14 +64,6 @@ static void bind(struct sp_model *m)
 	}
 }
 
-static int take(struct sp_arena *arena, struct sp_matrix *m, int64_t rows, int64_t cols)
-{
-	void *memory;
-	int rc = sp_arena_take(arena, rows * cols, sizeof(float), &memory);
-	*m = sp_matrix(memory, rows, cols);
-	return rc;
-}
-
 /* What enters the first layer. Post-LN: the normed embedding. Pre-LN: the embedding is the residual, its norm the input. */
 static int layout_entry(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 {
@@ -82,13 +74,13 @@ static int layout_entry(struct sp_model *m, struct sp_arena *arena, int64_t rows
 		rstd = &m->entry.rstd;
 		extra = &m->entry.y;
 	}
-	int rc = take(arena, &m->embedding.y, rows, h);
+	int rc = sp_arena_take_matrix(arena, rows, h, &m->embedding.y);
 	if (rc == SP_OK)
-		rc = take(arena, extra, rows, h);
+		rc = sp_arena_take_matrix(arena, rows, h, extra);
 	if (rc == SP_OK)
-		rc = take(arena, mean, 1, rows);
+		rc = sp_arena_take_matrix(arena, 1, rows, mean);
 	if (rc == SP_OK)
-		rc = take(arena, rstd, 1, rows);
+		rc = sp_arena_take_matrix(arena, 1, rows, rstd);
 	m->entry.s = m->embedding.y;
 	return rc;
 }
@@ -100,9 +92,9 @@ static int layout_kept(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 	for (int64_t i = 0; rc == SP_OK && i < c->layers; i++)
 		rc = sp_encoder_layer_layout(&m->layer[i], arena, c, m->options.batch, m->options.chunk);
 	if (rc == SP_OK)
-		rc = take(arena, &m->scratch.dy, rows, c->hidden);
+		rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dy);
 	if (rc == SP_OK && c->pre_norm)
-		rc = take(arena, &m->scratch.dsum, rows, c->hidden);
+		rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dsum);
 	return rc;
 }
 
@@ -115,11 +107,11 @@ static int layout_scratch(struct sp_model *m, struct sp_arena *arena, int64_t ro
 		.shape = { m->options.batch, m->options.chunk, c->heads, c->hidden / c->heads, ranks },
 		.overlap = m->options.overlap,
 	};
-	int rc = take(arena, &m->scratch.dx, rows, c->hidden);
+	int rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dx);
 	if (rc == SP_OK)
-		rc = take(arena, &m->scratch.dout, rows, c->hidden);
+		rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dout);
 	if (rc == SP_OK)
-		rc = take(arena, &m->scratch.wide, rows, sp_max(c->intermediate, 3 * c->hidden));
+		rc = sp_arena_take_matrix(arena, rows, sp_max(c->intermediate, 3 * c->hidden), &m->scratch.wide);
 	const size_t before = arena->used;
 	if (rc == SP_OK)
 		rc = m->options.attention->create(&setup, arena, &m->attention.work);
