@@ -15,6 +15,7 @@
 
 static struct sp_launcher launcher;
 static int joined; /* this process has been a rank among others */
+static int ending; /* the code with which a rank leaves that cannot join the others */
 
 int sp_cli_exit(int status)
 {
@@ -56,11 +57,13 @@ static void speak_in_turn(void)
 	sp_log_release();
 }
 
+/* The others have not come, or the messages between ranks take too long to open: the launcher ends those who are left as
+ * soon as the first one is gone, with its code. */
 static void leave(int signal)
 {
 	(void)signal;
-	sp_log_release();
-	_exit(SP_EXIT_FAILED);
+	speak_in_turn();
+	_exit(ending);
 }
 
 /* A rank that fails before it has joined the others joins them to end them: if it only left, they might wait for it, and
@@ -72,10 +75,12 @@ static void end_the_others(int code)
 	void *comm;
 	if (launcher.ranks < 2 || joined || sp_module_open("mpi", &mpi, why, sizeof why))
 		return;
+	ending = code;
 	signal(SIGALRM, leave);
-	alarm(5);
+	alarm(4);
 	if (mpi->comm->open(&comm))
 		return;
+	alarm(0);
 	speak_in_turn();
 	mpi->comm->abort(comm, code);
 }
