@@ -26,6 +26,7 @@ include src/attention/local.mk
 include src/parallel/local.mk
 include src/model/local.mk
 include src/data/local.mk
+include src/checkpoint/local.mk
 include src/plan/local.mk
 include src/train/local.mk
 include src/cli/local.mk

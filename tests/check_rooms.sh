@@ -25,7 +25,7 @@ room() {
 	done
 }
 
-everything="cli train plan model parallel attention layers backend data settings base"
+everything="cli train checkpoint plan model parallel attention layers backend data settings base"
 
 room include/seqpar "" ""
 room src/base "base" ""
@@ -36,8 +36,9 @@ room src/attention "attention layers backend base" ""
 room src/parallel "parallel backend base" ""
 room src/model "model parallel attention layers backend base" ""
 room src/data "data base" "utf8proc.h zlib.h"
+room src/checkpoint "checkpoint model data backend base" "jansson.h zlib.h"
 room src/plan "plan model parallel attention layers backend base" ""
-room src/train "train plan model parallel attention layers backend data settings base" "jansson.h"
+room src/train "train checkpoint plan model parallel attention layers backend data settings base" "jansson.h"
 room src/cli "$everything" "jansson.h hwloc.h"
 room backends/self "backend base" ""
 room backends/cpu "cpu backend base" "cblas.h omp.h hwloc.h"

@@ -68,6 +68,17 @@ static int check_data(const struct sp_settings *s)
 	return SP_OK;
 }
 
+static int check_checkpoint(const struct sp_settings *s)
+{
+	if (s->checkpoint.interval > 0 && !s->checkpoint.dir[0])
+		return sp_fail(SP_ERR_SETTING, "checkpoint.interval = %lld needs checkpoint.dir, where to save to",
+		               (long long)s->checkpoint.interval);
+	if (s->model.extend_positions != SP_POSITIONS_NO && !s->checkpoint.init[0])
+		return sp_fail(SP_ERR_SETTING,
+		               "model.extend_positions extends the position table of a given model: it needs checkpoint.init");
+	return SP_OK;
+}
+
 int sp_settings_finish(struct sp_settings *s)
 {
 	apply_preset(s);
@@ -78,5 +89,7 @@ int sp_settings_finish(struct sp_settings *s)
 		status = check_training(s);
 	if (!status)
 		status = check_data(s);
+	if (!status)
+		status = check_checkpoint(s);
 	return status;
 }

@@ -41,7 +41,18 @@ static int set_named(struct sp_settings *s, const char *place, const char *name,
 		return sp_fail(SP_ERR_SETTING, "%s: unknown setting %.100s; the nearest known one is %s", place, name,
 		               sp_settings_nearest(name));
 	int status = sp_settings_set(s, e, text, why, sizeof why);
-	return status ? sp_fail(status, "%s: %s: %s", place, name, why) : SP_OK;
+	if (status)
+		return sp_fail(status, "%s: %s: %s", place, name, why);
+	const size_t row = (size_t)(e - sp_settings_table);
+	s->given[row / 64] |= UINT64_C(1) << row % 64;
+	return SP_OK;
+}
+
+int sp_settings_given(const struct sp_settings *s, const char *name)
+{
+	const struct sp_setting_entry *e = find(name);
+	const size_t row = e ? (size_t)(e - sp_settings_table) : 0;
+	return e && (s->given[row / 64] >> row % 64 & 1);
 }
 
 /* ---- files ---- */

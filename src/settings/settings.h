@@ -13,6 +13,7 @@ enum { SP_TEXT = 1024 }; /* bytes of a text setting, its end included */
 
 enum sp_setting_norm { SP_NORM_POST = 0, SP_NORM_PRE };
 enum sp_setting_activation { SP_ACTIVATION_GELU = 0, SP_ACTIVATION_GELU_TANH };
+enum sp_setting_extend { SP_POSITIONS_NO = 0, SP_POSITIONS_TILE, SP_POSITIONS_INTERPOLATE };
 enum sp_setting_decay { SP_DECAY_LINEAR = 0, SP_DECAY_COSINE, SP_DECAY_CONSTANT };
 
 struct sp_settings {
@@ -23,6 +24,7 @@ struct sp_settings {
 		int activation; /* enum sp_setting_activation */
 		double dropout, attention_dropout, layer_norm_eps;
 		int sentence_order;
+		int extend_positions; /* enum sp_setting_extend */
 	} model;
 	struct {
 		char source[SP_TEXT]; /* synthetic | PREFIX | 0.7:A,0.3:B */
@@ -50,9 +52,17 @@ struct sp_settings {
 		int64_t threads; /* per rank; 0: cores available to this rank / ranks on this machine */
 	} backend;
 	struct {
+		char dir[SP_TEXT];     /* empty: nothing is saved */
+		int64_t interval;      /* 0: only at the end and when stopped */
+		int64_t keep;
+		char resume[SP_TEXT];  /* auto | none | PATH */
+		char init[SP_TEXT];    /* a model directory in Hugging Face's layout; empty: initial values from the seed */
+	} checkpoint;
+	struct {
 		int64_t interval;
 		char metrics[SP_TEXT], trace[SP_TEXT]; /* empty: none */
 	} log;
+	uint64_t given[2]; /* a bit for each row of the table that a file or a word has set */
 };
 
 void sp_settings_default(struct sp_settings *s);
@@ -63,6 +73,9 @@ int sp_settings_read(struct sp_settings *s, const char *file);
 
 /* One `section.key=value` word of the command line. SP_ERR_SETTING, logged. */
 int sp_settings_word(struct sp_settings *s, const char *word);
+
+/* 1 if a file or a word has set this one ("model.hidden"), be it to its default. */
+int sp_settings_given(const struct sp_settings *s, const char *name);
 
 /* Applies the preset to what was not given, and checks what can be checked without data or ranks (heads divide hidden,
  * sequence_length <= max_positions, batch divisible by micro-batch, ...). SP_ERR_SETTING, logged with remedy. */

@@ -23,7 +23,7 @@ const struct sp_setting_entry sp_settings_table[] = {
 	INTEGER(model.intermediate, "0", "[0,1048576]", "Features inside the feed-forward layer; 0: 4 x hidden."),
 	INTEGER(
 		model.vocab_size, "0", "[0,16777216]",
-		"Rows of the word table; 0: the vocabulary's size rounded up to a multiple of 64 (30528 for synthetic data)."),
+		"Rows of the word table; 0: as many as the vocabulary has tokens (30528 for synthetic data)."),
 	INTEGER(model.max_positions, "512", "[1,1073741824]", "Rows of the position table; the longest sequence possible."),
 	CHOICE(model.norm, "post", "post|pre", "LayerNorm after each residual sum (BERT) or before each sublayer."),
 	CHOICE(model.activation, "gelu", "gelu|gelu_tanh", "GELU by erf (BERT) or its tanh approximation."),
@@ -32,6 +32,8 @@ const struct sp_setting_entry sp_settings_table[] = {
 	NUMBER(model.layer_norm_eps, "1e-12", "(0,1]", "Added to the variance in LayerNorm."),
 	CHOICE(model.sentence_order, "false", "false|true",
 	       "Train the pooler and a head that tells whether A and B were swapped."),
+	CHOICE(model.extend_positions, "no", "no|tile|interpolate",
+	       "How the position table of checkpoint.init grows to model.max_positions: repeated, or stretched."),
 
 	TEXT(data.source, "synthetic", "",
 	     "synthetic, the PREFIX of PREFIX.bin and PREFIX.idx, or a blend 0.7:A,0.3:B of prefixes."),
@@ -71,6 +73,16 @@ const struct sp_setting_entry sp_settings_table[] = {
 	TEXT(backend.comm, "auto", "", "Communication module: auto, self (one rank) or mpi."),
 	INTEGER(backend.threads, "0", "[0,65536]",
 	        "Threads per rank; 0: the cores it may use, shared among the ranks of the machine."),
+
+	TEXT(checkpoint.dir, "", "",
+	     "Directory for checkpoints, on a file system that all ranks share; empty: none are written."),
+	INTEGER(checkpoint.interval, "0", "[0,1000000000000]",
+	        "Steps between checkpoints; 0: only at the end and when stopped."),
+	INTEGER(checkpoint.keep, "3", "[1,1000000]", "How many checkpoints stay; older ones are removed."),
+	TEXT(checkpoint.resume, "auto", "",
+	     "auto: go on from the newest complete checkpoint in checkpoint.dir, if any; none; or a checkpoint's directory."),
+	TEXT(checkpoint.init, "", "",
+	     "Model directory in Hugging Face's layout whose weights training starts from; empty: random ones."),
 
 	INTEGER(log.interval, "10", "[1,1000000000000]", "Steps between lines on standard output."),
 	TEXT(log.metrics, "", "", "File for metrics, one JSON object per line; empty: none."),

@@ -3,13 +3,12 @@
 #include "train/planned.h"
 
 #include "base/log.h"
-#include "base/size.h"
 #include "data/vocab.h"
 #include "parallel/shard.h"
 
 #include <string.h>
 
-enum { SYNTHETIC_VOCABULARY = 30528, VOCABULARY_MULTIPLE = 64 };
+enum { SYNTHETIC_VOCABULARY = 30528 };
 
 struct sp_model_config sp_planned_config(const struct sp_settings *s)
 {
@@ -29,11 +28,6 @@ struct sp_model_config sp_planned_config(const struct sp_settings *s)
 	};
 }
 
-int64_t sp_planned_vocab_size(int64_t tokens)
-{
-	return sp_round_up(tokens, VOCABULARY_MULTIPLE);
-}
-
 int64_t sp_planned_synthetic_vocab_size(void)
 {
 	return SYNTHETIC_VOCABULARY;
@@ -50,7 +44,7 @@ static int settle_vocab_size(const struct sp_settings *s, struct sp_model_config
 	int status = sp_vocab_read(s->data.vocab, &vocab);
 	if (status)
 		return status;
-	config->vocab_size = sp_planned_vocab_size(sp_vocab_size(vocab));
+	config->vocab_size = sp_vocab_size(vocab);
 	sp_vocab_free(vocab);
 	return SP_OK;
 }

@@ -8,8 +8,7 @@
 /* The model that the settings describe; vocab_size is 0 where it is left to the data. */
 struct sp_model_config sp_planned_config(const struct sp_settings *settings);
 
-/* Rows of the word table for a vocabulary of `tokens` tokens, or for synthetic data. */
-int64_t sp_planned_vocab_size(int64_t tokens);
+/* Rows of the word table for synthetic data. */
 int64_t sp_planned_synthetic_vocab_size(void);
 
 /* Training of finished settings on `ranks` ranks, with a backend that rounds tokens per rank up to `multiple`. Reads

@@ -28,7 +28,7 @@ static int open_dataset(struct sp_setup *setup)
 	};
 	int status = sp_dataset_open(&options, &setup->dataset);
 	if (!status && setup->config.vocab_size == 0)
-		setup->config.vocab_size = sp_planned_vocab_size(sp_dataset_vocab_size(setup->dataset));
+		setup->config.vocab_size = sp_dataset_vocab_size(setup->dataset);
 	return status;
 }
 

@@ -169,7 +169,7 @@ static void values_print_as_they_are_read(void **state)
 		snprintf(word, sizeof word, "%s=%s", row.name, value);
 		assert_int_equal(sp_settings_word(&again, word), SP_OK);
 	}
-	assert_memory_equal(&s, &again, sizeof s);
+	assert_memory_equal(&s, &again, offsetof(struct sp_settings, given));
 	assert_true(s.train.seed == UINT64_MAX);
 }
 
@@ -194,7 +194,7 @@ static void a_file_sets_what_it_names_and_nothing_else(void **state)
 	              "sentence_order = true\n[data] ; section\nsource = 0.7:a b,0.3:c\n[train]\n"
 	              "seed=12345678901234567890\n[optimizer]\ndecay_style = cosine"),
 		SP_OK);
-	assert_memory_equal(&s, &expected, sizeof s);
+	assert_memory_equal(&s, &expected, offsetof(struct sp_settings, given));
 }
 
 static void words_come_after_files_and_the_last_one_wins(void **state)
@@ -207,6 +207,38 @@ static void words_come_after_files_and_the_last_one_wins(void **state)
 	assert_int_equal(read_text(&s, "[train]\niters = 7\n"), SP_OK);
 	assert_int_equal(sp_settings_word(&s, " train.iters = 8 " + 1), SP_OK);
 	assert_int_equal(s.train.iters, 8);
+}
+
+static void only_what_was_set_counts_as_given(void **state)
+{
+	(void)state;
+	struct sp_settings s;
+	struct sp_setting_row row;
+	size_t rows = 0, given = 0;
+	sp_settings_default(&s);
+	assert_int_equal(read_text(&s, "[model]\nhidden = 0\n"), SP_OK);
+	assert_int_equal(sp_settings_word(&s, "log.trace="), SP_OK);
+	assert_int_equal(quietly(sp_settings_word, &s, "train.iters=many"), SP_ERR_SETTING);
+	for (; !sp_settings_row(rows, &row); rows++)
+		given += (size_t)sp_settings_given(&s, row.name);
+	assert_true(sp_settings_given(&s, "model.hidden") && sp_settings_given(&s, "log.trace"));
+	assert_int_equal(given, 2);
+	assert_true(rows <= 8 * sizeof s.given);
+	assert_false(sp_settings_given(&s, "no.such"));
+}
+
+static void checkpoint_settings_that_lack_their_other_half_are_refused(void **state)
+{
+	(void)state;
+	struct sp_settings s;
+	sp_settings_default(&s);
+	assert_int_equal(sp_settings_word(&s, "checkpoint.interval=5"), SP_OK);
+	assert_int_equal(quietly(finish, &s, ""), SP_ERR_SETTING);
+	assert_logged("checkpoint.interval = 5 needs checkpoint.dir", NULL);
+	sp_settings_default(&s);
+	assert_int_equal(sp_settings_word(&s, "model.extend_positions=tile"), SP_OK);
+	assert_int_equal(quietly(finish, &s, ""), SP_ERR_SETTING);
+	assert_logged("needs checkpoint.init", NULL);
 }
 
 static void the_tutorial_file_has_the_tutorials_values(void **state)
@@ -451,6 +483,8 @@ int main(void)
 		cmocka_unit_test(values_print_as_they_are_read),
 		cmocka_unit_test(a_file_sets_what_it_names_and_nothing_else),
 		cmocka_unit_test(words_come_after_files_and_the_last_one_wins),
+		cmocka_unit_test(only_what_was_set_counts_as_given),
+		cmocka_unit_test(checkpoint_settings_that_lack_their_other_half_are_refused),
 		cmocka_unit_test(the_tutorial_file_has_the_tutorials_values),
 		cmocka_unit_test(the_quickstarts_file_is_complete_with_data),
 		cmocka_unit_test(presets_fill_in_only_what_was_not_given),
