@@ -20,6 +20,7 @@ struct sp_attention_setup {
 	struct sp_comm *comm; /* the sequence group */
 	struct sp_attention_shape_host shape;
 	int overlap; /* 0: each transfer is waited for before the compute it could hide behind */
+	int forward_only; /* backward is never called: nothing is laid out for it */
 };
 
 /* The micro-batch at hand: where its tokens lie, who may attend to whom, which dropout. */

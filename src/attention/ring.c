@@ -41,8 +41,9 @@ static int take_message(const struct sp_attention_setup *setup, struct sp_arena 
 static int layout(struct ring *r, struct sp_arena *arena)
 {
 	struct sp_matrix *const messages[] = { &r->kv[0], &r->kv[1], &r->fresh, &r->travel[0], &r->travel[1] };
+	const int count = r->ranks == 1 ? 0 : r->setup.forward_only ? 2 : 5;
 	int rc = sp_attention_take_rows(&r->setup.shape, arena, &r->rows);
-	for (int i = 0; rc == SP_OK && r->ranks > 1 && i < 5; i++)
+	for (int i = 0; rc == SP_OK && i < count; i++)
 		rc = take_message(&r->setup, arena, messages[i]);
 	return rc;
 }

@@ -32,10 +32,10 @@ static struct sp_mlm_head cut(const struct sp_mlm_head *head, int64_t rows)
 	return h;
 }
 
-static int chunk_forward(const struct sp_mlm_head *h, const struct sp_layer_context *ctx, const struct sp_mlm_targets *t,
-                         struct sp_matrix x)
+static int chunk_logits(const struct sp_mlm_head *h, const struct sp_layer_context *ctx, const int32_t *row, int64_t n,
+                        struct sp_matrix x)
 {
-	const struct sp_row_move gather = { .index = t->row, .n = t->n, .x = x, .y = h->x };
+	const struct sp_row_move gather = { .index = row, .n = n, .x = x, .y = h->x };
 	const struct sp_norm_forward norm = {
 		.x = h->s,
 		.gamma = h->norm.gamma.value,
@@ -46,6 +46,25 @@ static int chunk_forward(const struct sp_mlm_head *h, const struct sp_layer_cont
 		.eps = ctx->eps,
 		.dropout = { .keep = 65536 },
 	};
+	int rc = sp_compute_gather_rows(ctx->compute, &gather);
+	if (rc == SP_OK)
+		rc = sp_linear_layer_forward(&h->dense, ctx, h->x, h->s, h->act, h->pre);
+	if (rc == SP_OK)
+		rc = sp_compute_norm_forward(ctx->compute, &norm);
+	return rc ? rc : sp_linear_layer_forward(&h->decoder, ctx, h->y, h->logits, SP_ACT_NONE, (struct sp_matrix){ 0 });
+}
+
+int sp_mlm_head_logits(const struct sp_mlm_head *head, const struct sp_layer_context *ctx, const int32_t *row, int64_t n,
+                       struct sp_matrix x, struct sp_matrix *logits)
+{
+	const struct sp_mlm_head h = cut(head, n);
+	*logits = h.logits;
+	return chunk_logits(&h, ctx, row, n, x);
+}
+
+static int chunk_forward(const struct sp_mlm_head *h, const struct sp_layer_context *ctx, const struct sp_mlm_targets *t,
+                         struct sp_matrix x)
+{
 	const struct sp_cross_entropy loss = {
 		.logits = h->logits,
 		.label = t->label,
@@ -54,13 +73,7 @@ static int chunk_forward(const struct sp_mlm_head *h, const struct sp_layer_cont
 		.scale = t->scale,
 		.gradient = ctx->training,
 	};
-	int rc = sp_compute_gather_rows(ctx->compute, &gather);
-	if (rc == SP_OK)
-		rc = sp_linear_layer_forward(&h->dense, ctx, h->x, h->s, h->act, h->pre);
-	if (rc == SP_OK)
-		rc = sp_compute_norm_forward(ctx->compute, &norm);
-	if (rc == SP_OK)
-		rc = sp_linear_layer_forward(&h->decoder, ctx, h->y, h->logits, SP_ACT_NONE, (struct sp_matrix){ 0 });
+	int rc = chunk_logits(h, ctx, t->row, t->n, x);
 	return rc ? rc : sp_compute_cross_entropy(ctx->compute, &loss);
 }
 

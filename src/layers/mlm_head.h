@@ -35,6 +35,10 @@ struct sp_mlm_targets {
 	int64_t *correct;     /* device, accumulates */
 };
 
+/* Logits of rows row[0 .. n - 1] (device) of x, n <= head->rows: (n, V), a view of the head's scratch. */
+int sp_mlm_head_logits(const struct sp_mlm_head *head, const struct sp_layer_context *ctx, const int32_t *row, int64_t n,
+                       struct sp_matrix x, struct sp_matrix *logits);
+
 /* x (T, H). If ctx->training, adds the gradient to dx (T, H) and to the weights. */
 int sp_mlm_head_run(const struct sp_mlm_head *head, const struct sp_layer_context *ctx, const struct sp_mlm_targets *targets,
                     struct sp_matrix x, struct sp_matrix dx);

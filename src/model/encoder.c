@@ -75,6 +75,53 @@ int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *are
 	return rc;
 }
 
+int sp_encoder_shared_layout(struct sp_encoder_shared *shared, struct sp_arena *arena, int64_t rows, int64_t hidden)
+{
+	struct sp_matrix *const tall[] = { &shared->stream, &shared->sum, &shared->normed };
+	int rc = SP_OK;
+	for (int i = 0; rc == SP_OK && i < 3; i++)
+		rc = sp_arena_take_matrix(arena, rows, hidden, tall[i]);
+	if (rc == SP_OK)
+		rc = sp_arena_take_matrix(arena, 1, rows, &shared->mean);
+	return rc ? rc : sp_arena_take_matrix(arena, 1, rows, &shared->rstd);
+}
+
+/* Attention is done when the MLP begins: the larger of the two decides. */
+int sp_encoder_shared_layout_inner(struct sp_encoder_shared *shared, struct sp_arena *arena,
+                                   const struct sp_model_config *config, int64_t batch, int64_t chunk)
+{
+	const int64_t rows = batch * chunk, h = config->hidden, i = config->intermediate;
+	const size_t begin = arena->used;
+	void *rest;
+	int rc = sp_arena_take_matrix(arena, rows, i, &shared->pre);
+	if (rc == SP_OK)
+		rc = sp_arena_take_matrix(arena, rows, i, &shared->hidden);
+	const size_t mlp_end = arena->used;
+	sp_arena_release(arena, begin);
+	if (rc == SP_OK)
+		rc = sp_arena_take_matrix(arena, rows, 3 * h, &shared->qkv);
+	if (rc == SP_OK)
+		rc = sp_arena_take_matrix(arena, rows, h, &shared->o);
+	if (rc == SP_OK && arena->used < mlp_end)
+		rc = sp_arena_take(arena, (int64_t)(mlp_end - arena->used), 1, &rest);
+	return rc ? rc : sp_arena_take_matrix(arena, batch * config->heads, chunk, &shared->lse);
+}
+
+/* Each joint writes where nothing is read any more. Post-LN: `stream` is read until attention's joint, whose output the
+ * MLP's joint adds. Pre-LN: the sums change places, and what is normed is read at once. */
+void sp_encoder_layer_share(struct sp_encoder_layer *layer, const struct sp_encoder_shared *shared)
+{
+	layer->attention = (struct sp_attention_state){ shared->qkv, shared->o, shared->lse };
+	layer->mlp.pre = shared->pre;
+	layer->mlp.hidden = shared->hidden;
+	layer->joint_attention.mean = layer->joint_mlp.mean = shared->mean;
+	layer->joint_attention.rstd = layer->joint_mlp.rstd = shared->rstd;
+	layer->joint_attention.s = shared->sum;
+	layer->joint_attention.y = shared->normed;
+	layer->joint_mlp.s = layer->pre_norm ? shared->stream : shared->sum;
+	layer->joint_mlp.y = layer->pre_norm ? shared->normed : shared->stream;
+}
+
 static struct sp_stream stream_of(const struct sp_norm_layer *joint, int pre_norm)
 {
 	const struct sp_stream out = { .y = joint->y, .residual = pre_norm ? joint->s : joint->y };

@@ -43,6 +43,22 @@ void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_bindi
 int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *arena, const struct sp_model_config *config,
                             int64_t batch, int64_t chunk);
 
+/* Buffers of a forward pass that no backward follows: one set, which every layer writes anew. */
+struct sp_encoder_shared {
+	struct sp_matrix stream, sum, normed; /* (T, H) */
+	struct sp_matrix mean, rstd;          /* (1, T) */
+	struct sp_matrix qkv, o;              /* (T, 3 H), (T, H) */
+	struct sp_matrix lse;                 /* (B A, C) */
+	struct sp_matrix pre, hidden;         /* (T, I), in the place of qkv and o */
+};
+
+/* What outlives a layer, then what does not. */
+int sp_encoder_shared_layout(struct sp_encoder_shared *shared, struct sp_arena *arena, int64_t rows, int64_t hidden);
+int sp_encoder_shared_layout_inner(struct sp_encoder_shared *shared, struct sp_arena *arena,
+                                   const struct sp_model_config *config, int64_t batch, int64_t chunk);
+/* Instead of sp_encoder_layer_layout. The first layer reads `stream`, and in a pre-LN model `normed`. */
+void sp_encoder_layer_share(struct sp_encoder_layer *layer, const struct sp_encoder_shared *shared);
+
 /* What attention needs of the model at large. */
 struct sp_encoder_attention {
 	const struct sp_attention_variant *variant;

@@ -34,6 +34,7 @@ struct sp_model {
 	struct sp_mlm_head mlm;
 	struct sp_order_head order;
 	struct sp_encoder_scratch scratch;
+	struct sp_encoder_shared shared; /* instead of kept activations and scratch when forward_only */
 	struct sp_encoder_attention attention;
 };
 
@@ -85,9 +86,29 @@ static int layout_entry(struct sp_model *m, struct sp_arena *arena, int64_t rows
 	return rc;
 }
 
+static int layout_shared(struct sp_model *m, struct sp_arena *arena, int64_t rows)
+{
+	const struct sp_model_config *c = &m->options.config;
+	struct sp_encoder_shared *s = &m->shared;
+	int rc = sp_encoder_shared_layout(s, arena, rows, c->hidden);
+	m->embedding.y = m->entry.s = s->stream;
+	if (c->pre_norm) {
+		m->entry.y = s->normed;
+		m->entry.mean = s->mean;
+		m->entry.rstd = s->rstd;
+	} else {
+		m->embedding.s = s->sum;
+		m->embedding.mean = s->mean;
+		m->embedding.rstd = s->rstd;
+	}
+	return rc;
+}
+
 static int layout_kept(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 {
 	const struct sp_model_config *c = &m->options.config;
+	if (m->options.forward_only)
+		return layout_shared(m, arena, rows);
 	int rc = layout_entry(m, arena, rows);
 	for (int64_t i = 0; rc == SP_OK && i < c->layers; i++)
 		rc = sp_encoder_layer_layout(&m->layer[i], arena, c, m->options.batch, m->options.chunk);
@@ -98,6 +119,22 @@ static int layout_kept(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 	return rc;
 }
 
+/* What is used inside a layer only, besides attention's own. */
+static int layout_inner(struct sp_model *m, struct sp_arena *arena, int64_t rows)
+{
+	const struct sp_model_config *c = &m->options.config;
+	if (m->options.forward_only) {
+		int rc = sp_encoder_shared_layout_inner(&m->shared, arena, c, m->options.batch, m->options.chunk);
+		for (int64_t i = 0; i < c->layers; i++)
+			sp_encoder_layer_share(&m->layer[i], &m->shared);
+		return rc;
+	}
+	int rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dx);
+	if (rc == SP_OK)
+		rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dout);
+	return rc ? rc : sp_arena_take_matrix(arena, rows, sp_max(c->intermediate, 3 * c->hidden), &m->scratch.wide);
+}
+
 static int layout_scratch(struct sp_model *m, struct sp_arena *arena, int64_t rows, int ranks)
 {
 	const struct sp_model_config *c = &m->options.config;
@@ -106,12 +143,9 @@ static int layout_scratch(struct sp_model *m, struct sp_arena *arena, int64_t ro
 		.comm = m->options.sequence,
 		.shape = { m->options.batch, m->options.chunk, c->heads, c->hidden / c->heads, ranks },
 		.overlap = m->options.overlap,
+		.forward_only = m->options.forward_only,
 	};
-	int rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dx);
-	if (rc == SP_OK)
-		rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dout);
-	if (rc == SP_OK)
-		rc = sp_arena_take_matrix(arena, rows, sp_max(c->intermediate, 3 * c->hidden), &m->scratch.wide);
+	int rc = layout_inner(m, arena, rows);
 	const size_t before = arena->used;
 	if (rc == SP_OK)
 		rc = m->options.attention->create(&setup, arena, &m->attention.work);
@@ -168,7 +202,8 @@ static int count(struct sp_model *m, int ranks)
 	struct sp_arena counting = { 0 };
 	int rc = layout(m, &counting, ranks);
 	unlay(m);
-	m->memory.parameters = m->memory.gradients = (size_t)m->parameters.elements * sizeof(float);
+	m->memory.parameters = (size_t)m->parameters.elements * sizeof(float);
+	m->memory.gradients = m->options.forward_only ? 0 : m->memory.parameters;
 	return rc;
 }
 
@@ -201,7 +236,8 @@ static int allocate(struct sp_model *m)
 	const size_t bytes[4] = { m->memory.parameters, m->memory.gradients, m->memory.arena, sizeof *m->sums };
 	int rc = SP_OK;
 	for (int i = 0; rc == SP_OK && i < 4; i++)
-		rc = sp_compute_alloc(c, bytes[i], &memory[i]);
+		if (i != 1 || !m->options.forward_only)
+			rc = sp_compute_alloc(c, bytes[i], &memory[i]);
 	m->values = memory[0];
 	m->gradients = memory[1];
 	m->arena.base = memory[2];
@@ -246,6 +282,39 @@ void sp_model_destroy(struct sp_model *m)
 	sp_compute_free(m->compute, m->sums);
 	tear_down(m);
 	free(m);
+}
+
+static int grow_arena(struct sp_model *m)
+{
+	void *memory;
+	if (m->memory.arena <= m->arena.size)
+		return SP_OK;
+	sp_compute_free(m->compute, m->arena.base);
+	m->arena.base = NULL;
+	int rc = sp_compute_alloc(m->compute, m->memory.arena, &memory);
+	if (rc)
+		return rc;
+	m->arena.base = memory;
+	m->arena.size = m->memory.arena;
+	return SP_OK;
+}
+
+int sp_model_reshape(struct sp_model *m, int64_t batch, int64_t chunk, const struct sp_attention_variant *attention,
+                     struct sp_comm *sequence)
+{
+	const int ranks = sequence ? sp_comm_size(sequence) : 1;
+	if (!m->options.forward_only)
+		return sp_fail(SP_ERR_ARGUMENT, "only a forward-only model can be given another shape");
+	unlay(m);
+	m->options.batch = batch;
+	m->options.chunk = chunk;
+	m->options.attention = m->attention.variant = attention;
+	m->options.sequence = sequence;
+	int rc = count(m, ranks);
+	if (rc == SP_OK)
+		rc = grow_arena(m);
+	m->arena.high = 0;
+	return rc ? rc : layout(m, &m->arena, ranks);
 }
 
 const struct sp_parameters *sp_model_parameters(const struct sp_model *m)
@@ -344,12 +413,9 @@ static int check_batch(const struct sp_model *m, const struct sp_batch *b)
 	               (long long)m->options.batch, (long long)m->options.chunk, (long long)b->batch, (long long)b->chunk);
 }
 
-int sp_model_run(struct sp_model *m, const struct sp_batch *batch, const struct sp_pass *pass)
+static struct sp_layer_context context(const struct sp_model *m, const struct sp_batch *batch, const struct sp_pass *pass)
 {
-	int rc = check_batch(m, batch);
-	if (rc)
-		return rc;
-	const struct sp_layer_context ctx = {
+	return (struct sp_layer_context){
 		.compute = m->compute,
 		.rows = { batch->batch, batch->chunk, batch->sample, batch->first },
 		.seed = pass->seed,
@@ -357,12 +423,64 @@ int sp_model_run(struct sp_model *m, const struct sp_batch *batch, const struct 
 		.training = pass->training,
 		.eps = m->options.config.layer_norm_eps,
 	};
+}
+
+int sp_model_run(struct sp_model *m, const struct sp_batch *batch, const struct sp_pass *pass)
+{
+	int rc = check_batch(m, batch);
+	if (rc == SP_OK && pass->training && m->options.forward_only)
+		rc = sp_fail(SP_ERR_ARGUMENT, "a forward-only model cannot be trained");
+	if (rc)
+		return rc;
+	const struct sp_layer_context ctx = context(m, batch, pass);
 	const struct sp_tokens tokens = { batch->token, batch->position, batch->kind };
 	m->attention.doc = batch->doc;
 	rc = forward(m, &ctx, &tokens);
 	if (rc == SP_OK)
 		rc = heads(m, &ctx, batch, pass);
 	return rc == SP_OK && pass->training ? backward(m, &ctx, &tokens) : rc;
+}
+
+int sp_model_encode(struct sp_model *m, const struct sp_batch *batch, struct sp_matrix *hidden)
+{
+	int rc = check_batch(m, batch);
+	if (rc)
+		return rc;
+	const struct sp_layer_context ctx = context(m, batch, &(struct sp_pass){ .training = 0 });
+	const struct sp_tokens tokens = { batch->token, batch->position, batch->kind };
+	m->attention.doc = batch->doc;
+	*hidden = stream_into(m, m->options.config.layers).y;
+	return forward(m, &ctx, &tokens);
+}
+
+/* Rows one by one through host memory: a row is small against the work of making it. */
+static int hand_out(struct sp_model *m, struct sp_matrix logits, int64_t first, float *host,
+                    int (*take)(void *context, int64_t i, const float *logits), void *to)
+{
+	int rc = SP_OK;
+	for (int64_t i = 0; rc == SP_OK && i < logits.rows; i++) {
+		rc = sp_compute_copy_out(m->compute, host, sp_matrix_rows(logits, i, 1).data, (size_t)logits.cols * sizeof *host);
+		if (rc == SP_OK)
+			rc = take(to, first + i, host);
+	}
+	return rc;
+}
+
+int sp_model_predict(struct sp_model *m, const int32_t *row, int64_t n,
+                     int (*take)(void *context, int64_t i, const float *logits), void *to)
+{
+	const struct sp_layer_context ctx = { .compute = m->compute, .eps = m->options.config.layer_norm_eps };
+	const struct sp_matrix x = stream_into(m, m->options.config.layers).y;
+	float *host = malloc((size_t)m->options.config.vocab_size * sizeof *host);
+	int rc = host ? SP_OK : sp_fail(SP_ERR_MEMORY, "no memory for a row of logits");
+	for (int64_t first = 0; rc == SP_OK && first < n; first += m->mlm.rows) {
+		struct sp_matrix logits;
+		rc = sp_mlm_head_logits(&m->mlm, &ctx, row + first, sp_min(m->mlm.rows, n - first), x, &logits);
+		if (rc == SP_OK)
+			rc = hand_out(m, logits, first, host, take, to);
+	}
+	free(host);
+	return rc;
 }
 
 int sp_model_sums(struct sp_model *m, struct sp_model_sums *sums)

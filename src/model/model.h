@@ -42,13 +42,16 @@ struct sp_model_options {
 	const struct sp_attention_variant *attention;
 	struct sp_comm *sequence; /* ranks that share a sequence; borrowed */
 	int overlap;              /* hops overlap with compute */
+	int forward_only;         /* no gradients, and one set of buffers for all layers: memory does not grow with them */
 };
 
 /* Bytes per rank of each kind, without a device: ranks is the size of the sequence group. */
 struct sp_model_memory {
-	size_t parameters, gradients; /* flat buffers */
-	size_t activations;           /* kept from forward for backward, and gradients of the residual stream */
-	size_t scratch;               /* gradients inside a layer, ring buffers and attention workspace */
+	size_t parameters, gradients; /* flat buffers; forward only: no gradients */
+	size_t activations;           /* kept from forward for backward, and gradients of the residual stream; forward only: the
+	                                 residual stream */
+	size_t scratch;               /* inside a layer: gradients (forward only: activations), ring buffers and attention
+	                                 workspace */
 	size_t head;                  /* one chunk of the prediction heads; shares its place with `scratch` */
 	size_t arena;                 /* activations + the larger of the last two: exactly the arena's high-water mark */
 	size_t attention;             /* of `scratch`, what attention and its ring buffers take */
@@ -66,6 +69,19 @@ const struct sp_arena *sp_model_arena(const struct sp_model *m);
 
 /* Forward, and backward if pass->training. Collective over the sequence group. Adds to the losses and gradients. */
 int sp_model_run(struct sp_model *m, const struct sp_batch *batch, const struct sp_pass *pass);
+
+/* The encoder alone, without dropout. `hidden` (T, H): the last hidden states of this rank's tokens, in device memory,
+ * the model's, until the next pass; rows of padding hold numbers without meaning. Collective over the sequence group. */
+int sp_model_encode(struct sp_model *m, const struct sp_batch *batch, struct sp_matrix *hidden);
+/* The masked-language-model head on rows row[0 .. n - 1] (device) of what sp_model_encode gave last: `take` gets the
+ * i-th row's logits, config.vocab_size floats in host memory, in ascending order of i. A nonzero return of `take` stops
+ * the work and is returned. Logits never exist whole. Not collective. */
+int sp_model_predict(struct sp_model *m, const int32_t *row, int64_t n,
+                     int (*take)(void *context, int64_t i, const float *logits), void *context);
+/* Lays a forward-only model out anew, for batches of another shape, of another group of ranks. Memory grows to the
+ * largest need so far. After an error the model can only be destroyed. Not collective. */
+int sp_model_reshape(struct sp_model *m, int64_t batch, int64_t chunk, const struct sp_attention_variant *attention,
+                     struct sp_comm *sequence);
 
 /* Sums since the last reset, of this rank alone, unscaled. */
 struct sp_model_sums {

@@ -89,6 +89,7 @@ static int make_model(struct harness *h, const struct sp_model_config *config, c
 		.attention = sp_attention_find(attention),
 		.sequence = h->comm,
 		.overlap = 1,
+		.forward_only = h->forward_only,
 	};
 	if (!options.attention)
 		return SP_ERR_ARGUMENT;

@@ -259,17 +259,71 @@ static void pre_norm_model_is_independent_of_the_layout(void **state)
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
+/* What a pass without dropout gives on this rank: last hidden states (kept by the caller) and sums. */
+static int pass_forward(const struct sp_model_config *config, const struct slice *slice, int forward_only, float *hidden,
+                        struct sp_model_sums *sums)
+{
+	const struct sp_model_options options = {
+		.config = *config,
+		.batch = slice->batch.batch,
+		.chunk = slice->batch.chunk,
+		.attention = sp_attention_find("ring"),
+		.sequence = ranks.world,
+		.overlap = 1,
+		.forward_only = forward_only,
+	};
+	const struct sp_pass pass = { .mlm_scale = 1, .order_scale = 1 };
+	struct sp_model *model = NULL;
+	struct sp_matrix view;
+	if (sp_model_create(ranks.compute, &options, &model))
+		return 1;
+	sp_parameters_init(sp_model_parameters(model), 5, sp_model_values(model));
+	int bad = sp_model_run(model, &slice->batch, &pass) != 0;
+	bad |= sp_model_sums(model, sums) != 0;
+	bad |= sp_model_encode(model, &slice->batch, &view) != 0;
+	memcpy(hidden, view.data, (size_t)(view.rows * view.cols) * sizeof *hidden);
+	bad |= sp_model_arena(model)->high != sp_model_arena(model)->size;
+	sp_model_destroy(model);
+	return bad;
+}
+
+static void forward_only_gives_the_bits_of_the_model_that_trains(void **state)
+{
+	(void)state;
+	static const int64_t lengths[] = { 1, 7, 65 };
+	int bad = 0;
+	for (int i = 0; i < 6; i++) {
+		const struct sp_model_config config = config_of(i % 2, SP_ACT_GELU, 1);
+		struct global g = make_global(lengths[i / 2]);
+		struct slice slice;
+		struct sp_model_sums sums[2];
+		make_slice(&slice, &g, 0, SAMPLES, ranks.size, ranks.rank);
+		const size_t n = (size_t)(SAMPLES * slice.batch.chunk * config.hidden);
+		float *a = calloc(2 * n, sizeof *a), *b = a + n;
+		bad |= pass_forward(&config, &slice, 0, a, &sums[0]);
+		bad |= pass_forward(&config, &slice, 1, b, &sums[1]);
+		bad |= memcmp(a, b, n * sizeof *a) != 0 || memcmp(&sums[0], &sums[1], sizeof sums[0]) != 0;
+		free(a);
+		free_slice(&slice);
+		free_global(&g);
+	}
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
 static void arena_high_water_equals_the_plan(void **state)
 {
 	(void)state;
 	const struct sp_model_config config = config_of(0, SP_ACT_GELU, 1);
-	const struct sp_model_options options = { config, 2, 33, sp_attention_find("ring"), ranks.world, 1 };
-	struct sp_model_memory plan;
-	struct sp_model *model = NULL;
-	int bad = sp_model_memory(&options, ranks.size, &plan) != 0;
-	bad |= sp_model_create(ranks.compute, &options, &model) != 0;
-	bad |= !model || sp_model_arena(model)->high != plan.arena;
-	sp_model_destroy(model);
+	int bad = 0;
+	for (int forward_only = 0; forward_only < 2; forward_only++) {
+		const struct sp_model_options options = { config, 2, 33, sp_attention_find("ring"), ranks.world, 1, forward_only };
+		struct sp_model_memory plan;
+		struct sp_model *model = NULL;
+		bad |= sp_model_memory(&options, ranks.size, &plan) != 0;
+		bad |= sp_model_create(ranks.compute, &options, &model) != 0;
+		bad |= !model || sp_model_arena(model)->high != plan.arena;
+		sp_model_destroy(model);
+	}
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
@@ -278,6 +332,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(post_norm_model_is_independent_of_the_layout_for_every_length),
 		cmocka_unit_test(pre_norm_model_is_independent_of_the_layout),
+		cmocka_unit_test(forward_only_gives_the_bits_of_the_model_that_trains),
 		cmocka_unit_test(arena_high_water_equals_the_plan),
 	};
 	int rc = test_ranks_open(&ranks);
