@@ -23,6 +23,7 @@ include tests/unit/cpu.mk
 include tests/unit/settings.mk
 include tests/unit/data.mk
 include tests/unit/checkpoint_directory.mk
+include tests/unit/parallel.mk
 include tests/unit/model.mk
 include tests/unit/train.mk
 include tests/conformance/local.mk

@@ -27,19 +27,19 @@ struct sp_batches {
 
 static struct sp_batch_layout lay_out(const struct sp_batches_options *o)
 {
-	return sp_batch_layout_of(o->micro_batch, o->shard.chunk, o->grid->sequence_size);
+	return sp_batch_layout_of(o->micro_batch, o->shard.chunk, o->grid->shape.at[SP_AXIS_SEQUENCE]);
 }
 
 static int64_t micro_batches(const struct sp_batches_options *o)
 {
-	return o->global_batch / (o->grid->data_size * o->micro_batch);
+	return o->global_batch / (o->grid->shape.at[SP_AXIS_DATA] * o->micro_batch);
 }
 
 /* ---- create, destroy ---- */
 
 static int check(const struct sp_batches_options *o)
 {
-	int64_t step = o->grid->data_size * o->micro_batch;
+	int64_t step = o->grid->shape.at[SP_AXIS_DATA] * o->micro_batch;
 	if (o->micro_batch * o->shard.chunk > INT32_MAX)
 		return sp_fail(SP_ERR_SETTING,
 		               "train.micro_batch = %lld sequences of %lld tokens per rank are more than 2^31 rows; lower it",
@@ -51,7 +51,7 @@ static int check(const struct sp_batches_options *o)
 		SP_ERR_SETTING,
 		"train.global_batch = %lld is not a multiple of %d data ranks x train.micro_batch = %lld; set it to %lld, or "
 		"change train.micro_batch or parallel.sequence",
-		(long long)o->global_batch, o->grid->data_size, (long long)o->micro_batch, (long long)(below ? below : step));
+		(long long)o->global_batch, o->grid->shape.at[SP_AXIS_DATA], (long long)o->micro_batch, (long long)(below ? below : step));
 }
 
 static int allocate_host(struct sp_batches *b)
@@ -138,7 +138,7 @@ static void cut_tokens(const struct sp_batches *b, int32_t *block, int64_t i)
 static void cut_documents(const struct sp_batches *b, int32_t *block, int64_t i)
 {
 	const int64_t chunk = b->options.shard.chunk, length = b->options.shard.length, batch = b->options.micro_batch;
-	for (int64_t rank = 0; rank < b->options.grid->sequence_size; rank++) {
+	for (int64_t rank = 0; rank < b->options.grid->shape.at[SP_AXIS_SEQUENCE]; rank++) {
 		int32_t *to = block + b->at.doc + (rank * batch + i) * chunk;
 		int64_t real = sp_max(0, sp_min(chunk, length - rank * chunk));
 		for (int64_t t = 0; t < chunk; t++)
@@ -161,7 +161,7 @@ static void cut_predictions(const struct sp_batches *b, int32_t *block, int64_t 
 /* The rank that holds token 0, [CLS], tells the sentence order. */
 static void cut_order(const struct sp_batches *b, int32_t *block, int64_t i, struct counts *counts)
 {
-	if (!b->options.sentence_order || b->options.grid->sequence_rank != 0 || b->whole.swapped < 0)
+	if (!b->options.sentence_order || b->options.grid->place.at[SP_AXIS_SEQUENCE] != 0 || b->whole.swapped < 0)
 		return;
 	block[b->at.order_row + counts->orders] = (int32_t)(i * b->options.shard.chunk);
 	block[b->at.order_label + counts->orders++] = b->whole.swapped;
@@ -183,7 +183,7 @@ static int load_micro(struct sp_batches *b, enum sp_split split, uint64_t step, 
 {
 	const struct sp_batches_options *o = &b->options;
 	int32_t *block = b->host + m * b->at.size;
-	int64_t slot = o->grid->data_rank * (o->global_batch / o->grid->data_size) + m * o->micro_batch;
+	int64_t slot = o->grid->place.at[SP_AXIS_DATA] * (o->global_batch / o->grid->shape.at[SP_AXIS_DATA]) + m * o->micro_batch;
 	memset(block, 0, (size_t)b->at.size * sizeof *block);
 	b->counts[m] = (struct counts){ 0, 0 };
 	for (int64_t i = 0; i < o->micro_batch; i++) {
@@ -205,7 +205,7 @@ static int load_micro(struct sp_batches *b, enum sp_split split, uint64_t step, 
 static int agree(const struct sp_batches *b, struct sp_work *work)
 {
 	int64_t sums[4] = { work->samples, work->tokens, work->pairs, work->predicted };
-	if (b->options.grid->sequence_rank != 0)
+	if (b->options.grid->place.at[SP_AXIS_SEQUENCE] != 0)
 		memset(sums, 0, sizeof sums);
 	int status = sp_comm_all_reduce(b->options.grid->world, sums, 4, SP_I64, SP_SUM);
 	if (!status)

@@ -51,20 +51,20 @@ static int check_device(struct sp_setup *setup)
 static int fill_options(struct sp_setup *setup)
 {
 	const struct sp_settings *s = setup->settings;
-	setup->shard = sp_shard_of(s->train.sequence_length, setup->grid.sequence_size, setup->grid.sequence_rank,
+	setup->shard = sp_shard_of(s->train.sequence_length, setup->grid.shape.at[SP_AXIS_SEQUENCE], setup->grid.place.at[SP_AXIS_SEQUENCE],
 	                           sp_compute_chunk_multiple(setup->compute));
 	setup->options = (struct sp_model_options){
 		.config = setup->config,
 		.batch = s->train.micro_batch,
 		.chunk = setup->shard.chunk,
 		.attention = sp_attention_find(s->parallel.attention),
-		.sequence = setup->grid.sequence,
+		.sequence = setup->grid.group[SP_GROUP_SEQUENCE],
 		.overlap = s->parallel.overlap,
 	};
 	if (!setup->options.attention)
 		return SP_ERR_SETTING;
 	struct sp_attention_shape_host shape = { setup->options.batch, setup->shard.chunk, setup->config.heads,
-		                                 setup->config.hidden / setup->config.heads, setup->grid.sequence_size };
+		                                 setup->config.hidden / setup->config.heads, setup->grid.shape.at[SP_AXIS_SEQUENCE] };
 	return setup->options.attention->check(&shape);
 }
 
@@ -110,7 +110,7 @@ static int open_batches(struct sp_setup *setup)
 /* What can be refused cheaply is refused before memory is taken. */
 static int open_all(struct sp_setup *setup)
 {
-	int status = sp_grid_open(setup->world, setup->settings->parallel.sequence, &setup->grid);
+	int status = sp_grid_open(setup->world, 1, setup->settings->parallel.sequence, 1, &setup->grid);
 	if (!status)
 		status = open_dataset(setup);
 	if (!status)
@@ -143,8 +143,7 @@ void sp_setup_close(struct sp_setup *setup)
 	sp_reduce_destroy(setup->reduce);
 	sp_model_destroy(setup->model);
 	sp_dataset_close(setup->dataset);
-	if (setup->grid.sequence)
-		sp_grid_close(&setup->grid);
+	sp_grid_close(&setup->grid);
 	memset(setup, 0, sizeof *setup);
 }
 

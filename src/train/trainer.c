@@ -61,7 +61,7 @@ static double peak_mib(void)
 
 static struct sp_comm_counters counters(const struct trainer *t)
 {
-	struct sp_comm_counters a = sp_comm_counters(t->world), b = sp_comm_counters(t->setup.grid.sequence);
+	struct sp_comm_counters a = sp_comm_counters(t->world), b = sp_comm_counters(t->setup.grid.group[SP_GROUP_SEQUENCE]);
 	return (struct sp_comm_counters){ a.bytes + b.bytes, a.messages + b.messages, a.exposed + b.exposed };
 }
 
@@ -125,7 +125,7 @@ static int announce(struct trainer *t)
 		&t->report,
 		"%d ranks (%s) = %d data x %d sequence; per rank %lld of %lld tokens, %s\n"
 		"%lld parameters; %.0f MiB planned per rank, %.0f of them activations; GEMM rate %.1f GFLOP/s",
-		sp_comm_size(t->world), sp_comm_name(t->world), u->grid.data_size, u->grid.sequence_size,
+		sp_comm_size(t->world), sp_comm_name(t->world), u->grid.shape.at[SP_AXIS_DATA], u->grid.shape.at[SP_AXIS_SEQUENCE],
 		(long long)u->shard.chunk, (long long)u->shard.length, device, (long long)sp_model_parameters(u->model)->values,
 		(double)t->plan.total / 1048576.0, (double)t->plan.model.arena / 1048576.0, t->gemm_rate / 1e9);
 	if (status)
@@ -133,8 +133,8 @@ static int announce(struct trainer *t)
 	return sp_metrics_write(&t->metrics, "config",
 	                        json_pack("{s:s, s:o, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:i, s:s, s:f}",
 	                                  "version", PACKAGE_VERSION, "settings", sp_metrics_settings(t->settings),
-	                                  "ranks", sp_comm_size(t->world), "data_ranks", u->grid.data_size,
-	                                  "sequence_ranks", u->grid.sequence_size, "chunk", (json_int_t)u->shard.chunk,
+	                                  "ranks", sp_comm_size(t->world), "data_ranks", u->grid.shape.at[SP_AXIS_DATA],
+	                                  "sequence_ranks", u->grid.shape.at[SP_AXIS_SEQUENCE], "chunk", (json_int_t)u->shard.chunk,
 	                                  "vocab_size", (json_int_t)u->config.vocab_size,
 	                                  "parameters", (json_int_t)sp_model_parameters(u->model)->values,
 	                                  "arena_bytes", (json_int_t)sp_model_arena(u->model)->size,

@@ -163,12 +163,12 @@ static int run(const struct sp_model_config *config, const struct global *g, str
 	struct slice slice;
 	struct sp_model *model = NULL;
 	struct sp_model_sums sums = { 0 };
-	if (sp_grid_open(world, sequence, &grid))
+	if (sp_grid_open(world, 1, sequence, 1, &grid))
 		return 1;
-	const int64_t samples = SAMPLES / grid.data_size;
-	make_slice(&slice, g, grid.data_rank * samples, samples, grid.sequence_size, grid.sequence_rank);
+	const int64_t samples = SAMPLES / grid.shape.at[SP_AXIS_DATA];
+	make_slice(&slice, g, grid.place.at[SP_AXIS_DATA] * samples, samples, grid.shape.at[SP_AXIS_SEQUENCE], grid.place.at[SP_AXIS_SEQUENCE]);
 	const struct sp_model_options options = {
-		*config, samples, slice.batch.chunk, sp_attention_find(attention), grid.sequence, 1,
+		*config, samples, slice.batch.chunk, sp_attention_find(attention), grid.group[SP_GROUP_SEQUENCE], 1,
 	};
 	const struct sp_pass pass = { 17, 3, 1, 1.0f / (float)g->predicted, 1.0f / SAMPLES };
 	int rc = sp_model_create(ranks.compute, &options, &model);

@@ -70,7 +70,9 @@ struct part {
 static void open_part(struct part *p, int data, int d, int sequence, int s, int64_t micro)
 {
 	p->grid = (struct sp_grid){
-		.world = self, .data_size = data, .data_rank = d, .sequence_size = sequence, .sequence_rank = s
+		.world = self,
+		.shape.at = { [SP_AXIS_DATA] = data, [SP_AXIS_PIPELINE] = 1, [SP_AXIS_SEQUENCE] = sequence, [SP_AXIS_TENSOR] = 1 },
+		.place.at = { [SP_AXIS_DATA] = d, [SP_AXIS_SEQUENCE] = s },
 	};
 	p->options = (struct sp_batches_options){
 		.compute = compute,
@@ -95,7 +97,7 @@ static void check_micro(const struct part *p, int64_t m, int64_t slot)
 {
 	struct sp_batch b;
 	assert_int_equal(sp_batches_take(p->batches, m, &b), SP_OK);
-	const int64_t rows = b.batch * b.chunk, n = rows * p->grid.sequence_size;
+	const int64_t rows = b.batch * b.chunk, n = rows * p->grid.shape.at[SP_AXIS_SEQUENCE];
 	int32_t *token = calloc((size_t)n, 4), *position = calloc((size_t)n, 4), *kind = calloc((size_t)n, 4);
 	int32_t *doc = calloc((size_t)n, 4), *predicted = calloc((size_t)n, 4), *label = calloc((size_t)n, 4);
 	uint32_t sample[GLOBAL];
@@ -122,7 +124,7 @@ static void check_micro(const struct part *p, int64_t m, int64_t slot)
 				assert_int_equal(label[seen++], w.label[at]);
 			}
 		}
-		for (int64_t at = 0; at < p->grid.sequence_size * b.chunk; at++)
+		for (int64_t at = 0; at < p->grid.shape.at[SP_AXIS_SEQUENCE] * b.chunk; at++)
 			assert_int_equal(doc[(at / b.chunk * b.batch + i) * b.chunk + at % b.chunk], at < LENGTH ? w.doc[at] : -1);
 		if (order < b.orders) {
 			int32_t row, swapped;
@@ -133,7 +135,7 @@ static void check_micro(const struct part *p, int64_t m, int64_t slot)
 		}
 	}
 	assert_int_equal(seen, b.predictions);
-	assert_int_equal(b.orders, p->grid.sequence_rank == 0 ? b.batch : 0);
+	assert_int_equal(b.orders, p->grid.place.at[SP_AXIS_SEQUENCE] == 0 ? b.batch : 0);
 	free(token);
 	free(position);
 	free(kind);
@@ -192,7 +194,7 @@ static void a_batch_that_does_not_divide_is_refused(void **state)
 {
 	(void)state;
 	struct sp_batches *batches = NULL;
-	struct sp_grid grid = { .world = self, .data_size = 3, .sequence_size = 1 };
+	struct sp_grid grid = { .world = self, .shape.at = { 3, 1, 1, 1 } };
 	struct sp_batches_options options = { compute, &grid, dataset, sp_shard_of(LENGTH, 1, 0, 1), GLOBAL, 1, 0 };
 	assert_int_equal(sp_batches_create(&options, &batches), SP_ERR_SETTING);
 	assert_null(batches);
