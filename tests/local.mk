@@ -25,6 +25,7 @@ include tests/unit/data.mk
 include tests/unit/checkpoint_directory.mk
 include tests/unit/parallel.mk
 include tests/unit/model.mk
+include tests/unit/checkpoint.mk
 include tests/unit/train.mk
 include tests/conformance/local.mk
 include tests/golden/local.mk

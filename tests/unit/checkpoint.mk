@@ -1,0 +1,4 @@
+# Rows of this part of the tests; tests/local.mk says how.
+unit_tests += tests/unit/checkpoint/test_dtype tests/unit/checkpoint/test_safetensors
+tests_unit_checkpoint_test_dtype_LDFLAGS = $(test_ldflags)
+tests_unit_checkpoint_test_safetensors_LDFLAGS = $(test_ldflags)
