@@ -1,0 +1,277 @@
+#include "config.h"
+
+#include "checkpoint/hf_config.h"
+
+#include "base/log.h"
+#include "checkpoint/json_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT_MOST = 1 << 20 }; /* bytes of a config.json */
+
+#define POST "bert"
+#define PRE "megatron-bert" /* norms before the sublayers, none after the embedding: Megatron's BERT */
+
+/* The sizes, with the ranges of the settings of the same meaning. */
+static const struct {
+	const char *key;
+	size_t offset;
+	int64_t most;
+} sizes[] = {
+	{ "num_hidden_layers", offsetof(struct sp_model_config, layers), 10000 },
+	{ "hidden_size", offsetof(struct sp_model_config, hidden), 65536 },
+	{ "num_attention_heads", offsetof(struct sp_model_config, heads), 65536 },
+	{ "intermediate_size", offsetof(struct sp_model_config, intermediate), 1048576 },
+	{ "vocab_size", offsetof(struct sp_model_config, vocab_size), 16777216 },
+	{ "max_position_embeddings", offsetof(struct sp_model_config, max_positions), 1073741824 },
+};
+
+/* Numbers that may be left out, as transformers leaves out what it takes for granted. */
+static const struct {
+	const char *key;
+	size_t offset;
+	float fallback;
+	double least, most; /* both inclusive */
+} numbers[] = {
+	{ "hidden_dropout_prob", offsetof(struct sp_model_config, dropout), 0.1f, 0, 0.9999 },
+	{ "attention_probs_dropout_prob", offsetof(struct sp_model_config, attention_dropout), 0.1f, 0, 0.9999 },
+	{ "layer_norm_eps", offsetof(struct sp_model_config, layer_norm_eps), 1e-12f, 1e-30, 1 },
+};
+
+/* All names that transformers has for the two forms of GELU. */
+static const struct {
+	const char *name;
+	enum sp_activation activation;
+} activations[] = {
+	{ "gelu", SP_ACT_GELU },
+	{ "gelu_python", SP_ACT_GELU },
+	{ "gelu_pytorch_tanh", SP_ACT_GELU_TANH },
+	{ "gelu_new", SP_ACT_GELU_TANH },
+	{ "gelu_fast", SP_ACT_GELU_TANH },
+	{ "gelu_python_tanh", SP_ACT_GELU_TANH },
+};
+
+/* What a BERT can be told to be and seqpar does not do: the value it must have, and which it has if not given. */
+static const struct {
+	const char *key;
+	enum { MUST_BE_FALSE, MUST_BE_TRUE } must;
+	const char *why;
+} switches[] = {
+	{ "is_decoder", MUST_BE_FALSE, "seqpar trains encoders only, every token sees all others" },
+	{ "add_cross_attention", MUST_BE_FALSE, "seqpar trains encoders only, without cross-attention" },
+	{ "is_encoder_decoder", MUST_BE_FALSE, "seqpar trains encoders only" },
+	{ "tie_word_embeddings", MUST_BE_TRUE, "seqpar predicts with the word table itself, not with a table of its own" },
+};
+
+/* ---- reading ---- */
+
+static int check_type(const char *name, const json_t *root, struct sp_model_config *config)
+{
+	const json_t *type = json_object_get(root, "model_type");
+	const char *text = json_string_value(type);
+	if (text && strcmp(text, POST) != 0 && strcmp(text, PRE) != 0)
+		return sp_fail(SP_ERR_FORMAT, "%s: model_type is \"%.80s\"; seqpar reads " POST " and " PRE, name, text);
+	if (type && !text)
+		return sp_fail(SP_ERR_FORMAT, "%s: model_type is not a text", name);
+	if (!text && !json_object_get(root, "hidden_size")) /* configurations of 2018 have no model_type */
+		return sp_fail(SP_ERR_FORMAT, "%s: neither model_type nor hidden_size: this describes no BERT", name);
+	config->pre_norm = text && strcmp(text, PRE) == 0;
+	return SP_OK;
+}
+
+static int take_sizes(const char *name, const json_t *root, struct sp_model_config *config)
+{
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		const json_t *value = json_object_get(root, sizes[i].key);
+		const int64_t size = json_integer_value(value);
+		if (!value)
+			return sp_fail(SP_ERR_FORMAT, "%s: %s is missing", name, sizes[i].key);
+		if (!json_is_integer(value) || size < 1 || size > sizes[i].most)
+			return sp_fail(SP_ERR_FORMAT, "%s: %s is not a whole number from 1 to %lld", name, sizes[i].key,
+			               (long long)sizes[i].most);
+		*(int64_t *)((char *)config + sizes[i].offset) = size;
+	}
+	if (config->hidden % config->heads != 0)
+		return sp_fail(SP_ERR_FORMAT, "%s: hidden_size %lld is not a multiple of num_attention_heads %lld", name,
+		               (long long)config->hidden, (long long)config->heads);
+	return SP_OK;
+}
+
+static int take_numbers(const char *name, const json_t *root, struct sp_model_config *config)
+{
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		const json_t *value = json_object_get(root, numbers[i].key);
+		const double number = json_number_value(value);
+		if (value && (!json_is_number(value) || !(number >= numbers[i].least && number <= numbers[i].most)))
+			return sp_fail(SP_ERR_FORMAT, "%s: %s is not a number from %g to %g", name, numbers[i].key, numbers[i].least,
+			               numbers[i].most);
+		*(float *)((char *)config + numbers[i].offset) = value ? (float)number : numbers[i].fallback;
+	}
+	return SP_OK;
+}
+
+static int take_activation(const char *name, const json_t *root, struct sp_model_config *config)
+{
+	const json_t *value = json_object_get(root, "hidden_act");
+	const char *text = value ? json_string_value(value) : "gelu";
+	for (size_t i = 0; text && i < sizeof activations / sizeof *activations; i++)
+		if (strcmp(activations[i].name, text) == 0) {
+			config->activation = activations[i].activation;
+			return SP_OK;
+		}
+	return sp_fail(SP_ERR_FORMAT, "%s: hidden_act is %s%.80s%s; seqpar has gelu and gelu_pytorch_tanh (also called gelu_new)",
+	               name, text ? "\"" : "", text ? text : "not a text", text ? "\"" : "");
+}
+
+static int check_switches(const char *name, const json_t *root, struct sp_model_config *config)
+{
+	(void)config;
+	for (size_t i = 0; i < sizeof switches / sizeof *switches; i++) {
+		const json_t *value = json_object_get(root, switches[i].key);
+		const int right = switches[i].must == MUST_BE_TRUE ? json_is_true(value) : json_is_false(value);
+		if (value && !json_is_null(value) && !right)
+			return sp_fail(SP_ERR_FORMAT, "%s: %s is not %s: %s", name, switches[i].key,
+			               switches[i].must == MUST_BE_TRUE ? "true" : "false", switches[i].why);
+	}
+	return SP_OK;
+}
+
+static int check_rest(const char *name, const json_t *root, struct sp_model_config *config)
+{
+	const json_t *types = json_object_get(root, "type_vocab_size"), *pruned = json_object_get(root, "pruned_heads");
+	const json_t *positions = json_object_get(root, "position_embedding_type");
+	const char *text = json_string_value(positions);
+	(void)config;
+	if (types && json_integer_value(types) != 2)
+		return sp_fail(SP_ERR_FORMAT, "%s: type_vocab_size is not 2, the number of token types (segments) seqpar has", name);
+	if (positions && (!text || strcmp(text, "absolute") != 0))
+		return sp_fail(SP_ERR_FORMAT, "%s: position_embedding_type is \"%.80s\"; seqpar has absolute positions only", name,
+		               text ? text : "?");
+	if (json_object_size(pruned) > 0)
+		return sp_fail(SP_ERR_FORMAT, "%s: pruned_heads is not empty; seqpar has as many heads in every layer", name);
+	return SP_OK;
+}
+
+/* The next-sentence head of BERT is the same two-way head on the pooled first token. */
+static int has_order_head(const json_t *root)
+{
+	static const char *const heads[] = { "BertForPreTraining", "MegatronBertForPreTraining",
+		                                 "BertForNextSentencePrediction", "MegatronBertForNextSentencePrediction" };
+	size_t i;
+	json_t *value;
+	json_array_foreach(json_object_get(root, "architectures"), i, value) {
+		const char *text = json_string_value(value);
+		for (size_t h = 0; text && h < sizeof heads / sizeof *heads; h++)
+			if (strcmp(heads[h], text) == 0)
+				return 1;
+	}
+	return 0;
+}
+
+static int take(const char *name, const json_t *root, struct sp_model_config *config)
+{
+	static int (*const steps[])(const char *name, const json_t *root, struct sp_model_config *config) = {
+		check_type, check_switches, check_rest, take_sizes, take_numbers, take_activation,
+	};
+	struct sp_model_config read = { .sentence_order = has_order_head(root) };
+	int status = SP_OK;
+	for (size_t i = 0; i < sizeof steps / sizeof *steps && status == SP_OK; i++)
+		status = steps[i](name, root, &read);
+	if (status == SP_OK)
+		*config = read;
+	return status;
+}
+
+int sp_hf_config_parse(const char *name, const char *text, size_t size, struct sp_model_config *config)
+{
+	json_t *root = NULL;
+	int status = sp_json_parse(name, text, size, &root);
+	if (status == SP_OK)
+		status = take(name, root, config);
+	json_decref(root);
+	return status;
+}
+
+int sp_hf_config_read(const char *dir, struct sp_model_config *config)
+{
+	char *path;
+	json_t *root = NULL;
+	int status = sp_json_file_read(dir, "config.json", TEXT_MOST, &path, &root);
+	if (status == SP_OK)
+		status = take(path, root, config);
+	json_decref(root);
+	free(path);
+	return status;
+}
+
+/* ---- writing ---- */
+
+/* The double whose shortest decimal reads back as this float: 0.1 and not 0.10000000149011612. */
+static double decimal_of(float value)
+{
+	char text[32];
+	double wide = value;
+	for (int digits = 1; digits <= 9; digits++) {
+		snprintf(text, sizeof text, "%.*g", digits, (double)value);
+		wide = strtod(text, NULL);
+		if ((float)wide == value)
+			break;
+	}
+	return wide;
+}
+
+static const char *activation_name(enum sp_activation activation)
+{
+	for (size_t i = 0; i < sizeof activations / sizeof *activations; i++)
+		if (activations[i].activation == activation)
+			return activations[i].name;
+	return "gelu";
+}
+
+/* The class that loads it, and what made it. */
+static json_t *describe_class(const struct sp_model_config *config)
+{
+	char architecture[64];
+	snprintf(architecture, sizeof architecture, "%s%s", config->pre_norm ? "MegatronBert" : "Bert",
+	         config->sentence_order ? "ForPreTraining" : "ForMaskedLM");
+	json_t *origin = config->pre_norm ?
+		json_pack("{s:s, s:s, s:s}", "version", PACKAGE_VERSION, "norm", "pre", "note",
+	              "a pre-LN model: transformers loads it with the MegatronBert classes, the Bert classes cannot") :
+		json_pack("{s:s, s:s}", "version", PACKAGE_VERSION, "norm", "post");
+	return json_pack("{s:[s], s:s, s:o}", "architectures", architecture, "model_type", config->pre_norm ? PRE : POST,
+	                 "seqpar", origin);
+}
+
+static int add_shape(json_t *root, const struct sp_model_config *config)
+{
+	const char *base = (const char *)config;
+	int failed = 0;
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+		failed |= json_object_set_new(root, sizes[i].key, json_integer(*(const int64_t *)(base + sizes[i].offset)));
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		failed |= json_object_set_new(root, numbers[i].key,
+		                              json_real(decimal_of(*(const float *)(base + numbers[i].offset))));
+	return failed;
+}
+
+/* What every model of seqpar has, or what does not show in its shape. */
+static int add_rest(json_t *root, const struct sp_model_config *config, int pad, const char *dtype)
+{
+	json_t *rest = json_pack("{s:s, s:f, s:i, s:b, s:s, s:i, s:s}", "hidden_act", activation_name(config->activation),
+	                         "initializer_range", 0.02, "type_vocab_size", 2, "tie_word_embeddings", 1,
+	                         "position_embedding_type", "absolute", "pad_token_id", pad, "torch_dtype", dtype);
+	const int failed = json_object_update(root, rest);
+	json_decref(rest);
+	return failed;
+}
+
+int sp_hf_config_text(const struct sp_model_config *config, int pad, const char *dtype, char **text)
+{
+	json_t *root = describe_class(config);
+	const int failed = add_shape(root, config) || add_rest(root, config, pad, dtype);
+	const int status = sp_json_text(failed ? NULL : root, text);
+	json_decref(root);
+	return status;
+}
