@@ -29,4 +29,5 @@ include src/data/local.mk
 include src/checkpoint/local.mk
 include src/plan/local.mk
 include src/train/local.mk
+include src/use/local.mk
 include src/cli/local.mk

@@ -27,10 +27,12 @@ include tests/unit/parallel.mk
 include tests/unit/model.mk
 include tests/unit/checkpoint.mk
 include tests/unit/train.mk
+include tests/unit/use.mk
 include tests/conformance/local.mk
 include tests/golden/local.mk
 include tests/ranks/comm.mk
 include tests/ranks/local.mk
+include tests/ranks/use.mk
 include tests/cli/program.mk
 include tests/cli/local.mk
 

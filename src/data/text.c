@@ -32,7 +32,8 @@ struct sp_text {
 	char *paragraph;  /* text of one document without a blank line; given out up to `given` */
 	size_t given, size;
 	int ended;        /* the paragraph is complete, */
-	int ended_document; /* and with it the document */
+	int ended_document; /* and with it the document, */
+	int ended_line;     /* by a newline that ends one */
 	int line_blank;   /* nothing but blanks so far on this line */
 	int first;        /* the next sentence begins a document */
 };
@@ -160,7 +161,9 @@ static int is_blank(unsigned char c)
 
 static void put_newline(struct sp_text *t)
 {
-	if (t->line_blank) {
+	if (t->options.document_per_line) {
+		t->ended = t->ended_document = t->ended_line = 1;
+	} else if (t->line_blank) {
 		t->ended = 1;
 		t->ended_document = !t->options.document_per_file;
 	} else if (t->options.sentence_per_line) {
@@ -255,18 +258,19 @@ static int take_sentence(struct sp_text *t, struct sp_sentence *sentence)
 		t->given++;
 	const char *text = t->paragraph + t->given;
 	size_t size = t->size - t->given, end = 0;
-	if (size == 0 || (!t->ended && !is_full(t)))
+	const int empty = size == 0 && t->ended_line && t->first; /* the document of an empty line */
+	if ((size == 0 && !empty) || (!t->ended && !is_full(t)))
 		return 0;
-	if (!t->options.sentence_per_line)
+	if (!t->options.sentence_per_line && !t->options.document_per_line)
 		end = sp_sentence_end(text, size);
 	if (end == 0 && t->ended)
 		end = size;
 	if (end > SP_TEXT_SENTENCE_MAX || (end == 0 && size > SP_TEXT_SENTENCE_MAX))
 		end = cut(text);
-	if (end == 0)
+	if (end == 0 && !empty)
 		return 0;
 	t->given += end;
-	while (text[end - 1] == ' ')
+	while (end > 0 && text[end - 1] == ' ')
 		end--;
 	*sentence = (struct sp_sentence){ .text = text, .size = end, .first = t->first };
 	t->first = 0;
@@ -277,7 +281,7 @@ static void make_room(struct sp_text *t)
 {
 	if (t->ended) {
 		t->first |= t->ended_document;
-		t->ended = t->ended_document = 0;
+		t->ended = t->ended_document = t->ended_line = 0;
 		t->given = t->size = 0;
 	}
 	t->size -= t->given;

@@ -1,8 +1,8 @@
 /* Text files as a stream of sentences. May include: base.
  *
- * Documents are separated by lines that are empty or blank, or each file is one. Within a document a newline is a
- * space, so wrapped text is joined, and sentences are found by the rules of sentence.h; or each line is one sentence.
- * With one document a file a blank line still ends a sentence. Bytes that are not UTF-8 become U+FFFD and are counted.
+ * Documents are separated by lines that are empty or blank, or each file or each line is one. Within a document a newline
+ * is a space, so wrapped text is joined, and sentences are found by the rules of sentence.h; or each line is one sentence.
+ * With one document a file a blank line still ends a sentence; with one a line, a blank line is an empty document. Bytes that are not UTF-8 become U+FFFD and are counted.
  * Memory does not depend on the size of the input: what goes on for more than SP_TEXT_SENTENCE_MAX bytes without an
  * end is cut at a blank. */
 #ifndef SP_DATA_TEXT_H
@@ -16,11 +16,12 @@
 struct sp_text_options {
 	int document_per_file;
 	int sentence_per_line;
+	int document_per_line; /* each of one sentence, which is empty if the line is */
 };
 
 struct sp_sentence {
 	const char *text; /* valid UTF-8 without newlines, not ended by a zero byte; the reader's, until the next call */
-	size_t size;      /* > 0 */
+	size_t size;      /* > 0, but for document_per_line */
 	int first;        /* begins a document */
 };
 

@@ -36,7 +36,7 @@ void sp_wordpiece_free(struct sp_wordpiece *w)
 	free(w);
 }
 
-static int append(struct sp_ids *ids, const int32_t *id, size_t count)
+int sp_ids_append(struct sp_ids *ids, const int32_t *id, size_t count)
 {
 	if (ids->count + count > ids->room) {
 		size_t room = ids->room ? ids->room * 2 : 1024;
@@ -86,9 +86,9 @@ static int take_word(void *context, const char *word, size_t size, size_t chars)
 		done += taken;
 	}
 	if (done == size)
-		return append(w->ids, piece, count);
+		return sp_ids_append(w->ids, piece, count);
 	w->ids->unknown++;
-	return append(w->ids, &w->unknown, 1);
+	return sp_ids_append(w->ids, &w->unknown, 1);
 }
 
 int sp_wordpiece_encode(struct sp_wordpiece *w, const char *text, size_t size, struct sp_ids *ids)

@@ -16,6 +16,9 @@ struct sp_ids {
 	int64_t unknown; /* how many [UNK] were appended */
 };
 
+/* SP_ERR_MEMORY (logged). */
+int sp_ids_append(struct sp_ids *ids, const int32_t *id, size_t count);
+
 /* Scratch space of one thread. The vocabulary is shared and must outlive it. */
 struct sp_wordpiece;
 

@@ -24,7 +24,7 @@ static int read_files(const char *const *path, size_t count, struct sp_text_opti
 	size_t used = 0;
 	seen[0] = 0;
 	while (status == SP_OK && (status = sp_text_next(t, &s)) == 1) {
-		assert_true(s.size > 0 && used + s.size + 2 < sizeof seen);
+		assert_true((s.size > 0 || options.document_per_line) && used + s.size + 2 < sizeof seen);
 		seen[used++] = s.first ? '/' : '|';
 		memcpy(seen + used, s.text, s.size);
 		used += s.size;
@@ -67,6 +67,43 @@ static void a_line_is_a_sentence_on_request(void **state)
 	(void)state;
 	assert_string_equal(sentences_of(text, sizeof text - 1, (struct sp_text_options){ .sentence_per_line = 1 }),
 	                    "/One. Two|three/four");
+}
+
+static void a_line_is_a_document_on_request(void **state)
+{
+	const struct sp_text_options options = { .document_per_line = 1 };
+	(void)state;
+	assert_string_equal(sentences_of("One. Two\n\n \t\nthree\n", 19, options), "/One. Two///three");
+	assert_string_equal(sentences_of("\n\n", 2, options), "//");
+	assert_string_equal(sentences_of("one \r\ntwo", 9, options), "/one/two");
+	assert_string_equal(sentences_of("", 0, options), "");
+}
+
+/* A line as long as is given out in pieces is one document, and no empty one follows it. */
+static void a_long_line_is_one_document(void **state)
+{
+	const size_t lengths[] = { SP_TEXT_SENTENCE_MAX - 1, SP_TEXT_SENTENCE_MAX, SP_TEXT_SENTENCE_MAX + 1,
+		                       2 * SP_TEXT_SENTENCE_MAX - 4, 2 * SP_TEXT_SENTENCE_MAX, 3 * SP_TEXT_SENTENCE_MAX };
+	const struct sp_text_options options = { .document_per_line = 1 };
+	(void)state;
+	char *line = test_malloc(3 * SP_TEXT_SENTENCE_MAX + 3);
+	for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+		memset(line, 'a', lengths[i]);
+		memcpy(line + lengths[i], "\nb\n", 3);
+		const char *path = scratch_write("t.txt", line, lengths[i] + 3);
+		struct sp_text *t = NULL;
+		struct sp_sentence s;
+		size_t documents = 0, size = 0;
+		assert_int_equal(sp_text_open(&path, 1, &options, &t), SP_OK);
+		while (sp_text_next(t, &s) == 1) {
+			documents += s.first;
+			size += s.size;
+		}
+		sp_text_close(t);
+		assert_int_equal(documents, 2);
+		assert_int_equal(size, lengths[i] + 1);
+	}
+	test_free(line);
 }
 
 static void a_file_is_a_document_on_request(void **state)
@@ -313,6 +350,8 @@ int main(void)
 		cmocka_unit_test(blank_lines_separate_documents),
 		cmocka_unit_test(newlines_within_a_document_are_blanks),
 		cmocka_unit_test(a_line_is_a_sentence_on_request),
+		cmocka_unit_test(a_line_is_a_document_on_request),
+		cmocka_unit_test(a_long_line_is_one_document),
 		cmocka_unit_test(a_file_is_a_document_on_request),
 		cmocka_unit_test(files_are_never_joined),
 		cmocka_unit_test(sentences_end_where_english_ends_them),
