@@ -18,6 +18,7 @@ struct sp_batches {
 	struct sp_batches_options options;
 	struct sp_batch_layout at;
 	int64_t count;          /* micro-batches */
+	uint64_t limit;         /* samples from this index on are left out */
 	int32_t *host;          /* [count][at.size] */
 	int32_t *device;        /* [at.size] */
 	struct counts *counts;  /* [count] */
@@ -90,6 +91,7 @@ int sp_batches_create(const struct sp_batches_options *options, struct sp_batche
 	b->options = *options;
 	b->at = lay_out(options);
 	b->count = micro_batches(options);
+	b->limit = UINT64_MAX;
 	status = allocate_host(b);
 	if (!status)
 		status = sp_compute_alloc(options->compute, (size_t)b->at.size * sizeof *b->device, (void **)&b->device);
@@ -113,6 +115,11 @@ void sp_batches_destroy(struct sp_batches *b)
 	free(b);
 }
 
+void sp_batches_limit(struct sp_batches *b, int64_t samples)
+{
+	b->limit = (uint64_t)samples;
+}
+
 int64_t sp_batches_count(const struct sp_batches *b)
 {
 	return b->count;
@@ -132,6 +139,15 @@ static void cut_tokens(const struct sp_batches *b, int32_t *block, int64_t i)
 	memcpy(block + b->at.token + row, s->token + first, bytes);
 	memcpy(block + b->at.position + row, s->position + first, bytes);
 	memcpy(block + b->at.kind + row, s->kind + first, bytes);
+}
+
+/* A place without a sample: nobody attends to it. */
+static void leave_out(const struct sp_batches *b, int32_t *block, int64_t i)
+{
+	const int64_t chunk = b->options.shard.chunk, batch = b->options.micro_batch;
+	for (int64_t rank = 0; rank < b->options.grid->shape.at[SP_AXIS_SEQUENCE]; rank++)
+		for (int64_t t = 0; t < chunk; t++)
+			block[b->at.doc + (rank * batch + i) * chunk + t] = -1;
 }
 
 /* Document ids of all ranks that share the sample. */
@@ -188,6 +204,10 @@ static int load_micro(struct sp_batches *b, enum sp_split split, uint64_t step, 
 	b->counts[m] = (struct counts){ 0, 0 };
 	for (int64_t i = 0; i < o->micro_batch; i++) {
 		uint64_t index = step * (uint64_t)o->global_batch + (uint64_t)(slot + i);
+		if (index >= b->limit) {
+			leave_out(b, block, i);
+			continue;
+		}
 		int status = sp_dataset_sample(o->dataset, split, index, &b->whole);
 		if (status)
 			return status;

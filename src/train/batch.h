@@ -32,6 +32,9 @@ void sp_batches_destroy(struct sp_batches *b); /* NULL accepted */
 
 /* Draws the samples of a step and agrees on what it is made of over all ranks. Collective over the world. */
 int sp_batches_load(struct sp_batches *b, enum sp_split split, uint64_t step, struct sp_work *work);
+/* Samples of a split from index `samples` on are left out of the steps that follow: their places hold padding, and they are
+ * not counted. So a split can be gone through once, whatever the batch. */
+void sp_batches_limit(struct sp_batches *b, int64_t samples);
 /* Micro-batches of a step on this rank. */
 int64_t sp_batches_count(const struct sp_batches *b);
 /* Moves the i-th micro-batch of the loaded step to the device; valid until the next call. */

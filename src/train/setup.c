@@ -38,7 +38,15 @@ static int check_split(struct sp_setup *setup, enum sp_split split, const char *
 		return SP_OK;
 	return sp_fail(SP_ERR_SETTING, "data.split = %s leaves no documents of %s to %s; give it weight%s",
 	               setup->settings->data.split, setup->settings->data.source, what,
-	               split == SP_VALID ? " or set train.eval_interval = 0" : "");
+	               split == SP_VALID && !setup->forward_only ? " or set train.eval_interval = 0" : "");
+}
+
+static int check_splits(struct sp_setup *setup)
+{
+	if (setup->forward_only)
+		return check_split(setup, setup->split, "evaluate on");
+	int status = check_split(setup, SP_TRAIN, "train on");
+	return status || setup->settings->train.eval_interval == 0 ? status : check_split(setup, SP_VALID, "evaluate on");
 }
 
 static int check_device(struct sp_setup *setup)
@@ -60,6 +68,7 @@ static int fill_options(struct sp_setup *setup)
 		.attention = sp_attention_find(s->parallel.attention),
 		.sequence = setup->grid.group[SP_GROUP_SEQUENCE],
 		.overlap = s->parallel.overlap,
+		.forward_only = setup->forward_only,
 	};
 	if (!setup->options.attention)
 		return SP_ERR_SETTING;
@@ -87,8 +96,9 @@ static int open_model(struct sp_setup *setup)
 	int status = sp_model_create(setup->compute, &setup->options, &setup->model);
 	if (!status)
 		status = fill_values(setup);
-	return status ? status :
-	                sp_reduce_create(setup->compute, setup->world, sp_model_parameters(setup->model)->elements, 0,
+	return status || setup->forward_only ?
+	               status :
+	               sp_reduce_create(setup->compute, setup->world, sp_model_parameters(setup->model)->elements, 0,
 	                                 &setup->reduce);
 }
 
@@ -114,9 +124,7 @@ static int open_all(struct sp_setup *setup)
 	if (!status)
 		status = open_dataset(setup);
 	if (!status)
-		status = check_split(setup, SP_TRAIN, "train on");
-	if (!status && setup->settings->train.eval_interval > 0)
-		status = check_split(setup, SP_VALID, "evaluate on");
+		status = check_splits(setup);
 	if (!status)
 		status = check_device(setup);
 	if (!status)
@@ -129,11 +137,26 @@ static int open_all(struct sp_setup *setup)
 int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,
                   struct sp_setup *setup)
 {
-	memset(setup, 0, sizeof *setup);
-	setup->settings = settings;
-	setup->compute = compute;
-	setup->world = world;
-	setup->config = sp_planned_config(settings);
+	*setup = (struct sp_setup){
+		.settings = settings,
+		.compute = compute,
+		.world = world,
+		.config = sp_planned_config(settings),
+	};
+	return open_all(setup);
+}
+
+int sp_setup_open_forward(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,
+                          enum sp_split split, struct sp_setup *setup)
+{
+	*setup = (struct sp_setup){
+		.settings = settings,
+		.compute = compute,
+		.world = world,
+		.config = sp_planned_config(settings),
+		.forward_only = 1,
+		.split = split,
+	};
 	return open_all(setup);
 }
 

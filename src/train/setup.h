@@ -26,12 +26,17 @@ struct sp_setup {
 	struct sp_model *model; /* initial values from the seed, the same on all ranks */
 	struct sp_reduce *reduce;
 	struct sp_batches *batches;
+	int forward_only;    /* no gradients, nothing to reduce */
+	enum sp_split split; /* with forward_only: the one to evaluate on */
 };
 
 /* Opens all of it. Collective over `world`. SP_ERR_SETTING and what data, model and backend say; what was opened by
  * then is left to sp_setup_close, which only a rank that is alone may call after an error. */
 int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,
                   struct sp_setup *setup);
+/* The same for evaluating only, on `split`, which must have documents; the others need not. */
+int sp_setup_open_forward(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,
+                          enum sp_split split, struct sp_setup *setup);
 void sp_setup_close(struct sp_setup *setup); /* collective; zeroed or closed is fine */
 
 /* What a pass over a global batch gave, over all ranks. */

@@ -228,6 +228,47 @@ static void two_runs_give_the_same_bits(void **state)
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
+static int evaluate(const struct sp_settings *s, struct sp_comm *world, int forward_only, int64_t samples,
+                    struct sp_evaluation *e)
+{
+	struct sp_setup setup;
+	if (forward_only ? sp_setup_open_forward(s, ranks.compute, world, SP_TEST, &setup) :
+	                   sp_setup_open(s, ranks.compute, world, &setup))
+		return 1;
+	int bad = sp_evaluate_split(&setup, SP_TEST, samples, e) != 0;
+	sp_setup_close(&setup);
+	return bad;
+}
+
+static int evaluations_differ(const struct sp_evaluation *a, const struct sp_evaluation *b)
+{
+	return fabs(a->mlm - b->mlm) > 1e-6 * b->mlm || fabs(a->order_loss - b->order_loss) > 1e-6 * b->order_loss ||
+	       a->accuracy != b->accuracy || a->order_accuracy != b->order_accuracy || a->predicted != b->predicted ||
+	       a->samples != b->samples;
+}
+
+/* 13 samples divide by no batch: the last one is partly, and on some ranks wholly, without samples. */
+static void an_evaluation_depends_on_neither_ranks_nor_batches(void **state)
+{
+	(void)state;
+	struct sp_settings s = tutorial(), one;
+	struct sp_evaluation whole, split;
+	s.model.sentence_order = 1;
+	one = unsplit(&s);
+	one.train.global_batch = one.train.micro_batch = 1;
+	int bad = evaluate(&one, ranks.alone, 0, 13, &whole) || whole.samples != 13 || whole.order_loss <= 0;
+	for (int sequence = 1; sequence <= ranks.size; sequence++)
+		for (int64_t micro = 1; micro <= 8; micro *= 2) {
+			if (ranks.size % sequence != 0)
+				continue;
+			s.parallel.sequence = sequence;
+			s.train.micro_batch = micro;
+			s.train.global_batch = ranks.size / sequence * micro;
+			bad |= evaluate(&s, ranks.world, 1, 13, &split) || evaluations_differ(&split, &whole);
+		}
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
 static void a_batch_the_ranks_do_not_divide_is_refused(void **state)
 {
 	(void)state;
@@ -249,6 +290,7 @@ int main(void)
 		cmocka_unit_test(ranks_without_tokens_or_predictions_are_normal),
 		cmocka_unit_test(short_sequences_and_padding_do_not_count),
 		cmocka_unit_test(two_runs_give_the_same_bits),
+		cmocka_unit_test(an_evaluation_depends_on_neither_ranks_nor_batches),
 		cmocka_unit_test(a_batch_the_ranks_do_not_divide_is_refused),
 	};
 	int rc = test_ranks_open(&ranks);
