@@ -24,10 +24,11 @@ enum {
 
 struct sp_safetensors {
 	char *path;
-	int fd;        /* -1: only parsed */
-	json_t *header; /* owns names and metadata */
-	json_t *metadata; /* borrowed; NULL: none */
+	int fd;                        /* -1: only parsed */
+	json_t *header;                /* owns names and metadata */
+	json_t *metadata;              /* borrowed; NULL: none */
 	struct sp_tensor_entry *entry; /* in the order of their data */
+	const struct sp_tensor_entry **by_name;
 	int count;
 };
 
@@ -209,6 +210,23 @@ static int check_places(struct sp_safetensors *f, uint64_t data, uint64_t file_s
 	return SP_OK;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	const struct sp_tensor_entry *const *x = a, *const *y = b;
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static int sort_names(struct sp_safetensors *f)
+{
+	f->by_name = calloc((size_t)f->count + 1, sizeof(*f->by_name));
+	if (!f->by_name)
+		return sp_fail(SP_ERR_MEMORY, "%s: no memory for its %d tensors", f->path, f->count);
+	for (int i = 0; i < f->count; i++)
+		f->by_name[i] = &f->entry[i];
+	qsort(f->by_name, (size_t)f->count, sizeof(*f->by_name), compare_names);
+	return SP_OK;
+}
+
 /* jansson itself bounds the depth (JSON_PARSER_MAX_DEPTH), refuses what is not UTF-8 and zero bytes in names. */
 static int parse_header(struct sp_safetensors *f, const char *text, size_t size, uint64_t file_size)
 {
@@ -219,7 +237,9 @@ static int parse_header(struct sp_safetensors *f, const char *text, size_t size,
 	if (!f->header)
 		return sp_fail(SP_ERR_FORMAT, "%s: header, byte %d: %s; " COPY_AGAIN, f->path, PREFIX + error.position, error.text);
 	int status = take_entries(f, PREFIX + size, file_size);
-	return status ? status : check_places(f, PREFIX + size, file_size);
+	if (status == SP_OK)
+		status = check_places(f, PREFIX + size, file_size);
+	return status ? status : sort_names(f);
 }
 
 /* The length of the header from the first eight bytes. */
@@ -352,6 +372,7 @@ void sp_safetensors_close(struct sp_safetensors *f)
 	if (f->fd >= 0)
 		close(f->fd);
 	json_decref(f->header);
+	free(f->by_name);
 	free(f->entry);
 	free(f->path);
 	free(f);
@@ -369,10 +390,10 @@ const struct sp_tensor_entry *sp_safetensors_at(const struct sp_safetensors *f, 
 
 const struct sp_tensor_entry *sp_safetensors_find(const struct sp_safetensors *f, const char *name)
 {
-	for (int i = 0; i < f->count; i++)
-		if (strcmp(f->entry[i].name, name) == 0)
-			return &f->entry[i];
-	return NULL;
+	const struct sp_tensor_entry wanted = { .name = name }, *key = &wanted;
+	const struct sp_tensor_entry **found =
+		bsearch(&key, f->by_name, (size_t)f->count, sizeof(*f->by_name), compare_names);
+	return found ? *found : NULL;
 }
 
 const char *sp_safetensors_metadata(const struct sp_safetensors *f, const char *key)
