@@ -23,7 +23,7 @@ static size_t open_spans[SP_TRACE_ROWS][DEPTH];
 static int depth[SP_TRACE_ROWS];
 static int on;
 
-static const char *const row_names[] = { "compute", "communication", "data" };
+static const char *const row_names[] = { "compute", "communication", "data", "files" };
 
 void sp_trace_start(void)
 {

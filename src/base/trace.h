@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 /* Queues of a process, each a row in the picture. */
-enum sp_trace_row { SP_TRACE_COMPUTE = 0, SP_TRACE_COMM, SP_TRACE_DATA, SP_TRACE_ROWS };
+enum sp_trace_row { SP_TRACE_COMPUTE = 0, SP_TRACE_COMM, SP_TRACE_DATA, SP_TRACE_FILES, SP_TRACE_ROWS };
 
 /* Starts recording. After about a million spans the rest is dropped, and sp_trace_write says how many. */
 void sp_trace_start(void);

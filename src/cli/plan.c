@@ -49,6 +49,7 @@ static void print(const struct sp_plan *p, int ranks)
 		{ "prediction head, in its place", p->model.head },
 		{ "arena (kept + larger of the two)", p->model.arena },
 		{ "samples of a step", p->batches },
+		{ "snapshot for checkpoints", p->snapshot },
 		{ "total", p->total },
 	};
 	printf("%-34s %12s\n", "per rank", "MiB");

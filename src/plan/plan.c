@@ -42,7 +42,9 @@ int sp_plan_make(const struct sp_plan_input *in, struct sp_plan *plan)
 	const struct sp_batch_layout at = sp_batch_layout_of(in->model.batch, in->model.chunk, in->sequence_ranks);
 	plan->optimizer = 2 * (size_t)sp_reduce_owned_of(elements, ranks, 0) * sizeof(float);
 	plan->batches = sp_plan_batch_bytes(in) + (size_t)at.size * sizeof(int32_t);
-	plan->total = plan->model.parameters + plan->model.gradients + plan->model.arena + plan->optimizer + plan->batches;
+	plan->snapshot = in->checkpoints ? plan->optimizer / 2 * 3 : 0;
+	plan->total = plan->model.parameters + plan->model.gradients + plan->model.arena + plan->optimizer + plan->batches +
+	              plan->snapshot;
 	plan->ring_bytes = ring_bytes(in);
 	plan->gradient_bytes = sp_reduce_sent_of(elements, ranks);
 	return SP_OK;

@@ -12,6 +12,7 @@ struct sp_plan_input {
 	int data_ranks, sequence_ranks;
 	int64_t length;       /* tokens of a sequence */
 	int64_t global_batch; /* sequences of a step */
+	int checkpoints;      /* they are saved */
 };
 
 /* Bytes on the rank that needs most (the first). */
@@ -19,7 +20,8 @@ struct sp_plan {
 	struct sp_model_memory model;
 	size_t optimizer; /* both moments, own share */
 	size_t batches;   /* arrays of a step's samples, on the host and one micro-batch on the device */
-	size_t total;     /* parameters, gradients, moments, arena, batches; libraries and program come on top */
+	size_t snapshot;  /* host copy of values and moments, own share, that a checkpoint is written from */
+	size_t total;     /* parameters, gradients, moments, arena, batches, snapshot; libraries and program come on top */
 	/* sent by one rank in one training step */
 	uint64_t ring_bytes, gradient_bytes;
 };

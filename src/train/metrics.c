@@ -14,7 +14,7 @@ int sp_metrics_open(const char *name, struct sp_metrics *metrics)
 	*metrics = (struct sp_metrics){ .name = name };
 	if (!name[0])
 		return SP_OK;
-	metrics->file = fopen(name, "a");
+	metrics->file = fopen(name, "a+");
 	if (!metrics->file)
 		return sp_fail(SP_ERR_IO, "log.metrics = %s cannot be written: %s", name, strerror(errno));
 	setvbuf(metrics->file, NULL, _IONBF, 0);
@@ -26,6 +26,30 @@ static void cut(struct sp_metrics *m, off_t size)
 {
 	if (size >= 0 && ftruncate(fileno(m->file), size) != 0)
 		sp_log(SP_LOG_DEBUG, "%s: not a file that can be cut: %s", m->name, strerror(errno));
+}
+
+/* Where the last whole line ends. */
+static off_t end_of_lines(FILE *file)
+{
+	char block[4096];
+	off_t at = fseeko(file, 0, SEEK_END) == 0 ? ftello(file) : 0;
+	while (at > 0) {
+		const size_t want = at < (off_t)sizeof block ? (size_t)at : sizeof block;
+		if (fseeko(file, at - (off_t)want, SEEK_SET) != 0 || fread(block, 1, want, file) != want)
+			return -1;
+		const char *end = memrchr(block, '\n', want);
+		if (end)
+			return at - (off_t)want + (end - block) + 1;
+		at -= (off_t)want;
+	}
+	return at;
+}
+
+void sp_metrics_go_on(struct sp_metrics *m)
+{
+	if (m->file)
+		cut(m, end_of_lines(m->file));
+	m->started = 1;
 }
 
 static int write_line(struct sp_metrics *m, const char *line, size_t size)

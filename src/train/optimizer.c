@@ -117,6 +117,11 @@ void sp_optimizer_destroy(struct sp_optimizer *o)
 	free(o);
 }
 
+struct sp_moments sp_optimizer_moments(struct sp_optimizer *o)
+{
+	return (struct sp_moments){ o->m, o->v };
+}
+
 /* ---- a step ---- */
 
 /* Sum of squares of the whole gradient, on the host and, for the clip factor, on the device. */

@@ -22,6 +22,13 @@ int sp_optimizer_create(struct sp_compute *compute, struct sp_comm *world, struc
                         struct sp_optimizer **optimizer);
 void sp_optimizer_destroy(struct sp_optimizer *o); /* NULL accepted */
 
+/* The two moments of the own share: device, sp_reduce_owned() floats each, the pieces of sp_reduce_own() one after the
+ * other. Zero at first; they may be copied from and to between steps. */
+struct sp_moments {
+	float *m, *v;
+};
+struct sp_moments sp_optimizer_moments(struct sp_optimizer *o);
+
 /* One step, the `step`-th (from 1; it corrects the bias of the moments), from this rank's contribution to the
  * gradients.
  *   values, gradients  the flat buffers; values are updated on all ranks, gradients are undefined afterwards

@@ -80,6 +80,7 @@ int sp_planned(const struct sp_settings *s, int ranks, int64_t multiple, struct 
 		.sequence_ranks = (int)s->parallel.sequence,
 		.length = s->train.sequence_length,
 		.global_batch = s->train.global_batch,
+		.checkpoints = s->checkpoint.dir[0] != 0,
 	};
 	if (!in.model.attention)
 		return SP_ERR_SETTING;

@@ -38,7 +38,7 @@ int sp_report_line(struct sp_report *r, const char *format, ...)
 /* Words for how much is done and how long the rest takes at the mean speed so far. */
 static void progress(const struct sp_report *r, int64_t step, char *text, size_t size)
 {
-	double left = (sp_clock() - r->started) / (double)step * (double)(r->iters - step);
+	double left = (sp_clock() - r->started) / (double)(step - r->first) * (double)(r->iters - step);
 	int64_t s = (int64_t)(left + 0.5);
 	text[0] = 0;
 	if (r->terminal)

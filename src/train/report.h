@@ -10,7 +10,7 @@
 struct sp_report {
 	FILE *file;   /* NULL: silent */
 	int terminal; /* progress and time left are shown */
-	int64_t iters, interval;
+	int64_t iters, interval, first; /* first: steps done before this run */
 	double started;
 	/* since the last line */
 	double loss, tokens, seconds, gemm_seconds; /* the last: what the work would take at the GEMM rate */

@@ -12,8 +12,11 @@
 #include "train/planned.h"
 #include "train/rate.h"
 #include "train/report.h"
+#include "train/resume.h"
+#include "train/save.h"
 #include "train/schedule.h"
 #include "train/setup.h"
+#include "train/store.h"
 #include "train/trace_file.h"
 
 #include <math.h>
@@ -31,9 +34,13 @@ struct trainer {
 	struct sp_report report;
 	double gemm_rate; /* of all ranks together */
 	struct sp_plan plan;
-	/* for the summary */
+	struct sp_store store;
+	struct sp_resume resume;
+	struct sp_save *save; /* NULL: nothing is saved */
+	int64_t saved;        /* the step that was saved last; -1: none */
+	int64_t done;         /* steps, also those before this run */
+	/* for the summary: of this run alone */
 	double first_loss, last_loss, seconds, tokens, flops;
-	int64_t done;
 	double eval_loss;
 	int evaluated;
 };
@@ -44,6 +51,7 @@ struct cost {
 	double exposed; /* seconds the host waited for transfers, on the rank that waited longest */
 	double peak;    /* MiB, on the rank that needs most */
 	int stop;       /* some rank was asked to stop */
+	int saving;     /* some rank is still writing its part of a checkpoint */
 };
 
 static int is_first(const struct trainer *t)
@@ -70,12 +78,12 @@ static int agree_on_cost(struct trainer *t, struct sp_comm_counters before, cons
 {
 	struct sp_comm_counters now = counters(t);
 	double bytes = (double)(now.bytes - before.bytes),
-		   most[3] = { now.exposed - before.exposed, peak_mib(), stop && *stop };
+		   most[4] = { now.exposed - before.exposed, peak_mib(), stop && *stop, t->save && sp_save_busy(t->save) };
 	int status = sp_comm_all_reduce(t->world, &bytes, 1, SP_F64, SP_SUM);
 	if (!status)
-		status = sp_comm_all_reduce(t->world, most, 3, SP_F64, SP_MAX);
+		status = sp_comm_all_reduce(t->world, most, 4, SP_F64, SP_MAX);
 	if (!status)
-		*cost = (struct cost){ bytes, most[0], most[1], most[2] != 0 };
+		*cost = (struct cost){ bytes, most[0], most[1], most[2] != 0, most[3] != 0 };
 	return status;
 }
 
@@ -91,6 +99,19 @@ static int open_files(struct trainer *t, FILE *out)
 		return SP_OK;
 	int status = s->log.trace[0] ? sp_trace_file_check(s->log.trace) : SP_OK;
 	return status ? status : sp_metrics_open(s->log.metrics, &t->metrics);
+}
+
+/* What there is of checkpoints, before anything is overwritten. */
+static int open_checkpoints(struct trainer *t)
+{
+	int status = sp_store_open(t->world, t->settings->checkpoint.dir, &t->store);
+	if (!status)
+		status = sp_resume_choose(t->settings, t->world, &t->report, &t->resume);
+	t->done = t->report.first = t->resume.step;
+	t->saved = t->resume.path[0] ? t->resume.step : -1;
+	if (!status && t->resume.path[0])
+		sp_metrics_go_on(&t->metrics);
+	return status;
 }
 
 static int open_compute(struct trainer *t)
@@ -111,6 +132,20 @@ static int open_optimizer(struct trainer *t)
 	                           &t->optimizer);
 }
 
+static int open_save(struct trainer *t)
+{
+	const struct sp_save_options options = {
+		.compute = t->compute,
+		.world = t->world,
+		.reduce = t->setup.reduce,
+		.table = sp_model_parameters(t->setup.model),
+		.config = &t->setup.config,
+		.settings = t->settings,
+		.newest = t->resume.newest,
+	};
+	return t->settings->checkpoint.dir[0] ? sp_save_create(&options, &t->save) : SP_OK;
+}
+
 /* What was chosen and why, once, for person and file. */
 static int announce(struct trainer *t)
 {
@@ -121,10 +156,7 @@ static int announce(struct trainer *t)
 		return SP_OK;
 	if (warning[0])
 		sp_log(SP_LOG_WARNING, "%s", warning);
-	int status = u->note.text[0] ? sp_report_line(&t->report, "%s", u->note.text) : SP_OK;
-	if (status)
-		return status;
-	status = sp_report_line(
+	int status = sp_report_line(
 		&t->report,
 		"%d ranks (%s) = %d data x %d sequence; per rank %lld of %lld tokens, %s\n"
 		"%lld parameters; %.0f MiB planned per rank, %.0f of them activations; GEMM rate %.1f GFLOP/s",
@@ -134,8 +166,9 @@ static int announce(struct trainer *t)
 	if (status)
 		return status;
 	return sp_metrics_write(&t->metrics, "config",
-	                        json_pack("{s:s, s:o, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:i, s:s, s:f}",
+	                        json_pack("{s:s, s:o, s:s, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:i, s:s, s:f}",
 	                                  "version", PACKAGE_VERSION, "settings", sp_metrics_settings(t->settings),
+	                                  "resumed_from", t->resume.path, "first_step", (json_int_t)t->done,
 	                                  "ranks", sp_comm_size(t->world), "data_ranks", u->grid.shape.at[SP_AXIS_DATA],
 	                                  "sequence_ranks", u->grid.shape.at[SP_AXIS_SEQUENCE], "chunk", (json_int_t)u->shard.chunk,
 	                                  "vocab_size", (json_int_t)u->config.vocab_size,
@@ -147,17 +180,25 @@ static int announce(struct trainer *t)
 	                                  "gemm_flops_per_s", t->gemm_rate));
 }
 
-static int open_all(struct trainer *t, FILE *out)
+/* A run that is resumed may have nothing left to do. */
+static int is_complete(const struct trainer *t)
 {
-	int status = open_files(t, out);
-	if (!status)
-		status = open_compute(t);
+	return t->resume.path[0] && t->done >= t->settings->train.iters;
+}
+
+static int open_all(struct trainer *t)
+{
+	int status = open_compute(t);
 	if (!status)
 		status = sp_setup_open(t->settings, t->compute, t->world, &t->setup);
 	if (!status)
 		status = sp_planned(t->settings, sp_comm_size(t->world), sp_compute_chunk_multiple(t->compute), &t->plan);
 	if (!status)
 		status = open_optimizer(t);
+	if (!status)
+		status = open_save(t);
+	if (!status && t->resume.path[0])
+		status = sp_resume_load(&t->resume, &t->setup, t->optimizer);
 	if (!status)
 		status = sp_rate_measure(t->compute, t->world, &t->setup.config, t->setup.options.batch * t->setup.shard.chunk,
 		                         &t->gemm_rate);
@@ -166,9 +207,11 @@ static int open_all(struct trainer *t, FILE *out)
 
 static int close_all(struct trainer *t)
 {
+	sp_save_destroy(t->save);
 	sp_optimizer_destroy(t->optimizer);
 	sp_setup_close(&t->setup);
 	sp_compute_close(t->compute);
+	sp_store_close(&t->store);
 	sp_trace_stop();
 	return sp_metrics_close(&t->metrics);
 }
@@ -189,7 +232,7 @@ static int record_step(struct trainer *t, const struct sp_outcome *o, const stru
 {
 	double rate = sp_flops_step(&t->setup.config, &o->work) / seconds;
 	struct sp_report_step line = { t->done, o->loss, lr, norm, seconds, rate / t->gemm_rate, o->work.tokens };
-	t->first_loss = t->done == 1 ? o->loss : t->first_loss;
+	t->first_loss = t->done == t->report.first + 1 ? o->loss : t->first_loss;
 	t->last_loss = o->loss;
 	t->seconds += seconds;
 	t->tokens += (double)o->work.tokens;
@@ -247,6 +290,88 @@ static int evaluate(struct trainer *t)
 	                                  e.order_accuracy, "predicted", (json_int_t)e.predicted));
 }
 
+/* ---- checkpoints ---- */
+
+static int report_save(struct trainer *t, const struct sp_save_result *r)
+{
+	if (r->text[0])
+		sp_log(SP_LOG_WARNING, "%s is there, but: %s", r->path, r->text);
+	return sp_report_line(&t->report, "checkpoint %s  %.1f MiB  %.0f ms, of which training waited %.0f", r->path,
+	                      (double)r->bytes / 1048576.0, 1e3 * r->seconds, 1e3 * r->snapshot);
+}
+
+/* Training goes on: what was saved before is still there. */
+static void report_failed_save(struct trainer *t, const struct sp_save_result *r)
+{
+	char newest[64] = "there is none yet";
+	if (r->newest >= 0)
+		snprintf(newest, sizeof newest, "the newest is that of step %lld", (long long)r->newest);
+	sp_log(SP_LOG_ERROR, "the checkpoint of step %lld was not saved: %s; %s%s", (long long)r->step, r->text, newest,
+	       t->done < t->settings->train.iters ? "; training goes on" : "");
+}
+
+/* On rank 0, for person and file: what has come of a save since the last call. */
+static int tell_of_saves(struct trainer *t)
+{
+	struct sp_save_result r;
+	int status = SP_OK;
+	if (!sp_save_result(t->save, &r))
+		return SP_OK;
+	if (r.status)
+		report_failed_save(t, &r);
+	else
+		status = report_save(t, &r);
+	if (status)
+		return status;
+	return sp_metrics_write(&t->metrics, "checkpoint",
+	                        json_pack("{s:I, s:s, s:f, s:f, s:I, s:s}", "step", (json_int_t)r.step, "path", r.path, "ms",
+	                                  1e3 * r.seconds, "snapshot_ms", 1e3 * r.snapshot, "bytes", (json_int_t)r.bytes,
+	                                  "error", r.status ? r.text : ""));
+}
+
+static int start_save(struct trainer *t)
+{
+	const struct sp_record record = { .step = t->done,
+		                              .tokens = t->resume.tokens + t->tokens,
+		                              .loss_scale = 1,
+		                              .vocab_size = t->setup.config.vocab_size,
+		                              .grid = t->setup.grid.shape };
+	t->saved = t->done;
+	int status = sp_save_start(t->save, &record, sp_model_values(t->setup.model), sp_optimizer_moments(t->optimizer));
+	return status ? status : tell_of_saves(t);
+}
+
+/* After each step: the save under way is moved on if all ranks have written, the next is begun if its time has come. */
+static int tend_saves(struct trainer *t, const struct cost *cost)
+{
+	const int64_t interval = t->settings->checkpoint.interval;
+	int status = SP_OK;
+	if (!t->save)
+		return SP_OK;
+	if (!cost->saving)
+		status = sp_save_proceed(t->save);
+	if (!status)
+		status = tell_of_saves(t);
+	return !status && interval > 0 && t->done % interval == 0 ? start_save(t) : status;
+}
+
+/* At the end and after a stop: the last state is saved, and it is known whether that worked. */
+static int finish_saves(struct trainer *t)
+{
+	int last = SP_OK, status = SP_OK;
+	if (!t->save)
+		return SP_OK;
+	if (t->saved != t->done)
+		status = start_save(t);
+	if (!status)
+		status = sp_save_finish(t->save, &last);
+	if (!status)
+		status = tell_of_saves(t);
+	return status ? status : last;
+}
+
+/* ---- the loop ---- */
+
 static int evaluation_due(const struct trainer *t)
 {
 	const int64_t interval = t->settings->train.eval_interval;
@@ -259,6 +384,8 @@ static int loop(struct trainer *t, const volatile sig_atomic_t *stop)
 	while (!status && t->done < t->settings->train.iters) {
 		struct cost cost;
 		status = do_step(t, stop, &cost);
+		if (!status)
+			status = tend_saves(t, &cost);
 		if (!status && cost.stop)
 			return SP_ERR_STOPPED;
 		if (!status && evaluation_due(t))
@@ -291,17 +418,33 @@ static int finish(struct trainer *t, int status)
 {
 	if (status && status != SP_ERR_STOPPED)
 		return status;
+	int saved = finish_saves(t);
+	if (saved == SP_ERR_COMM)
+		return saved;
 	int rc = summarise(t, status == SP_ERR_STOPPED);
 	if (!rc && t->settings->log.trace[0])
 		rc = sp_trace_file_write(t->world, t->settings->log.trace);
-	return rc ? rc : status;
+	return saved ? saved : rc ? rc : status;
+}
+
+static int say_complete(struct trainer *t)
+{
+	return sp_report_line(&t->report, "%s has done %lld steps, and train.iters = %lld: nothing is left to do; raise "
+	                      "train.iters to go on", t->resume.path, (long long)t->done, (long long)t->settings->train.iters);
 }
 
 int sp_train(const struct sp_settings *settings, struct sp_comm *world, FILE *out, const volatile sig_atomic_t *stop)
 {
 	struct trainer t = { .settings = settings, .world = world };
-	int status = open_all(&t, out);
+	int status = open_files(&t, out);
 	if (!status)
+		status = open_checkpoints(&t);
+	const int complete = !status && is_complete(&t);
+	if (complete)
+		status = say_complete(&t);
+	else if (!status)
+		status = open_all(&t);
+	if (!status && !complete)
 		status = finish(&t, loop(&t, stop));
 	/* Closing is collective, and after an error the others need not be here. */
 	if (status && status != SP_ERR_STOPPED && sp_comm_size(world) > 1)
