@@ -1,6 +1,7 @@
 /* seqpar launch: ranks on this machine, through mpirun. */
 #include "config.h"
 
+#include "cli/attend.h"
 #include "cli/command.h"
 
 #include "backend/launcher.h"
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +21,8 @@
 static const char help[] =
 	"usage: seqpar launch -n N [--] COMMAND [ARGUMENT]...\n\n"
 	"Starts \"seqpar COMMAND ARGUMENT...\" as N ranks on this machine, through mpirun. Ranks may use all cores: seqpar\n"
-	"shares the threads out between them (backend.threads). On several machines use mpirun or srun directly.\n\n"
+	"shares the threads out between them (backend.threads). On several machines use mpirun or srun directly.\n"
+	"A signal that ends training is handed to the ranks, which save before they end.\n\n"
 	"  -n N    how many ranks\n\n"
 	"for example: seqpar launch -n 4 -- train -c configs/tutorial.ini\n";
 
@@ -89,6 +92,12 @@ static int can_talk(void)
 	return 0;
 }
 
+/* mpirun hands SIGUSR1 to the ranks; after a SIGTERM it gives them a second, which may be too short to save. */
+static int stop_signal(const char *command)
+{
+	return strcmp(command, "train") == 0 ? SIGUSR1 : SIGTERM;
+}
+
 static int start(long ranks, int argc, char **argv)
 {
 	char self[PATH_MAX], number[32];
@@ -107,8 +116,15 @@ static int start(long ranks, int argc, char **argv)
 	memcpy(words + 4 - skip, argv, (size_t)argc * sizeof *words);
 	prepare(ranks);
 	fflush(stdout);
-	execvp(words[0], words);
-	int why = errno;
+	int code = 0, why = errno = 0;
+	if (ranks > 1)
+		why = sp_cli_attend(words, stop_signal(argv[0]), &code);
+	else if (execvp(words[0], words))
+		why = errno;
+	if (!why) {
+		free(words);
+		return code;
+	}
 	sp_log(SP_LOG_ERROR, "launch: %s cannot be started: %s%s", words[0], strerror(why), why != ENOENT ? "" :
 	       "; install Open MPI (on Debian and Ubuntu: apt-get install openmpi-bin) or put its mpirun on PATH");
 	free(words);

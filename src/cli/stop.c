@@ -18,11 +18,13 @@ const volatile sig_atomic_t *sp_cli_stop_flag(void)
 
 void sp_cli_stop_install(void)
 {
-	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-		struct sigaction action = { .sa_handler = set, .sa_flags = (int)SA_RESETHAND }, before;
+	static const struct {
+		int number, flags;
+	} signals[] = { { SIGINT, (int)SA_RESETHAND }, { SIGTERM, 0 }, { SIGHUP, 0 }, { SIGUSR1, 0 } };
+	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+		struct sigaction action = { .sa_handler = set, .sa_flags = signals[i].flags }, before;
 		sigemptyset(&action.sa_mask);
-		if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-			sigaction(numbers[i], &action, NULL);
+		if (sigaction(signals[i].number, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+			sigaction(signals[i].number, &action, NULL);
 	}
 }

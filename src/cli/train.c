@@ -15,7 +15,8 @@ static const char help[] =
 	"       mpirun -n RANKS seqpar train [-c FILE]... [section.key=value]...\n\n"
 	"Trains BERT as the settings say. Files are read in their order, then the words.\n"
 	"The number of ranks must be a multiple of parallel.sequence; the rest are data replicas.\n"
-	"SIGINT or SIGTERM ends training after the step at hand (exit status 3).\n\n"
+	"SIGINT, SIGTERM, SIGHUP and SIGUSR1 end training after the step at hand, which is saved if checkpoint.dir is\n"
+	"set (exit status 3); a second SIGINT ends it at once. Started again it goes on from there.\n\n"
 	"settings\n";
 
 int sp_cli_train(int argc, char **argv)
@@ -33,6 +34,7 @@ int sp_cli_train(int argc, char **argv)
 	if (!status) {
 		sp_cli_stop_install();
 		signal(SIGPIPE, SIG_IGN); /* a closed pipe is then an error with a message */
+		signal(SIGXFSZ, SIG_IGN); /* and so is a file that has reached its limit */
 		status = sp_train(&settings, world, stdout, sp_cli_stop_flag());
 	}
 	return sp_cli_end(world, status);

@@ -29,6 +29,9 @@ const char *sp_vocab_token(const struct sp_vocab *v, int32_t id);
 /* 1 if the token of `id` begins with "##": it goes on with the word of the token before it. */
 int sp_vocab_continues(const struct sp_vocab *v, int32_t id);
 
+/* 1 if a token other than [PAD] and its like holds a capital letter, which text in lower case could never match. */
+int sp_vocab_has_capitals(const struct sp_vocab *v);
+
 /* The id of a token of `size` bytes, or -1. */
 int32_t sp_vocab_find(const struct sp_vocab *v, const char *token, size_t size);
 

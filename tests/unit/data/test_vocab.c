@@ -43,6 +43,26 @@ static void continuation_is_known_for_each_id(void **state)
 	sp_vocab_free(v);
 }
 
+static void capitals_outside_of_markers_are_found(void **state)
+{
+	static const struct {
+		const char *token;
+		int capitals;
+	} cases[] = {
+		{ "a", 0 }, { "[unused1]", 0 }, { "A", 1 }, { "##xY", 1 }, { "[", 0 }, { "[X", 1 }, { "\xC3\xA9", 0 },
+		{ "\xC3\x89", 1 }, { "\xD0\x96", 1 }, { "\xD0\xB6", 0 }, { "\xE4\xB8\xAD", 0 }, { "\xFF", 0 }, { "\xFFQ", 1 },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char text[128];
+		struct sp_vocab *v;
+		snprintf(text, sizeof text, SPECIALS "%s\n", cases[i].token);
+		assert_int_equal(sp_vocab_parse("v", text, strlen(text), &v), SP_OK);
+		assert_int_equal(sp_vocab_has_capitals(v), cases[i].capitals);
+		sp_vocab_free(v);
+	}
+}
+
 static void line_ends_of_dos_are_accepted(void **state)
 {
 	static const char text[] = "[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\n[MASK]\r\na\r\n";
@@ -104,6 +124,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ids_are_line_numbers),
 		cmocka_unit_test(continuation_is_known_for_each_id),
+		cmocka_unit_test(capitals_outside_of_markers_are_found),
 		cmocka_unit_test(line_ends_of_dos_are_accepted),
 		cmocka_unit_test(faults_are_named_with_file_and_line),
 		cmocka_unit_test(zero_bytes_are_refused),
