@@ -1,5 +1,5 @@
 # Programs that measure: built by name (make benchmarks/attention), run by hand. benchmarks/README.md has their columns.
-EXTRA_PROGRAMS = benchmarks/attention benchmarks/ops
+EXTRA_PROGRAMS += benchmarks/attention benchmarks/ops
 CLEANFILES += $(EXTRA_PROGRAMS)
 EXTRA_DIST += benchmarks/README.md
 

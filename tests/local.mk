@@ -35,6 +35,7 @@ include tests/ranks/local.mk
 include tests/ranks/use.mk
 include tests/cli/program.mk
 include tests/cli/local.mk
+include tests/interop/local.mk
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(unit_tests) $(rank_programs)

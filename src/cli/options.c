@@ -4,6 +4,7 @@
 
 #include "backend/comm.h"
 #include "base/log.h"
+#include "train/adopt.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -65,6 +66,8 @@ int sp_cli_settings(int argc, char **argv, struct sp_settings *settings, int *he
 	int status = read_files(argc, argv, settings);
 	if (!status)
 		status = read_words(argc, argv, settings);
+	if (!status && settings->checkpoint.init[0])
+		status = sp_adopt_model(settings, settings->checkpoint.init);
 	return status ? status : sp_settings_finish(settings);
 }
 

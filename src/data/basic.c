@@ -49,6 +49,7 @@ static enum kind wide_kind(int32_t code)
 	switch (utf8proc_category(code)) {
 	case UTF8PROC_CATEGORY_CC:
 	case UTF8PROC_CATEGORY_CF:
+	case UTF8PROC_CATEGORY_CO:
 		return DROP;
 	case UTF8PROC_CATEGORY_ZS:
 	case UTF8PROC_CATEGORY_ZL:

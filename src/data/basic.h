@@ -1,6 +1,7 @@
 /* BERT's basic tokenizer: text to words, before WordPiece cuts them. May include: base.
  *
- * The rules are those of tokenization.py of Google's BERT: U+0000, U+FFFD and control characters (Cc, Cf) are dropped;
+ * The rules are those of tokenization.py of Google's BERT: U+0000, U+FFFD and control characters (Cc, Cf) are dropped, and
+ * private ones (Co) with them, as in the tokenizers of Hugging Face, through which a trained model is used;
  * white space is space, tab, newline, carriage return, Zs (and U+2028, U+2029, where Python's split() cuts);
  * ideographs of the CJK ranges stand alone; uncased: lower case, then canonical decomposition without marks (Mn);
  * punctuation (ASCII 33-47, 58-64, 91-96, 123-126 and the P categories) stands alone. [CLS] and the like are ordinary

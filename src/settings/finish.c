@@ -15,14 +15,21 @@ static const struct {
 	{ "medium", 8, 512 }, { "base", 12, 768 }, { "large", 24, 1024 },
 };
 
+void sp_settings_preset(const char *name, int64_t *layers, int64_t *hidden)
+{
+	for (size_t i = 0; i < sizeof presets / sizeof *presets; i++)
+		if (strcmp(presets[i].name, name) == 0) {
+			*layers = presets[i].layers;
+			*hidden = presets[i].hidden;
+		}
+}
+
 static void apply_preset(struct sp_settings *s)
 {
-	for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
-		if (strcmp(presets[i].name, s->model.preset) != 0)
-			continue;
-		s->model.layers = s->model.layers ? s->model.layers : presets[i].layers;
-		s->model.hidden = s->model.hidden ? s->model.hidden : presets[i].hidden;
-	}
+	int64_t layers = 0, hidden = 0;
+	sp_settings_preset(s->model.preset, &layers, &hidden);
+	s->model.layers = s->model.layers ? s->model.layers : layers;
+	s->model.hidden = s->model.hidden ? s->model.hidden : hidden;
 	if (!s->model.heads)
 		s->model.heads = s->model.hidden / 64 > 0 ? s->model.hidden / 64 : 1;
 	if (!s->model.intermediate)

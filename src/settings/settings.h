@@ -81,6 +81,9 @@ int sp_settings_given(const struct sp_settings *s, const char *name);
  * sequence_length <= max_positions, batch divisible by micro-batch, ...). SP_ERR_SETTING, logged with remedy. */
 int sp_settings_finish(struct sp_settings *s);
 
+/* The sizes that a model.preset, which must be a known one, stands for. */
+void sp_settings_preset(const char *name, int64_t *layers, int64_t *hidden);
+
 /* For help, manual and records: the i-th row's parts, NULL name after the last. `value` prints the current value. */
 struct sp_setting_row {
 	const char *name;    /* section.key */

@@ -35,6 +35,7 @@ static struct sp_settings shrink(const struct sp_settings *settings, int ranks)
 	struct sp_settings s = *settings;
 	shrink_model(&s);
 	snprintf(s.data.source, sizeof s.data.source, "synthetic");
+	s.checkpoint.init[0] = s.checkpoint.dir[0] = 0; /* the copy has weights of its own */
 	s.parallel.sequence = ranks % s.parallel.sequence == 0 ? s.parallel.sequence : ranks;
 	s.train.sequence_length = sp_min(s.train.sequence_length, 48 * s.parallel.sequence + 7);
 	s.model.max_positions = s.train.sequence_length;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/size.h"
 #include "base/trace.h"
+#include "train/adopt.h"
 #include "train/planned.h"
 
 #include <stdlib.h>
@@ -77,7 +78,7 @@ static int fill_options(struct sp_setup *setup)
 	return setup->options.attention->check(&shape);
 }
 
-/* Initial values are a function of the seed, so every rank fills its own copy. */
+/* Initial values are a function of the seed, so every rank fills its own copy; a given model's come over them. */
 static int fill_values(struct sp_setup *setup)
 {
 	const struct sp_parameters *table = sp_model_parameters(setup->model);
@@ -87,6 +88,8 @@ static int fill_values(struct sp_setup *setup)
 		return sp_fail(SP_ERR_MEMORY, "out of memory for %lld initial values", (long long)table->elements);
 	sp_parameters_init(table, setup->settings->train.seed, values);
 	int status = sp_compute_copy_in(setup->compute, sp_model_values(setup->model), values, bytes);
+	if (!status && setup->settings->checkpoint.init[0])
+		status = sp_adopt_weights(setup->settings, setup->compute, setup->world, setup->model, values, &setup->note);
 	free(values);
 	return status;
 }

@@ -1,5 +1,5 @@
 /* Everything a forward and backward pass over a global batch needs, made from the settings. May include: base,
- * settings, backend, data, parallel, model, train.
+ * settings, backend, data, parallel, model, checkpoint, train.
  *
  * The trainer and the self-check both start here, so what is checked is what is trained. */
 #ifndef SP_TRAIN_SETUP_H
@@ -7,6 +7,7 @@
 
 #include "backend/comm.h"
 #include "backend/compute.h"
+#include "checkpoint/weights.h"
 #include "data/dataset.h"
 #include "model/model.h"
 #include "parallel/grid.h"
@@ -23,7 +24,8 @@ struct sp_setup {
 	struct sp_dataset *dataset;
 	struct sp_shard shard;
 	struct sp_model_options options;
-	struct sp_model *model; /* initial values from the seed, the same on all ranks */
+	struct sp_model *model; /* initial values from the seed or from checkpoint.init, the same on all ranks */
+	struct sp_weights_note note; /* what checkpoint.init gave, on rank 0 */
 	struct sp_reduce *reduce;
 	struct sp_batches *batches;
 	int forward_only;    /* no gradients, nothing to reduce */

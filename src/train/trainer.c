@@ -156,7 +156,10 @@ static int announce(struct trainer *t)
 		return SP_OK;
 	if (warning[0])
 		sp_log(SP_LOG_WARNING, "%s", warning);
-	int status = sp_report_line(
+	int status = u->note.text[0] ? sp_report_line(&t->report, "%s", u->note.text) : SP_OK;
+	if (status)
+		return status;
+	status = sp_report_line(
 		&t->report,
 		"%d ranks (%s) = %d data x %d sequence; per rank %lld of %lld tokens, %s\n"
 		"%lld parameters; %.0f MiB planned per rank, %.0f of them activations; GEMM rate %.1f GFLOP/s",

@@ -7,7 +7,8 @@ tests_unit_train_test_flops_LDFLAGS = $(test_ldflags)
 tests_unit_train_test_metrics_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CPPFLAGS)
 tests_unit_train_test_metrics_LDADD = $(LDADD) $(JANSSON_LIBS)
 tests_unit_train_test_metrics_LDFLAGS = $(test_ldflags)
-unit_tests += tests/unit/train/test_planned
+unit_tests += tests/unit/train/test_planned tests/unit/train/test_adopt
+tests_unit_train_test_adopt_LDFLAGS = $(test_ldflags)
 tests_unit_train_test_planned_LDFLAGS = $(test_ldflags)
 tests_unit_train_test_schedule_LDFLAGS = $(test_ldflags)
 
