@@ -5,4 +5,4 @@ dist_man_MANS += doc/seqpar-train.1 doc/seqpar-check.1
 dist_man_MANS += doc/seqpar-plan.1
 dist_man_MANS += doc/seqpar.1 doc/seqpar-launch.1 doc/seqpar-info.1
 dist_man_MANS += doc/seqpar-tokenize.1 doc/seqpar-vocab.1
-dist_doc_DATA += doc/performance.md
+dist_doc_DATA += doc/performance.md doc/gpu.md
