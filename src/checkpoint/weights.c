@@ -160,6 +160,11 @@ void sp_weights_close(struct sp_weights *w)
 	free(w);
 }
 
+int sp_weights_has(const struct sp_weights *w, const char *name)
+{
+	return find(w, name) != NULL;
+}
+
 /* ---- notes ---- */
 
 /* A list of names in the note, as many as fit. */

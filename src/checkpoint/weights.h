@@ -16,6 +16,9 @@ struct sp_weights;
 int sp_weights_open(const char *dir, struct sp_weights **weights);
 void sp_weights_close(struct sp_weights *w); /* NULL accepted */
 
+/* 1 if the files hold the parameter of this name, under whichever of its names. */
+int sp_weights_has(const struct sp_weights *w, const char *name);
+
 /* How the position table grows from the rows in the file to those of the model (model.extend_positions). */
 enum sp_extend {
 	SP_EXTEND_NO = 0,      /* the rows must be as many */
