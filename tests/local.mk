@@ -29,13 +29,13 @@ include tests/unit/checkpoint.mk
 include tests/unit/train.mk
 include tests/unit/use.mk
 include tests/conformance/local.mk
-include tests/cudasim/local.mk
 include tests/golden/local.mk
 include tests/ranks/comm.mk
 include tests/ranks/local.mk
 include tests/ranks/use.mk
 include tests/cli/program.mk
 include tests/cli/local.mk
+include tests/cli/use.mk
 include tests/interop/local.mk
 
 if HAVE_CMOCKA

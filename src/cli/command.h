@@ -16,10 +16,12 @@ int sp_cli_info(int argc, char **argv);
 int sp_cli_launch(int argc, char **argv);
 int sp_cli_tokenize(int argc, char **argv);
 int sp_cli_vocab(int argc, char **argv);
-int sp_cli_convert(int argc, char **argv);
 int sp_cli_train(int argc, char **argv);
 int sp_cli_check(int argc, char **argv);
 int sp_cli_plan(int argc, char **argv);
+int sp_cli_eval(int argc, char **argv);
+int sp_cli_fill_mask(int argc, char **argv);
+int sp_cli_embed(int argc, char **argv);
 
 struct sp_comm;
 

@@ -20,10 +20,12 @@ static const struct command {
 	{ "check", "does a split model compute what an unsplit one does?", sp_cli_check },
 	{ "plan", "memory and traffic of a configuration, per rank", sp_cli_plan },
 	{ "launch", "start a command as several ranks on this machine", sp_cli_launch },
-	{ "convert", "write a model to a directory of its own, in another dtype", sp_cli_convert },
 	{ "info", "what this build and this machine can do", sp_cli_info },
 	{ "vocab", "make a WordPiece vocabulary from text", sp_cli_vocab },
 	{ "tokenize", "make a token file from text and a vocabulary", sp_cli_tokenize },
+	{ "eval", "how well a trained model predicts", sp_cli_eval },
+	{ "fill-mask", "the most probable tokens in place of [MASK]", sp_cli_fill_mask },
+	{ "embed", "one vector for each document of a text", sp_cli_embed },
 	{ "help", "help of a command: seqpar help COMMAND", help },
 	{ NULL, NULL, NULL },
 };

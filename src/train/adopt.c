@@ -84,6 +84,8 @@ static int adopt_positions(struct sp_settings *s, const char *dir, const struct 
 	const int64_t rows = own->max_positions;
 	if (!sp_settings_given(s, "model.max_positions"))
 		s->model.max_positions = rows;
+	if (!sp_settings_given(s, "train.sequence_length") && s->train.sequence_length > s->model.max_positions)
+		s->train.sequence_length = s->model.max_positions;
 	if (s->model.max_positions == rows || (s->model.max_positions > rows && s->model.extend_positions))
 		return SP_OK;
 	if (s->model.max_positions < rows)

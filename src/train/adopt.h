@@ -9,9 +9,10 @@
 #include "settings/settings.h"
 
 /* Sets every model.* setting that was not given to what DIR/config.json says, and data.vocab, where text needs one, to
- * DIR/vocab.txt. To be called before sp_settings_finish. SP_ERR_SETTING, logged with key and both values, if a setting
- * that was given contradicts the model; dropout, sentence order and, with model.extend_positions, more positions are
- * free. SP_ERR_IO, SP_ERR_FORMAT. Not collective. */
+ * DIR/vocab.txt; train.sequence_length, if not given, becomes no longer than the model's positions. To be called before
+ * sp_settings_finish. SP_ERR_SETTING, logged with key and both values, if a setting that was given contradicts the model;
+ * dropout, sentence order and, with model.extend_positions, more positions are free. SP_ERR_IO, SP_ERR_FORMAT. Not
+ * collective. */
 int sp_adopt_model(struct sp_settings *settings, const char *dir);
 
 /* Loads the weights of checkpoint.init over the initial values of `model`: rank 0 reads, all ranks get them. `note` is

@@ -139,6 +139,25 @@ static int only_encoder(const char *name, char *other)
 	return strncmp(name, "cls.", 4) != 0 && strncmp(name, "bert.pooler.", 12) != 0;
 }
 
+static int old_encoder(const char *name, char *other)
+{
+	return strncmp(name, "cls.", 4) != 0 && both_old(name, other);
+}
+
+static void what_the_files_have_is_known_by_its_name_here(void **state)
+{
+	struct sp_weights *w;
+	(void)state;
+	model_file_fill(&file, &table, source, old_encoder);
+	model_file_write(&file, "model.safetensors");
+	assert_int_equal(sp_weights_open(scratch, &w), SP_OK);
+	assert_true(sp_weights_has(w, "bert.embeddings.LayerNorm.weight"));
+	assert_true(sp_weights_has(w, "bert.pooler.dense.bias"));
+	assert_false(sp_weights_has(w, "cls.predictions.transform.dense.weight"));
+	assert_false(sp_weights_has(w, "embeddings.LayerNorm.gamma"));
+	sp_weights_close(w);
+}
+
 static void missing_heads_keep_their_values_and_are_named(void **state)
 {
 	static const char *const heads[] = { "bert.pooler.dense.weight", "cls.predictions.bias",
@@ -401,6 +420,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_naming_fills_every_parameter),
 		cmocka_unit_test(what_is_derived_is_passed_over_in_silence),
+		cmocka_unit_test(what_the_files_have_is_known_by_its_name_here),
 		cmocka_unit_test(missing_heads_keep_their_values_and_are_named),
 		cmocka_unit_test(what_has_no_place_is_named_as_often_as_fits),
 		cmocka_unit_test(positions_are_repeated_or_stretched),

@@ -75,6 +75,7 @@ static void what_was_not_given_comes_from_the_directory(void **state)
 	assert_int_equal(s.model.intermediate, 100);
 	assert_int_equal(s.model.vocab_size, 311);
 	assert_int_equal(s.model.max_positions, 64);
+	assert_int_equal(s.train.sequence_length, 64);
 	assert_int_equal(s.model.norm, SP_NORM_PRE);
 	assert_int_equal(s.model.activation, SP_ACTIVATION_GELU_TANH);
 	assert_int_equal(s.model.sentence_order, 1);

@@ -1,1 +1,0 @@
-#include "cuda/attention_backward.cu"

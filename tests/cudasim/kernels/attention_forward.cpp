@@ -1,1 +1,0 @@
-#include "cuda/attention_forward.cu"

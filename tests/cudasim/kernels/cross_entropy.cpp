@@ -1,1 +1,0 @@
-#include "cuda/cross_entropy.cu"
