@@ -6,7 +6,7 @@ libraries='mpi|cblas|omp|ini|jansson|utf8proc|zlib|hwloc|cuda[a-zA-Z_]*|cublas[a
 failed=0
 
 includes() { # DIRECTORY PATTERN
-	grep -rhoE --include='*.[ch]' --include='*.cu' "^ *# *include +$2" "$1" | sed 's/.*["<]\(.*\)[">]/\1/' | sort -u
+	grep -rhoE --include='*.[ch]' --include='*.cu' --include='*.cuh' --include='*.[ch]pp' "^ *# *include +$2" "$1" | sed 's/.*["<]\(.*\)[">]/\1/' | sort -u
 }
 
 room() {
@@ -44,7 +44,8 @@ room src/cli "$everything" "jansson.h hwloc.h"
 room backends/self "backend base" ""
 room backends/cpu "cpu backend base" "cblas.h omp.h hwloc.h"
 room backends/mpi "backend base" "mpi.h"
-room tests "$everything cpu support.h unit ranks reference conformance golden" "cmocka.h jansson.h zlib.h"
+room backends/cuda "cuda backend base" "cuda_runtime.h cuda_runtime_api.h cublasLt.h"
+room tests "$everything cpu cuda cudasim support.h unit ranks reference conformance golden" "cmocka.h jansson.h zlib.h cblas.h"
 room benchmarks "$everything reference" ""
 
 for directory in src/* backends/*; do

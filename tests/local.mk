@@ -29,6 +29,7 @@ include tests/unit/checkpoint.mk
 include tests/unit/train.mk
 include tests/unit/use.mk
 include tests/conformance/local.mk
+include tests/cudasim/local.mk
 include tests/golden/local.mk
 include tests/ranks/comm.mk
 include tests/ranks/local.mk

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct entry {
 	const char *name;
@@ -136,20 +137,26 @@ static const struct sp_module *load(const char *name, const char *file)
 	return handle ? dlsym(handle, symbol) : NULL;
 }
 
+/* A module that this build does not know may still lie beside the others: one made elsewhere, or for tests. */
+static int lies_there(const char *name, const char *file)
+{
+	return name[0] && !strchr(name, '/') && access(file, F_OK) == 0;
+}
+
 int sp_module_open(const char *name, const struct sp_module **module, char *why, size_t size)
 {
 	const struct entry *e = find(name);
-	if (!e)
-		return sp_say(SP_ERR_ABSENT, why, size, "there is no module %s", name);
-	if (e->absent)
+	if (e && e->absent)
 		return sp_say(SP_ERR_ABSENT, why, size, "not built: %s", e->absent);
 
-	const struct sp_module *found = e->linked;
+	const struct sp_module *found = e ? e->linked : NULL;
 	if (!found) {
 		char dir[PATH_MAX], file[PATH_MAX + 64];
 		if (module_directory(dir, sizeof dir))
 			return sp_say(SP_ERR_OPEN, why, size, "cannot tell where the modules are; set SEQPAR_MODULE_PATH");
 		snprintf(file, sizeof file, "%s/%s.so", dir, name);
+		if (!e && !lies_there(name, file))
+			return sp_say(SP_ERR_ABSENT, why, size, "there is no module %s", name);
 		found = load(name, file);
 		if (!found)
 			return sp_say(SP_ERR_OPEN, why, size, "%s", dlerror());

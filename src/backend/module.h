@@ -11,7 +11,7 @@ const char *sp_module_name(size_t i);
  * On error `why` gets the reason, *module is untouched and nothing is logged: SP_ERR_ABSENT (not built, or nobody knows the
  * name), SP_ERR_OPEN (file missing, not loadable, another version, or a table with a missing required operation).
  * Modules lie in LIBDIR/seqpar beside the library that is running, or in the build tree; SEQPAR_MODULE_PATH names
- * another directory. */
+ * another directory. A name that this build does not know is looked for there too. */
 int sp_module_open(const char *name, const struct sp_module **module, char *why, size_t size);
 
 /* Opens and asks the module whether it can be used here: as sp_module_open, or SP_ERR_UNUSABLE. On success `why` gets the

@@ -15,7 +15,8 @@ struct sp_weights;
 /* SP_ERR_IO, SP_ERR_FORMAT, logged with the file and the remedy. Not collective: every rank that needs them opens them. */
 int sp_weights_open(const char *dir, struct sp_weights **weights);
 void sp_weights_close(struct sp_weights *w); /* NULL accepted */
-/* 1 if there is a tensor for the parameter of this name (model/parameters.h), whatever the files call it. */
+
+/* 1 if the files hold the parameter of this name, under whichever of its names. */
 int sp_weights_has(const struct sp_weights *w, const char *name);
 
 /* How the position table grows from the rows in the file to those of the model (model.extend_positions). */

@@ -16,6 +16,7 @@ int sp_cli_info(int argc, char **argv);
 int sp_cli_launch(int argc, char **argv);
 int sp_cli_tokenize(int argc, char **argv);
 int sp_cli_vocab(int argc, char **argv);
+int sp_cli_convert(int argc, char **argv);
 int sp_cli_train(int argc, char **argv);
 int sp_cli_check(int argc, char **argv);
 int sp_cli_plan(int argc, char **argv);

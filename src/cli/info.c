@@ -29,7 +29,9 @@ static void print_modules(void)
 		char text[512] = "";
 		const struct sp_module *module;
 		int status = sp_module_probe(sp_module_name(i), &module, text, sizeof text);
-		printf("  %-8s %s%s\n", sp_module_name(i), status ? "NOT USABLE: " : "", text);
+		/* of a module that was not built, `text` says so itself */
+		const char *built = status && status != SP_ERR_ABSENT ? "built, not usable: " : "";
+		printf("  %-8s %s%s\n", sp_module_name(i), built, text);
 	}
 }
 

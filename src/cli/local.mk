@@ -1,6 +1,7 @@
 seqpar_SOURCES += src/cli/command.h src/cli/end.c src/cli/info.c src/cli/launch.c \
 	src/cli/machine.c src/cli/machine.h src/cli/main.c src/cli/measure.c src/cli/measure.h
-seqpar_SOURCES += src/cli/flags.c src/cli/flags.h src/cli/stop.c src/cli/stop.h src/cli/tokenize.c src/cli/vocab.c
+seqpar_SOURCES += src/cli/convert.c src/cli/flags.c src/cli/flags.h src/cli/stop.c src/cli/stop.h \
+	src/cli/tokenize.c src/cli/vocab.c
 seqpar_SOURCES += src/cli/check.c src/cli/options.c src/cli/options.h src/cli/plan.c src/cli/train.c
 seqpar_SOURCES += src/cli/attend.c src/cli/attend.h
 seqpar_SOURCES += src/cli/embed.c src/cli/eval.c src/cli/fill_mask.c src/cli/using.c src/cli/using.h

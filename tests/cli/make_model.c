@@ -1,102 +1,114 @@
-/* Writes a small model directory in Hugging Face's layout: make_model DIR POSITIONS HEADS, with values drawn at random and
- * a vocabulary of letters and some words. HEADS: 2 with both heads, 1 without that of sentence order, 0 with none. */
+/* make_model DIR KIND: writes a small model of fixed values in Hugging Face's layout to the existing directory DIR.
+ * KIND: plain, pre (pre-LN), old (names of former times), shards (two files), headless (no heads, one tensor of another
+ * task), large (a number beyond fp16), strange (a number that is none), other (a vocabulary of another model). */
 #include "config.h"
 
-#include "base/rng.h"
+#include "base/log.h"
 #include "checkpoint/hf_config.h"
-#include "checkpoint/safetensors.h"
-#include "model/parameters.h"
+#include "unit/checkpoint/model_files.h"
 
-#include <stdio.h>
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
-static const char words[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\ndog\nsat\non\nmat\n##s\n.\n,\n!\na\nb\nc\nd\ne\nf\n";
-enum { WORDS = 21, MOST = 128 };
+static struct model_file file;
 
-static int put(const char *dir, const char *name, const void *bytes, size_t size)
+static int old(const char *name, char *other)
 {
-	char path[1024];
-	snprintf(path, sizeof path, "%s/%s", dir, name);
-	FILE *file = fopen(path, "wb");
-	if (!file)
-		return 1;
-	const int bad = fwrite(bytes, 1, size, file) != size;
-	return fclose(file) != 0 || bad;
+	const char *norm = strstr(name, "LayerNorm.");
+	if (strncmp(name, "bert.", 5) == 0)
+		name += 5;
+	strcpy(other, name);
+	if (norm)
+		sprintf(other, "%.*s%s", (int)(norm + 10 - name), name, strstr(norm, "weight") ? "gamma" : "beta");
+	return 1;
 }
 
-static void draw(const struct sp_parameters *table, float *values)
+static int encoder(const char *name, char *other)
 {
-	struct sp_rng rng;
-	sp_rng_start(&rng, 11, SP_RNG_INIT, 0, 0);
-	for (int i = 0; i < table->count; i++)
-		for (int64_t j = 0; j < table->entry[i].rows * table->entry[i].cols; j++)
-			values[table->entry[i].offset + j] = (float)(table->entry[i].mean + 0.4 * sp_rng_normal(&rng));
+	(void)other;
+	return strncmp(name, "cls.", 4) != 0;
 }
 
-static int put_weights(const char *dir, const struct sp_parameters *table, const float *values, int heads)
+static int part(const char *name, int first)
 {
-	struct sp_tensor_entry entry[MOST];
-	const float *from[MOST];
-	void *head;
-	size_t head_size;
-	uint64_t size;
-	int count = 0;
+	return (strstr(name, "layer.0.") != NULL) == first;
+}
+
+static int first_part(const char *name, char *other)
+{
+	(void)other;
+	return part(name, 1);
+}
+
+static int second_part(const char *name, char *other)
+{
+	(void)other;
+	return part(name, 0);
+}
+
+static void write_shards(const struct sp_parameters *table, const float *values)
+{
+	char index[16384] = "{\"weight_map\": {";
+	model_file_fill(&file, table, values, first_part);
+	model_file_write(&file, "model-1.safetensors");
+	model_file_fill(&file, table, values, second_part);
+	model_file_write(&file, "model-2.safetensors");
 	for (int i = 0; i < table->count; i++) {
-		const struct sp_parameter *p = &table->entry[i];
-		if (count == MOST || (heads == 0 && strncmp(p->name, "cls.", 4) == 0))
-			continue;
-		from[count] = values + p->offset;
-		entry[count] = (struct sp_tensor_entry){ .name = p->name, .dtype = SP_TENSOR_F32, .dimensions = p->rows > 1 ? 2 : 1 };
-		entry[count].shape[0] = p->rows > 1 ? p->rows : p->cols;
-		entry[count++].shape[1] = p->rows > 1 ? p->cols : 0;
+		const size_t used = strlen(index);
+		snprintf(index + used, sizeof index - used, "%s\"%s\": \"model-%d.safetensors\"", i ? ", " : "",
+		         table->entry[i].name, part(table->entry[i].name, 1) ? 1 : 2);
 	}
-	if (sp_safetensors_head(entry, count, NULL, &head, &head_size, &size))
-		return 1;
-	char *bytes = calloc(1, (size_t)size);
-	if (!bytes)
-		return 1;
-	memcpy(bytes, head, head_size);
-	for (int i = 0; i < count; i++)
-		sp_tensor_encode(SP_TENSOR_F32, from[i], entry[i].elements, bytes + entry[i].begin);
-	const int bad = put(dir, "model.safetensors", bytes, (size_t)size);
-	free(bytes);
-	free(head);
-	return bad;
+	strcat(index, "}}");
+	scratch_write("model.safetensors.index.json", index, strlen(index));
+}
+
+static void write_weights(const struct sp_parameters *table, float *values, const char *kind)
+{
+	if (strcmp(kind, "shards") == 0) {
+		write_shards(table, values);
+		return;
+	}
+	if (strcmp(kind, "large") == 0)
+		values[sp_parameters_find(table, "bert.encoder.layer.1.output.dense.bias")->offset + 3] = -1e5f;
+	if (strcmp(kind, "strange") == 0)
+		values[sp_parameters_find(table, "cls.predictions.bias")->offset] = NAN;
+	model_file_fill(&file, table, values, strcmp(kind, "old") == 0 ? old : strcmp(kind, "headless") == 0 ? encoder : NULL);
+	if (strcmp(kind, "headless") == 0)
+		model_file_add(&file, "classifier.weight", 2, 8, values);
+	model_file_write(&file, "model.safetensors");
+}
+
+static void write_vocab(int tokens)
+{
+	char text[512] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n";
+	for (int i = 5; i < tokens; i++)
+		sprintf(text + strlen(text), "%c\n", 'a' + i - 5);
+	scratch_write("vocab.txt", text, strlen(text));
 }
 
 int main(int argc, char **argv)
 {
-	if (argc != 4)
-		return 2;
-	const int heads = atoi(argv[3]);
-	const struct sp_model_config config = {
-		.layers = 2,
-		.hidden = 16,
-		.heads = 2,
-		.intermediate = 24,
-		.vocab_size = WORDS,
-		.max_positions = atoi(argv[2]),
-		.activation = SP_ACT_GELU,
-		.dropout = 0.1F,
-		.attention_dropout = 0.1F,
-		.layer_norm_eps = 1e-12F,
-		.sentence_order = heads == 2,
+	struct sp_model_config config = {
+		.layers = 2, .hidden = 32, .heads = 2, .intermediate = 48, .vocab_size = 20, .max_positions = 16, .dropout = 0.1f,
+		.attention_dropout = 0.1f, .layer_norm_eps = 1e-12f, .activation = SP_ACT_GELU, .sentence_order = 1,
 	};
 	struct sp_parameters table;
 	char *text = NULL;
-	if (sp_parameters_create(&config, &table))
+	if (argc != 3)
+		return 2;
+	snprintf(scratch, sizeof scratch, "%s", argv[1]);
+	config.pre_norm = strcmp(argv[2], "pre") == 0;
+	if (sp_parameters_create(&config, &table) || sp_hf_config_text(&config, 0, "float32", &text))
 		return 1;
-	float *values = calloc((size_t)table.elements, sizeof *values);
+	float *values = malloc((size_t)table.elements * sizeof *values);
 	if (!values)
 		return 1;
-	draw(&table, values);
-	int bad = sp_hf_config_text(&config, 0, "float32", &text) != 0;
-	bad = bad || put(argv[1], "config.json", text, strlen(text));
-	bad = bad || put(argv[1], "vocab.txt", words, sizeof words - 1);
-	bad = bad || put_weights(argv[1], &table, values, heads);
-	free(text);
+	sp_parameters_init(&table, 5, values);
+	write_weights(&table, values, argv[2]);
+	write_vocab(strcmp(argv[2], "other") == 0 ? 21 : 20);
+	scratch_write("config.json", text, strlen(text));
 	free(values);
+	free(text);
 	sp_parameters_destroy(&table);
-	return bad;
+	return 0;
 }

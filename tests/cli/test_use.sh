@@ -2,7 +2,7 @@
 # seqpar eval, fill-mask and embed: what they print, the same for any number of ranks, and what they refuse.
 . "${srcdir:-.}/tests/cli/common.sh"
 need_compute
-make_model=${SEQPAR%/seqpar}/tests/cli/make_model
+make_small=${SEQPAR%/seqpar}/tests/cli/make_small
 model=$dir/model
 export OMP_NUM_THREADS=1
 
@@ -21,7 +21,7 @@ same()
 }
 
 mkdir "$model" "$dir/bare" "$dir/single" "$dir/empty"
-"$make_model" "$model" 48 2 && "$make_model" "$dir/bare" 48 0 && "$make_model" "$dir/single" 200 1 || fail "no model"
+"$make_small" "$model" 48 2 && "$make_small" "$dir/bare" 48 0 && "$make_small" "$dir/single" 200 1 || fail "no model"
 for i in 1 2 3 4 5 6 7 8 9; do
 	printf 'The cat sat on the mat. A dog sat on the cat! The cats, the dogs.\n\nOn the mat sat %d dogs. A cat sat. The mat!\n\n' $i
 done >"$dir/text"

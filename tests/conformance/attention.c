@@ -582,15 +582,16 @@ void attention_polls_on_the_calling_thread(void **state)
 		assert_int_equal(sp_compute_attention_forward(*state, &ahead), SP_OK);
 		assert_int_equal(sp_compute_attention_backward(*state, &back), SP_OK);
 	}
+	/* A device with a queue of its own returns at once; one that computes in the call must let communication move. */
+	const int must_poll = strcmp(sp_compute_name(*state), "cpu") == 0;
 	/* On a busy machine the other threads may have done all the work before the caller's thread had its turn. */
-	for (int i = 0; i < 100 && (forward.calls == 0 || backward.calls == 0); i++) {
+	for (int i = 0; i < 100 && must_poll && (forward.calls == 0 || backward.calls == 0); i++) {
 		assert_int_equal(sp_compute_attention_forward(*state, &ahead), SP_OK);
 		assert_int_equal(sp_compute_attention_backward(*state, &back), SP_OK);
 	}
 	print_message("# polled %d times forward, %d backward\n", forward.calls, backward.calls);
 	assert_int_equal(forward.elsewhere + backward.elsewhere, 0);
-	/* A device with a queue of its own returns at once; one that computes in the call must let communication move. */
-	if (strcmp(sp_compute_name(*state), "cpu") == 0)
+	if (must_poll)
 		assert_true(forward.calls > 0 && backward.calls > 0);
 	bench_close(&b);
 }

@@ -33,10 +33,11 @@ static int read_row(const char *path, struct row *row)
 static int open_row(const struct row *row)
 {
 	const struct sp_compute_options options = { .threads = row->threads };
+	const char *variable = strcmp(row->backend, "cudasim") == 0 ? "SEQPAR_CUDASIM" : "SEQPAR_CPU_ISA";
 	if (strcmp(row->variant, "auto") == 0)
-		unsetenv("SEQPAR_CPU_ISA");
+		unsetenv(variable);
 	else
-		setenv("SEQPAR_CPU_ISA", row->variant, 1);
+		setenv(variable, row->variant, 1);
 	return sp_compute_open(row->backend, &options, &compute);
 }
 

@@ -7,3 +7,9 @@ tests_unit_checkpoint_test_safetensors_LDFLAGS = $(test_ldflags)
 tests_unit_checkpoint_test_tokenizer_files_LDFLAGS = $(test_ldflags)
 tests_unit_checkpoint_test_weights_LDFLAGS = $(test_ldflags)
 EXTRA_DIST += tests/unit/checkpoint/model_files.h
+
+# The command that converts, and the program that makes what it converts.
+check_PROGRAMS += tests/cli/make_model
+tests_cli_make_model_LDADD = libseqpar.la
+tests_cli_make_model_LDFLAGS = $(AM_LDFLAGS) -no-install
+script_tests += tests/cli/test_convert.sh

@@ -1,0 +1,87 @@
+#include "config.h"
+
+#include "cuda/cuda.h"
+
+#include "base/log.h"
+#include "cuda/gemm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int sp_cuda_open(const struct sp_compute_options *options, void **ctx)
+{
+	struct sp_cuda *cuda = calloc(1, sizeof *cuda);
+	if (!cuda)
+		return sp_fail(SP_ERR_MEMORY, "cuda: no memory for the context");
+	int status = sp_cuda_runtime_open(cuda, options ? options->device : 0);
+	if (status) {
+		free(cuda);
+		return status;
+	}
+	status = sp_cuda_gemms_open(cuda);
+	if (status)
+		sp_cuda_close(cuda);
+	else
+		*ctx = cuda;
+	return status;
+}
+
+void sp_cuda_close(void *ctx)
+{
+	struct sp_cuda *cuda = ctx;
+	if (!cuda)
+		return;
+	sp_cuda_free(cuda, cuda->scratch);
+	sp_cuda_gemms_close(cuda);
+	sp_cuda_runtime_close(cuda);
+	free(cuda);
+}
+
+void sp_cuda_describe(void *ctx, char *text, size_t size, char *warning, size_t warning_size)
+{
+	char device[256] = "";
+	sp_cuda_runtime_describe(ctx, device, sizeof device);
+	if (size)
+		snprintf(text, size, "%s; %s; fp32", device, sp_cuda_gemms_library());
+	if (warning_size)
+		warning[0] = 0;
+}
+
+int sp_cuda_supports(void *ctx, const struct sp_compute_needs *needs, char *why, size_t size)
+{
+	(void)ctx;
+	if (needs->dtype != SP_F32)
+		return sp_say(SP_ERR_UNUSABLE, why, size, "the cuda backend computes in fp32 only, not %s",
+		              sp_dtype_name(needs->dtype));
+	if (needs->head_dim > SP_CUDA_MOST_HEAD_DIM)
+		return sp_say(SP_ERR_UNUSABLE, why, size, "its attention takes heads of at most %d columns, not %lld: use more heads",
+		              SP_CUDA_MOST_HEAD_DIM, (long long)needs->head_dim);
+	return SP_OK;
+}
+
+int64_t sp_cuda_chunk_multiple(void *ctx)
+{
+	(void)ctx;
+	return 1;
+}
+
+/* The host only queues. */
+int sp_cuda_threads(void *ctx)
+{
+	(void)ctx;
+	return 1;
+}
+
+void *sp_cuda_scratch(struct sp_cuda *cuda, size_t bytes)
+{
+	void *memory;
+	if (bytes <= cuda->scratch_size && cuda->scratch)
+		return cuda->scratch;
+	/* Freeing waits for the device, so operations queued before may still use what they were given. */
+	if (sp_cuda_sync(cuda) || sp_cuda_alloc(cuda, bytes, &memory))
+		return NULL;
+	sp_cuda_free(cuda, cuda->scratch);
+	cuda->scratch = memory;
+	cuda->scratch_size = bytes;
+	return memory;
+}

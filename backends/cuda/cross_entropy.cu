@@ -1,0 +1,111 @@
+/* Cross-entropy: a block a row. The first pass over a row keeps a running maximum and sum (Milakov & Gimelshein 2018) and
+ * where the maximum is; the second turns the logits into their gradient in place. */
+#include "cuda/common.cuh"
+#include "cuda/kernels.h"
+
+enum { THREADS = 256, WARPS = THREADS / WARP };
+
+/* Of some logits: the largest, the first place of it, and the sum of e^(logit - largest). */
+struct partial {
+	float max, sum;
+	int64_t at;
+};
+
+static __device__ __forceinline__ struct partial join(struct partial a, struct partial b)
+{
+	struct partial r = a;
+	if (b.max > a.max || (b.max == a.max && b.at < a.at)) {
+		r.max = b.max;
+		r.at = b.at;
+	}
+	r.sum = (a.sum > 0.0f ? a.sum * expf(a.max - r.max) : a.sum) + (b.sum > 0.0f ? b.sum * expf(b.max - r.max) : b.sum);
+	return r;
+}
+
+static __device__ __forceinline__ struct partial row_partial(const float *x, int64_t n, int wide)
+{
+	struct partial p = { -INFINITY, 0.0f, n };
+	for (int64_t j = threadIdx.x * GROUP; j < n; j += THREADS * GROUP) {
+		const struct eight v = load8(x, j, n, wide);
+		float max = p.max;
+#pragma unroll
+		for (int e = 0; e < GROUP; e++)
+			if (j + e < n && v.v[e] > max) {
+				max = v.v[e];
+				p.at = j + e;
+			}
+		p.sum = p.sum > 0.0f ? p.sum * expf(p.max - max) : p.sum;
+		p.max = max;
+#pragma unroll
+		for (int e = 0; e < GROUP; e++)
+			p.sum += j + e < n ? expf(v.v[e] - max) : 0.0f;
+	}
+	return p;
+}
+
+/* Over the block, every thread gets it. */
+static __device__ __forceinline__ struct partial block_partial(struct partial p, struct partial *slots)
+{
+#pragma unroll
+	for (int o = WARP / 2; o > 0; o /= 2) {
+		const struct partial other = { __shfl_xor_sync(ALL_LANES, p.max, o), __shfl_xor_sync(ALL_LANES, p.sum, o),
+			                           __shfl_xor_sync(ALL_LANES, p.at, o) };
+		p = threadIdx.x & o ? join(other, p) : join(p, other);
+	}
+	if (threadIdx.x % WARP == 0)
+		slots[threadIdx.x / WARP] = p;
+	__syncthreads();
+	p = slots[0];
+	for (int w = 1; w < WARPS; w++)
+		p = join(p, slots[w]);
+	return p;
+}
+
+struct entropy {
+	struct rows logits;
+	const int32_t *label;
+	int64_t cols;
+	float scale;
+	int gradient, wide;
+	double *losses; /* [rows] */
+	int *correct;   /* [rows] */
+};
+
+static __global__ void __launch_bounds__(THREADS) cross_entropy(struct entropy a)
+{
+	SP_SHARED(struct partial, slots);
+	float *x = row_at(a.logits, blockIdx.x);
+	const int32_t label = a.label[blockIdx.x];
+	const float at_label = x[label]; /* read by all before the barrier, written by one after it */
+	const struct partial p = block_partial(row_partial(x, a.cols, a.wide), slots);
+	if (threadIdx.x == 0) {
+		a.losses[blockIdx.x] = log((double)p.sum) + ((double)p.max - (double)at_label);
+		a.correct[blockIdx.x] = p.at == label;
+	}
+	if (!a.gradient)
+		return;
+	const float share = a.scale / p.sum;
+	for (int64_t j = threadIdx.x * GROUP; j < a.cols; j += THREADS * GROUP) {
+		struct eight v = load8(x, j, a.cols, a.wide);
+#pragma unroll
+		for (int e = 0; e < GROUP; e++)
+			v.v[e] = expf(v.v[e] - p.max) * share - (j + e == label ? a.scale : 0.0f);
+		store8(x, j, a.cols, a.wide, v);
+	}
+}
+
+extern "C" int sp_cuda_cross_entropy(void *ctx, const struct sp_cross_entropy *args)
+{
+	struct sp_cuda *cuda = static_cast<struct sp_cuda *>(ctx);
+	const int64_t n = args->logits.rows;
+	if (n == 0)
+		return SP_OK;
+	double *losses = static_cast<double *>(sp_cuda_scratch(cuda, (size_t)n * (sizeof(double) + sizeof(int))));
+	if (!losses)
+		return SP_ERR_MEMORY;
+	int *correct = reinterpret_cast<int *>(losses + n);
+	const struct entropy a = { rows_of(args->logits), args->label, args->logits.cols, args->scale, args->gradient,
+		                       is_wide(args->logits.cols, &args->logits, 1), losses, correct };
+	int status = SP_LAUNCH(cuda, cross_entropy, n, THREADS, WARPS * sizeof(struct partial), a);
+	return status ? status : sp_cuda_sum_numbers(cuda, losses, correct, n, args->loss, args->correct);
+}

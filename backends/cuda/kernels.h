@@ -1,0 +1,34 @@
+/* Kernels that several operations share, as functions that queue them. May include: cuda/cuda.h. */
+#ifndef SP_CUDA_KERNELS_H
+#define SP_CUDA_KERNELS_H
+
+#include "cuda/cuda.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* activation.cu. y = act(pre) */
+int sp_cuda_activate(struct sp_cuda *cuda, struct sp_matrix pre, struct sp_matrix y, enum sp_activation act);
+/* x[i][j] = bias[j] (0 without data), or += it if `add` */
+int sp_cuda_spread_bias(struct sp_cuda *cuda, struct sp_matrix bias, struct sp_matrix x, int add);
+/* x *= act'(pre) unless act is NONE (x is then not written); sums[j] += sum over rows of x unless sums has no data. */
+int sp_cuda_sweep(struct sp_cuda *cuda, struct sp_matrix x, struct sp_matrix pre, enum sp_activation act,
+                  struct sp_matrix sums);
+
+/* sums.cu. totals[k][j] += sums[0][k][j] + sums[1][k][j] + ... for j < n, parts in order; NULL totals are left out. */
+enum { SP_CUDA_MOST_TOTALS = 3 };
+struct sp_cuda_totals {
+	float *total[SP_CUDA_MOST_TOTALS];
+	int kinds;
+};
+int sp_cuda_sum_up(struct sp_cuda *cuda, const float *sums, int64_t parts, int64_t n, struct sp_cuda_totals totals);
+/* *total += sums[0] + sums[1] + ..., and *count += counts[0] + ... unless count is NULL; always the same order. */
+int sp_cuda_sum_numbers(struct sp_cuda *cuda, const double *sums, const int *counts, int64_t n, double *total,
+                        int64_t *count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

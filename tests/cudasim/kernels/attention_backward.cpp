@@ -1,0 +1,1 @@
+#include "cuda/attention_backward.cu"

@@ -1,0 +1,27 @@
+# The cuda module with its kernels on the simulator, its matrix products by CBLAS and its memory this process's: a module that
+# only tests open. It lies beside the others and is never installed. Each file in kernels/ holds one include, of a kernel.
+cudasim_sources = tests/cudasim/simulator.hpp tests/cudasim/simulator.cpp tests/cudasim/runtime.cpp tests/cudasim/gemm.c \
+	tests/cudasim/cuda/device.cuh $(cuda_host_sources) \
+	tests/cudasim/kernels/activation.cpp tests/cudasim/kernels/attention_backward.cpp \
+	tests/cudasim/kernels/attention_forward.cpp tests/cudasim/kernels/attention_rows.cpp \
+	tests/cudasim/kernels/cross_entropy.cpp tests/cudasim/kernels/embedding.cpp tests/cudasim/kernels/head.cpp \
+	tests/cudasim/kernels/norm.cpp tests/cudasim/kernels/sums.cpp tests/cudasim/kernels/update.cpp
+
+if HAVE_CUDASIM
+if MODULES
+check_LTLIBRARIES += backends/cudasim.la
+conformance_rows += tests/conformance/cudasim-forward-1.conform tests/conformance/cudasim-up-1.conform \
+	tests/conformance/cudasim-down-1.conform
+rank_programs += tests/cudasim/test_training
+rank_rows += tests/cudasim/test_training_np1.mpi tests/cudasim/test_training_np2.mpi
+endif
+endif
+tests_cudasim_test_training_SOURCES = tests/cudasim/test_training.c $(ranks_sources)
+tests_cudasim_test_training_LDFLAGS = $(test_ldflags)
+backends_cudasim_la_SOURCES = $(cudasim_sources) $(cuda_headers)
+# tests/cudasim comes first: its cuda/device.cuh takes the place of the one in backends/.
+backends_cudasim_la_CPPFLAGS = -I$(top_srcdir)/tests/cudasim $(AM_CPPFLAGS) $(BLAS_CPPFLAGS)
+backends_cudasim_la_CXXFLAGS = $(cudasim_cxxflags)
+backends_cudasim_la_LDFLAGS = $(test_module_ldflags)
+backends_cudasim_la_LIBADD = libseqpar.la $(BLAS_LIBS)
+cudasim_cxxflags = -std=c++17 -O2 -Wall -Wextra -Wno-unknown-pragmas -fno-exceptions -fno-rtti $(SANITIZE_CFLAGS)

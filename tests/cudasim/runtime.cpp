@@ -1,0 +1,136 @@
+/* Stands in for backends/cuda/runtime.c: memory of this process that ends where its pages end, and a queue that is done at
+ * once. The module is called cudasim, so that it is never taken for the device. */
+#include "config.h"
+
+#include "base/log.h"
+#include "cuda/cuda.h"
+#include "cudasim/simulator.hpp"
+
+#include <seqpar/module.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const char *const schedules[] = { "forward", "up", "down" };
+
+/* SEQPAR_CUDASIM=forward|up|down: in which order threads have their turn. */
+static int choose_schedule(void)
+{
+	const char *name = getenv("SEQPAR_CUDASIM");
+	for (int i = 0; i < 3; i++)
+		if (!name || strcmp(name, schedules[i]) == 0) {
+			simulator::schedule = static_cast<enum simulator::schedule>(i);
+			return SP_OK;
+		}
+	return sp_fail(SP_ERR_SETTING, "SEQPAR_CUDASIM=%s: expected forward, up or down", name);
+}
+
+extern "C" int sp_cuda_check(int code, const char *what)
+{
+	return code ? sp_fail(SP_ERR_DEVICE, "cudasim: %s: %d", what, code) : SP_OK;
+}
+
+extern "C" int sp_cuda_probe(char *text, size_t size)
+{
+	return sp_say(SP_OK, text, size, "thread blocks on the processor, for tests");
+}
+
+extern "C" int sp_cuda_runtime_open(struct sp_cuda *cuda, int number)
+{
+	cuda->device = number;
+	return choose_schedule();
+}
+
+extern "C" void sp_cuda_runtime_close(struct sp_cuda *)
+{
+}
+
+extern "C" void sp_cuda_runtime_describe(const struct sp_cuda *, char *text, size_t size)
+{
+	snprintf(text, size, "simulated, schedule %s", schedules[simulator::schedule]);
+}
+
+extern "C" int64_t sp_cuda_stream_elements(const struct sp_cuda *)
+{
+	return 1 << 16;
+}
+
+/* ---- memory: what lies after an allocation cannot be read or written ---- */
+
+enum { ALIGN = 256 };
+
+struct head {
+	size_t bytes; /* of the whole mapping */
+};
+
+static size_t up(size_t bytes, size_t multiple)
+{
+	return (bytes + multiple - 1) / multiple * multiple;
+}
+
+/* | page with the head | room ... memory up to the page's end | page without access | */
+extern "C" int sp_cuda_alloc(void *, size_t bytes, void **memory)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE), own = up(bytes ? bytes : 1, ALIGN), room = up(own, page);
+	void *mapping = mmap(NULL, page + room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mapping == MAP_FAILED)
+		return sp_fail(SP_ERR_MEMORY, "cudasim: no memory for %zu bytes", bytes);
+	char *start = static_cast<char *>(mapping) + page;
+	if (mprotect(start + room, page, PROT_NONE))
+		return sp_fail(SP_ERR_MEMORY, "cudasim: cannot protect a page");
+	static_cast<struct head *>(mapping)->bytes = page + room + page;
+	*memory = start + room - own;
+	return SP_OK;
+}
+
+extern "C" void sp_cuda_free(void *, void *memory)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	if (!memory)
+		return;
+	/* It starts in the first page of its room; the head is the page before. */
+	char *at = reinterpret_cast<char *>(reinterpret_cast<uintptr_t>(memory) / page * page) - page;
+	munmap(at, reinterpret_cast<struct head *>(at)->bytes);
+}
+
+extern "C" int sp_cuda_copy_in(void *, void *device, const void *host, size_t bytes)
+{
+	if (bytes)
+		memcpy(device, host, bytes);
+	return SP_OK;
+}
+
+extern "C" int sp_cuda_copy_out(void *, void *host, const void *device, size_t bytes)
+{
+	if (bytes)
+		memcpy(host, device, bytes);
+	return SP_OK;
+}
+
+extern "C" int sp_cuda_zero(void *, void *device, size_t bytes)
+{
+	if (bytes)
+		memset(device, 0, bytes);
+	return SP_OK;
+}
+
+extern "C" int sp_cuda_copy_rows(void *, struct sp_matrix from, struct sp_matrix to)
+{
+	const size_t size = sp_dtype_size(from.dtype), row = (size_t)from.cols * size;
+	for (int64_t i = 0; row && i < from.rows; i++)
+		memcpy(static_cast<char *>(to.data) + (size_t)(i * to.stride) * size,
+		       static_cast<const char *>(from.data) + (size_t)(i * from.stride) * size, row);
+	return SP_OK;
+}
+
+extern "C" int sp_cuda_sync(void *)
+{
+	return SP_OK;
+}
+
+extern "C" {
+extern const struct sp_module sp_module_cudasim;
+const struct sp_module sp_module_cudasim = { SP_MODULE_ABI, "cudasim", sp_cuda_probe, &sp_cuda_ops, NULL };
+}

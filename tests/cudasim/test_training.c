@@ -1,0 +1,155 @@
+/* A small model trained on the cuda module's kernels, simulated, against the same training on the cpu module: losses,
+ * gradient norms and parameters, dropout on, the sequence split over the ranks that there are. */
+#include "config.h"
+
+#include "support.h"
+
+#include "backend/module.h"
+#include "ranks/ranks.h"
+#include "train/optimizer.h"
+#include "train/schedule.h"
+#include "train/setup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct test_ranks ranks;
+static struct sp_compute *simulated;
+
+enum { STEPS = 3 };
+
+struct result {
+	double loss[STEPS], norm[STEPS];
+	float *values; /* host */
+	struct sp_parameters table;
+};
+
+/* Two heads of 16, sequences that do not divide by the ranks, so there is padding; every kind of site that drops. */
+static int settings(struct sp_settings *s, const char *norm, const char *activation)
+{
+	const char *const words[] = {
+		"model.layers=2",          "model.hidden=32",
+		"model.heads=2",           "model.vocab_size=97",
+		"model.max_positions=64",  "model.sentence_order=true",
+		"model.dropout=0.1",       "model.attention_dropout=0.1",
+		"train.iters=3",           "train.global_batch=4",
+		"train.micro_batch=2",     "train.sequence_length=41",
+		"train.eval_interval=0",   "optimizer.lr=1e-3",
+		"optimizer.decay_iters=4", "optimizer.clip_norm=1",
+	};
+	int bad = 0;
+	sp_settings_default(s);
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		bad = bad || sp_settings_word(s, words[i]) != 0;
+	bad = bad || sp_settings_word(s, norm) != 0 || sp_settings_word(s, activation) != 0;
+	s->parallel.sequence = ranks.size;
+	return bad || sp_settings_finish(s) != 0;
+}
+
+static int take_steps(const struct sp_settings *s, struct sp_setup *setup, struct sp_optimizer *o, struct result *r)
+{
+	const struct sp_schedule schedule = sp_schedule_make(s->optimizer.lr, s->optimizer.min_lr, s->optimizer.warmup_fraction,
+	                                                     s->optimizer.decay_iters, SP_SCHEDULE_LINEAR);
+	int bad = 0;
+	for (int i = 0; i < STEPS && !bad; i++) {
+		struct sp_outcome outcome = { .loss = NAN };
+		bad = sp_setup_pass(setup, SP_TRAIN, (uint64_t)i, 1, &outcome) != 0;
+		r->loss[i] = outcome.loss;
+		bad = bad || sp_optimizer_step(o, sp_model_values(setup->model), sp_model_gradients(setup->model), i + 1,
+		                               sp_schedule_rate(&schedule, i), &r->norm[i]) != 0;
+	}
+	return bad;
+}
+
+static int train(const struct sp_settings *s, struct sp_compute *compute, struct result *r)
+{
+	const struct sp_optimizer_options options = { s->optimizer.beta1, s->optimizer.beta2, s->optimizer.eps,
+		                                          s->optimizer.weight_decay, s->optimizer.clip_norm };
+	struct sp_setup setup;
+	struct sp_optimizer *o = NULL;
+	if (sp_setup_open(s, compute, ranks.world, &setup))
+		return 1;
+	int bad = sp_optimizer_create(compute, ranks.world, setup.reduce, sp_model_parameters(setup.model), &options, &o) != 0;
+	bad = bad || take_steps(s, &setup, o, r);
+	bad = bad || sp_parameters_create(&setup.config, &r->table) != 0;
+	const size_t bytes = (size_t)r->table.elements * sizeof(float);
+	r->values = malloc(bytes + 1);
+	bad = bad || !r->values || sp_compute_copy_out(compute, r->values, sp_model_values(setup.model), bytes) != 0;
+	sp_optimizer_destroy(o);
+	sp_setup_close(&setup);
+	return bad;
+}
+
+static int far(const char *what, int i, double got, double want)
+{
+	if (fabs(got - want) <= 1e-5 * fabs(want))
+		return 0;
+	fprintf(stderr, "rank %d: %s of step %d is %.9g, on the cpu %.9g\n", ranks.rank, what, i + 1, got, want);
+	return 1;
+}
+
+/* The gradient of a key's bias is zero but for rounding, which Adam turns into steps of any direction. */
+static int differ(const struct result *got, const struct result *want)
+{
+	int bad = 0;
+	for (int i = 0; i < STEPS; i++)
+		bad |= far("loss", i, got->loss[i], want->loss[i]) | far("gradient norm", i, got->norm[i], want->norm[i]);
+	for (int i = 0; i < want->table.count; i++) {
+		const struct sp_parameter *p = &want->table.entry[i];
+		const struct test_norms n = test_ranks_compare(got->values + p->offset, want->values + p->offset, p->rows * p->cols);
+		if (strstr(p->name, "key.bias") || n.difference <= 1e-4 * n.reference)
+			continue;
+		fprintf(stderr, "rank %d: %s differs by %g of %g\n", ranks.rank, p->name, n.difference, n.reference);
+		bad = 1;
+	}
+	return bad;
+}
+
+static void free_result(struct result *r)
+{
+	free(r->values);
+	sp_parameters_destroy(&r->table);
+}
+
+static void training_equals_the_cpu(const char *norm, const char *activation)
+{
+	struct result got = { .loss = { 0 } }, want = { .loss = { 0 } };
+	struct sp_settings s;
+	int bad = settings(&s, norm, activation);
+	bad = bad || train(&s, simulated, &got);
+	bad = bad || train(&s, ranks.compute, &want);
+	bad = bad || differ(&got, &want);
+	free_result(&got);
+	free_result(&want);
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+static void training_of_a_post_norm_model_equals_the_cpu(void **state)
+{
+	(void)state;
+	training_equals_the_cpu("model.norm=post", "model.activation=gelu");
+}
+
+static void training_of_a_pre_norm_model_equals_the_cpu(void **state)
+{
+	(void)state;
+	training_equals_the_cpu("model.norm=pre", "model.activation=gelu_tanh");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(training_of_a_post_norm_model_equals_the_cpu),
+		cmocka_unit_test(training_of_a_pre_norm_model_equals_the_cpu),
+	};
+	const struct sp_compute_options options = { .threads = 1 };
+	int rc = test_ranks_open(&ranks);
+	if (rc)
+		return rc;
+	int failed = test_ranks_agree(&ranks, sp_compute_open("cudasim", &options, &simulated));
+	failed = failed || test_ranks_agree(&ranks, cmocka_run_group_tests(tests, NULL, NULL));
+	sp_compute_close(simulated);
+	test_ranks_close(&ranks);
+	return failed;
+}
