@@ -36,6 +36,7 @@ struct trainer {
 	struct sp_plan plan;
 	struct sp_store store;
 	struct sp_resume resume;
+	struct sp_settings setup_settings; /* as given; without checkpoint.init where a checkpoint comes in its place */
 	struct sp_save *save; /* NULL: nothing is saved */
 	int64_t saved;        /* the step that was saved last; -1: none */
 	int64_t done;         /* steps, also those before this run */
@@ -192,8 +193,11 @@ static int is_complete(const struct trainer *t)
 static int open_all(struct trainer *t)
 {
 	int status = open_compute(t);
+	t->setup_settings = *t->settings;
+	if (t->resume.path[0])
+		t->setup_settings.checkpoint.init[0] = 0;
 	if (!status)
-		status = sp_setup_open(t->settings, t->compute, t->world, &t->setup);
+		status = sp_setup_open(&t->setup_settings, t->compute, t->world, &t->setup);
 	if (!status)
 		status = sp_planned(t->settings, sp_comm_size(t->world), sp_compute_chunk_multiple(t->compute), &t->plan);
 	if (!status)

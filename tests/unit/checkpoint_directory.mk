@@ -2,3 +2,10 @@
 unit_tests += tests/unit/checkpoint/test_directory tests/unit/checkpoint/test_manifest
 tests_unit_checkpoint_test_directory_LDFLAGS = $(test_ldflags)
 tests_unit_checkpoint_test_manifest_LDFLAGS = $(test_ldflags)
+
+rank_programs += tests/ranks/test_resume
+tests_ranks_test_resume_SOURCES = tests/ranks/test_resume.c $(ranks_sources)
+tests_ranks_test_resume_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CPPFLAGS)
+tests_ranks_test_resume_LDADD = $(LDADD) $(JANSSON_LIBS)
+tests_ranks_test_resume_LDFLAGS = $(test_ldflags)
+rank_rows += tests/ranks/test_resume_np4.mpi
