@@ -3,7 +3,7 @@ unit_tests += tests/unit/checkpoint/test_directory tests/unit/checkpoint/test_ma
 tests_unit_checkpoint_test_directory_LDFLAGS = $(test_ldflags)
 tests_unit_checkpoint_test_manifest_LDFLAGS = $(test_ldflags)
 
-script_tests += tests/kill/test_kill.sh
+script_tests += tests/cli/test_checkpoint.sh tests/kill/test_kill.sh
 
 rank_programs += tests/ranks/test_resume
 tests_ranks_test_resume_SOURCES = tests/ranks/test_resume.c $(ranks_sources)
