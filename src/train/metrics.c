@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int sp_metrics_open(const char *name, struct sp_metrics *metrics)
@@ -14,7 +15,7 @@ int sp_metrics_open(const char *name, struct sp_metrics *metrics)
 	*metrics = (struct sp_metrics){ .name = name };
 	if (!name[0])
 		return SP_OK;
-	metrics->file = fopen(name, "a+");
+	metrics->file = fopen(name, "a");
 	if (!metrics->file)
 		return sp_fail(SP_ERR_IO, "log.metrics = %s cannot be written: %s", name, strerror(errno));
 	setvbuf(metrics->file, NULL, _IONBF, 0);
@@ -28,7 +29,7 @@ static void cut(struct sp_metrics *m, off_t size)
 		sp_log(SP_LOG_DEBUG, "%s: not a file that can be cut: %s", m->name, strerror(errno));
 }
 
-/* Where the last whole line ends. */
+/* Where the last whole line ends; -1 if that cannot be known. */
 static off_t end_of_lines(FILE *file)
 {
 	char block[4096];
@@ -47,9 +48,15 @@ static off_t end_of_lines(FILE *file)
 
 void sp_metrics_go_on(struct sp_metrics *m)
 {
-	if (m->file)
-		cut(m, end_of_lines(m->file));
+	struct stat info;
 	m->started = 1;
+	if (!m->file || fstat(fileno(m->file), &info) != 0 || !S_ISREG(info.st_mode))
+		return;
+	FILE *file = fopen(m->name, "r");
+	if (!file)
+		return;
+	cut(m, end_of_lines(file));
+	fclose(file);
 }
 
 static int write_line(struct sp_metrics *m, const char *line, size_t size)

@@ -11,3 +11,8 @@ tests_ranks_test_resume_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CPPFLAGS)
 tests_ranks_test_resume_LDADD = $(LDADD) $(JANSSON_LIBS)
 tests_ranks_test_resume_LDFLAGS = $(test_ldflags)
 rank_rows += tests/ranks/test_resume_np4.mpi
+
+unit_tests += tests/unit/train/test_record
+tests_unit_train_test_record_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CPPFLAGS)
+tests_unit_train_test_record_LDADD = $(LDADD) $(JANSSON_LIBS)
+tests_unit_train_test_record_LDFLAGS = $(test_ldflags)

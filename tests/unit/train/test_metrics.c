@@ -144,6 +144,33 @@ static void an_earlier_runs_file_stays_until_the_first_event(void **state)
 	unlink(name);
 }
 
+/* Whatever a kill has left of the last line, also if it is longer than what is read at a time. */
+static void going_on_keeps_whole_lines_and_drops_half_a_one(void **state)
+{
+	(void)state;
+	static const int halves[] = { 0, 1, 5000, 20000 };
+	for (size_t i = 0; i < sizeof halves / sizeof *halves; i++)
+		for (int whole = 0; whole < 2; whole++) {
+			struct sp_metrics m;
+			json_t *line[4];
+			fresh_name();
+			FILE *file = fopen(name, "w");
+			fputs(whole ? "{\"event\":\"step\"}\n" : "", file);
+			for (int n = 0; n < halves[i]; n++)
+				fputc('{', file);
+			fclose(file);
+			assert_int_equal(sp_metrics_open(name, &m), SP_OK);
+			sp_metrics_go_on(&m);
+			assert_int_equal(sp_metrics_write(&m, "config", json_pack("{s:i}", "n", 7)), SP_OK);
+			assert_int_equal(sp_metrics_close(&m), SP_OK);
+			assert_int_equal(read_lines(line, 4), 1 + whole);
+			assert_int_equal(json_integer_value(json_object_get(line[whole], "n")), 7);
+			for (int n = 0; n <= whole; n++)
+				json_decref(line[n]);
+			unlink(name);
+		}
+}
+
 static void a_file_that_cannot_be_made_is_an_error(void **state)
 {
 	(void)state;
@@ -163,6 +190,7 @@ int main(void)
 		cmocka_unit_test(no_space_is_an_error),
 		cmocka_unit_test(half_a_line_is_taken_back),
 		cmocka_unit_test(an_earlier_runs_file_stays_until_the_first_event),
+		cmocka_unit_test(going_on_keeps_whole_lines_and_drops_half_a_one),
 		cmocka_unit_test(a_file_that_cannot_be_made_is_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

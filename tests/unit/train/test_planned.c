@@ -76,6 +76,21 @@ static void activations_fall_as_ranks_are_added(void **state)
 	assert_true((double)two.optimizer <= 0.51 * (double)one.optimizer);
 }
 
+/* Values and both moments of the own share. */
+static void checkpoints_cost_a_copy_of_the_own_share(void **state)
+{
+	(void)state;
+	struct sp_settings settings = settings_of(small);
+	struct sp_plan without, with;
+	settings.train.micro_batch = 1;
+	assert_int_equal(sp_planned(&settings, 3, 1, &without), SP_OK);
+	strcpy(settings.checkpoint.dir, "somewhere");
+	assert_int_equal(sp_planned(&settings, 3, 1, &with), SP_OK);
+	assert_int_equal(without.snapshot, 0);
+	assert_int_equal(2 * with.snapshot, 3 * with.optimizer);
+	assert_int_equal(with.total, without.total + with.snapshot);
+}
+
 static void ranks_that_do_not_divide_are_refused(void **state)
 {
 	(void)state;
@@ -95,6 +110,7 @@ int main(void)
 		cmocka_unit_test(plan_of_one_rank_equals_what_set_up_allocates),
 		cmocka_unit_test(ring_traffic_follows_the_formula),
 		cmocka_unit_test(activations_fall_as_ranks_are_added),
+		cmocka_unit_test(checkpoints_cost_a_copy_of_the_own_share),
 		cmocka_unit_test(ranks_that_do_not_divide_are_refused),
 	};
 	if (sp_module_open("cpu", &module, why, sizeof why) == SP_ERR_ABSENT)
