@@ -17,11 +17,11 @@
 static const char help[] =
 	"usage: seqpar eval DIR [--split train|valid|test] [--json] [-c FILE]... [section.key=value]...\n"
 	"       mpirun -n RANKS seqpar eval DIR ...\n\n"
-	"Prints the masked-language-model loss, perplexity and accuracy of the model in DIR, a checkpoint or a directory in\n"
-	"Hugging Face's layout, on a token file (data.source=PREFIX), and loss and accuracy of the sentence order if the model\n"
-	"has that head. The whole split is gone through (default valid), or, when train.eval_iters is given, as many global\n"
-	"batches from its beginning on. The figures depend neither on the number of ranks nor on batch sizes. The settings are\n"
-	"those of seqpar train, the model's own being taken from DIR.\n";
+	"Prints the masked-language-model loss, perplexity and accuracy of the model in DIR, a checkpoint or a directory\n"
+	"in Hugging Face's layout, on a token file (data.source=PREFIX), and loss and accuracy of the sentence order if the\n"
+	"model has that head. The whole split is gone through (default valid), or, when train.eval_iters is given, as many\n"
+	"global batches from its beginning on. The figures depend neither on the number of ranks nor on batch sizes. The\n"
+	"settings are those of seqpar train, the model's own being taken from DIR.\n";
 
 static const char *const splits[] = { "train", "valid", "test" };
 
@@ -104,6 +104,12 @@ static int read_settings(int argc, char **argv, const struct request *r, struct 
 
 /* ---- the work ---- */
 
+static int open_device(const struct sp_settings *s, struct sp_compute **compute)
+{
+	const struct sp_compute_options options = { .threads = (int)s->backend.threads };
+	return sp_compute_open(s->backend.device, &options, compute);
+}
+
 /* Batches serve speed alone: one micro-batch a step on each data replica. */
 static int evaluate(struct sp_settings *s, struct sp_compute *compute, struct sp_comm *world, const struct request *r,
                     struct sp_evaluation *e)
@@ -140,8 +146,8 @@ static int print(const struct sp_settings *s, const struct request *r, const str
 
 static int print_json(const struct sp_settings *s, const struct request *r, const struct sp_evaluation *e)
 {
-	json_t *all = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f}", "split", splits[r->split], "source", s->data.source,
-	                        "samples", (json_int_t)e->samples, "predicted", (json_int_t)e->predicted, "loss", e->loss,
+	json_t *all = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f}", "split", splits[r->split], "source",
+	                        s->data.source, "samples", (json_int_t)e->samples, "predicted", (json_int_t)e->predicted, "loss", e->loss,
 	                        "mlm_loss", e->mlm, "perplexity", e->perplexity, "accuracy", e->accuracy);
 	if (all && s->model.sentence_order) {
 		json_object_set_new(all, "order_loss", json_real(e->order_loss));
@@ -170,7 +176,7 @@ int sp_cli_eval(int argc, char **argv)
 	if (!status)
 		status = sp_cli_open_world(&s, s.parallel.sequence, &world);
 	if (!status)
-		status = sp_compute_open(s.backend.device, &(struct sp_compute_options){ .threads = (int)s.backend.threads }, &compute);
+		status = open_device(&s, &compute);
 	if (!status)
 		status = evaluate(&s, compute, world, &r, &e);
 	if (!status)

@@ -18,9 +18,9 @@
 static const char about[] =
 	"usage: seqpar fill-mask DIR [TEXT] [-k N] [--json] [section.key=value]...\n"
 	"       mpirun -n RANKS seqpar fill-mask DIR ...\n\n"
-	"Prints the most probable tokens for each [MASK] of the text (from standard input if TEXT is - or absent), with their\n"
-	"probabilities, by the model in DIR: a checkpoint, or a directory in Hugging Face's layout. With several ranks the text\n"
-	"is split over all of them. Settings of the sections backend, parallel and model may follow.\n\n";
+	"Prints the most probable tokens for each [MASK] of the text (from standard input if TEXT is - or absent), with\n"
+	"their probabilities, by the model in DIR: a checkpoint, or a directory in Hugging Face's layout. With several ranks\n"
+	"the text is split over all of them. Settings of the sections backend, parallel and model may follow.\n\n";
 
 /* ---- the text ---- */
 

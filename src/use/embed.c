@@ -109,7 +109,8 @@ static int run_window(struct embedder *e)
 		if (turn == rank)
 			status = run_batch(e, e->order + i, count, 0);
 	}
-	return status ? status : sp_comm_all_reduce(e->use->world, e->pooled, documents * e->use->config.hidden, SP_F64, SP_SUM);
+	const int64_t sums = documents * e->use->config.hidden;
+	return status ? status : sp_comm_all_reduce(e->use->world, e->pooled, sums, SP_F64, SP_SUM);
 }
 
 static int give(struct embedder *e, int64_t d, float *value, struct sp_embed_counts *counts)

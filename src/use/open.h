@@ -9,8 +9,8 @@
 int sp_use_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world, int head,
                 struct sp_use *use);
 
-/* Whether the directory settings->checkpoint.init holds a masked-language-model head and, if `order`, a sentence-order head:
- * SP_OK, or SP_ERR_FORMAT, logged, on all ranks. Collective over `world`. */
+/* Whether the directory settings->checkpoint.init holds a masked-language-model head and, if `order`, a sentence-order
+ * head: SP_OK, or SP_ERR_FORMAT, logged, on all ranks. Collective over `world`. */
 int sp_use_check_heads(const struct sp_settings *settings, struct sp_comm *world, int order);
 
 #endif

@@ -1,8 +1,9 @@
 /* A file of vectors: a JSON object a line, or one array for NumPy. May include: base.
  *
- * A named file is written beside its name and gets it when it is whole. Where numbers go to JSON they have as many digits as
- * give the same float back. The array is float32, one row a document (https://numpy.org/doc/stable/reference/generated/
- * numpy.lib.format.html, version 1.0); its head holds the number of rows, so it is written last. */
+ * A named file is written beside its name and gets it when it is whole. Where numbers go to JSON they have as many digits
+ * as give the same float back. The array is float32, one row a document
+ * (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html, version 1.0); its head holds the number of
+ * rows, so it is written last. */
 #ifndef SP_USE_VECTORS_H
 #define SP_USE_VECTORS_H
 

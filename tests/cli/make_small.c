@@ -1,5 +1,5 @@
-/* Writes a small model directory in Hugging Face's layout: make_small DIR POSITIONS HEADS, with values drawn at random and
- * a vocabulary of letters and some words. HEADS: 2 with both heads, 1 without that of sentence order, 0 with none. */
+/* Writes a small model directory in Hugging Face's layout: make_small DIR POSITIONS HEADS, with values drawn at random
+ * and a vocabulary of letters and some words. HEADS: 2 with both heads, 1 without that of sentence order, 0 with none. */
 #include "config.h"
 
 #include "base/rng.h"
@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char words[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\ndog\nsat\non\nmat\n##s\n.\n,\n!\na\nb\nc\nd\ne\nf\n";
+static const char words[] =
+	"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\ndog\nsat\non\nmat\n##s\n.\n,\n!\na\nb\nc\nd\ne\nf\n";
 enum { WORDS = 21, MOST = 128 };
 
 static int put(const char *dir, const char *name, const void *bytes, size_t size)
@@ -47,7 +48,7 @@ static int put_weights(const char *dir, const struct sp_parameters *table, const
 		if (count == MOST || (heads == 0 && strncmp(p->name, "cls.", 4) == 0))
 			continue;
 		from[count] = values + p->offset;
-		entry[count] = (struct sp_tensor_entry){ .name = p->name, .dtype = SP_TENSOR_F32, .dimensions = p->rows > 1 ? 2 : 1 };
+		entry[count] = (struct sp_tensor_entry){ p->name, SP_TENSOR_F32, p->rows > 1 ? 2 : 1 };
 		entry[count].shape[0] = p->rows > 1 ? p->rows : p->cols;
 		entry[count++].shape[1] = p->rows > 1 ? p->cols : 0;
 	}

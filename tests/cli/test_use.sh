@@ -139,6 +139,23 @@ grep -q order "$dir/out" && fail "a model without that head has an order"
 printf '[data]\nsource = %s\nsplit = 1,1,1\n[train]\nsequence_length = 40\n' "$dir/tokens" >"$dir/e.ini"
 run 0 "$SEQPAR" eval -c "$dir/e.ini" "$model" --json
 same "$dir/eval" "$dir/out"
+# What training says of the model that it then saves.
+field()
+{
+	sed -n 's/.*"event": "eval".*"'"$1"'": *\([-+0-9.e]*\).*/\1/p' "$2" | tail -n 1
+}
+small="data.vocab=$model/vocab.txt model.layers=2 model.hidden=16 model.heads=2 model.max_positions=48 model.sentence_order=true"
+batches="train.global_batch=4 train.micro_batch=2 train.eval_iters=3"
+run 0 "$SEQPAR" train $settings $small $batches train.iters=4 train.eval_interval=4 log.metrics="$dir/log" checkpoint.dir="$dir/run"
+run 0 "$SEQPAR" eval "$dir/run/$(cat "$dir/run/latest")" $settings $batches --json
+for name in loss mlm_loss perplexity accuracy order_loss order_accuracy predicted; do
+	sed 's/^{/{"event": "eval", /' "$dir/out" >"$dir/line"
+	test -n "$(field $name "$dir/line")" || fail "no $name"
+	field $name "$dir/log" >"$dir/trained"
+	field $name "$dir/line" >"$dir/evaluated"
+	same "$dir/trained" "$dir/evaluated"
+done
+run 0 "$SEQPAR" fill-mask "$dir/run/$(cat "$dir/run/latest")" "the [MASK]"
 run 0 "$SEQPAR" eval --help
 says 'usage: seqpar eval DIR'
 run 2 "$SEQPAR" eval

@@ -9,7 +9,8 @@
 
 #include <string.h>
 
-static const char small_words[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\nsat\non\na\nmat\n##s\nb\nc\nd\ne\nf\n.\n,\n!\n[\n]\n";
+static const char small_words[] =
+	"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\nsat\non\na\nmat\n##s\nb\nc\nd\ne\nf\n.\n,\n!\n[\n]\n";
 
 enum { SMALL_TOKENS = 22, SMALL_ROWS = 24, SMALL_HIDDEN = 12, SMALL_POSITIONS = 150 };
 
