@@ -34,6 +34,7 @@ include tests/golden/local.mk
 include tests/ranks/comm.mk
 include tests/ranks/local.mk
 include tests/ranks/use.mk
+include tests/fuzz/local.mk
 include tests/cli/program.mk
 include tests/cli/local.mk
 include tests/cli/use.mk

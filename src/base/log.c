@@ -73,11 +73,12 @@ void sp_log_release(void)
 	held.used = 0;
 }
 
-/* Line ends come with text of other libraries and names of files. */
+/* Line ends come with text of other libraries and names of files; what damaged files hold must not reach a terminal as
+ * commands. */
 static void keep_to_one_line(char *text, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (text[i] == '\n' || text[i] == '\r')
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
 			text[i] = ' ';
 }
 
@@ -87,6 +88,8 @@ static void write_line(enum sp_log_level level, const char *format, va_list args
 	size_t n = (size_t)snprintf(line, sizeof line, "seqpar: %s%s%s: ", log_prefix, log_prefix[0] ? ": " : "", names[level]);
 	int rest = vsnprintf(line + n, sizeof line - n - 1, format, args);
 	n += rest < 0 ? 0 : (size_t)rest < sizeof line - n - 1 ? (size_t)rest : sizeof line - n - 2;
+	if (level > current_level())
+		return;
 	keep_to_one_line(line, n);
 	line[n++] = '\n';
 	if (level == SP_LOG_ERROR)

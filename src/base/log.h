@@ -9,7 +9,8 @@
 extern "C" {
 #endif
 
-enum sp_log_level { SP_LOG_ERROR = 0, SP_LOG_WARNING, SP_LOG_INFO, SP_LOG_DEBUG };
+/* SP_LOG_NONE drops errors as well: for who feeds nonsense on purpose. */
+enum sp_log_level { SP_LOG_NONE = -1, SP_LOG_ERROR = 0, SP_LOG_WARNING, SP_LOG_INFO, SP_LOG_DEBUG };
 
 /* Words put before each message, such as "rank 3"; copied, at most 63 bytes. Default: none. */
 void sp_log_prefix(const char *prefix);

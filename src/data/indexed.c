@@ -24,6 +24,7 @@ struct mapping {
 
 struct sp_indexed {
 	struct mapping idx, bin;
+	int borrowed; /* the bytes are the caller's */
 	enum sp_indexed_dtype dtype;
 	size_t width; /* bytes of a token */
 	int64_t sentences, documents, tokens;
@@ -73,11 +74,12 @@ static int map_file(struct mapping *m, const char *prefix, const char *ending)
 	return status;
 }
 
-static void unmap_file(struct mapping *m)
+static int borrow(struct mapping *m, const char *prefix, const char *ending, const void *bytes, size_t size)
 {
-	if (m->bytes)
-		munmap((void *)(uintptr_t)m->bytes, m->size);
-	free(m->path);
+	m->path = sp_indexed_path(prefix, ending);
+	m->bytes = bytes;
+	m->size = size;
+	return m->path ? SP_OK : sp_fail(SP_ERR_MEMORY, "%s: no memory to open it", prefix);
 }
 
 static int check_dtype(struct sp_indexed *x, int code)
@@ -178,34 +180,69 @@ static int check_documents(struct sp_indexed *x)
 	return SP_OK;
 }
 
-int sp_indexed_open(const char *prefix, struct sp_indexed **indexed)
+static int check(struct sp_indexed *x)
+{
+	int status = check_header(x);
+	if (status == SP_OK)
+		status = check_sentences(x);
+	return status == SP_OK ? check_documents(x) : status;
+}
+
+static struct sp_indexed *allocate(const char *prefix)
 {
 	struct sp_indexed *x = calloc(1, sizeof *x);
 	if (!x)
-		return sp_fail(SP_ERR_MEMORY, "%s: no memory to open it", prefix);
+		sp_fail(SP_ERR_MEMORY, "%s: no memory to open it", prefix);
+	return x;
+}
+
+/* Hands it over if all went well. */
+static int give(struct sp_indexed *x, int status, struct sp_indexed **indexed)
+{
+	if (status == SP_OK)
+		*indexed = x;
+	else
+		sp_indexed_close(x);
+	return status;
+}
+
+int sp_indexed_open(const char *prefix, struct sp_indexed **indexed)
+{
+	struct sp_indexed *x = allocate(prefix);
+	if (!x)
+		return SP_ERR_MEMORY;
 	int status = map_file(&x->idx, prefix, ".idx");
 	if (status == SP_OK)
 		status = map_file(&x->bin, prefix, ".bin");
+	return give(x, status == SP_OK ? check(x) : status, indexed);
+}
+
+int sp_indexed_parse(const char *name, const void *idx, size_t idx_size, const void *bin, size_t bin_size,
+                     struct sp_indexed **indexed)
+{
+	struct sp_indexed *x = allocate(name);
+	if (!x)
+		return SP_ERR_MEMORY;
+	x->borrowed = 1;
+	int status = borrow(&x->idx, name, ".idx", idx, idx_size);
 	if (status == SP_OK)
-		status = check_header(x);
-	if (status == SP_OK)
-		status = check_sentences(x);
-	if (status == SP_OK)
-		status = check_documents(x);
-	if (status != SP_OK) {
-		sp_indexed_close(x);
-		return status;
-	}
-	*indexed = x;
-	return SP_OK;
+		status = borrow(&x->bin, name, ".bin", bin, bin_size);
+	return give(x, status == SP_OK ? check(x) : status, indexed);
+}
+
+static void release(const struct sp_indexed *x, struct mapping *m)
+{
+	if (m->bytes && !x->borrowed)
+		munmap((void *)(uintptr_t)m->bytes, m->size);
+	free(m->path);
 }
 
 void sp_indexed_close(struct sp_indexed *x)
 {
 	if (!x)
 		return;
-	unmap_file(&x->idx);
-	unmap_file(&x->bin);
+	release(x, &x->idx);
+	release(x, &x->bin);
 	free(x);
 }
 

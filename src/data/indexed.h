@@ -21,6 +21,9 @@ struct sp_indexed;
  * PREFIX.bin, doc_idx rising from 0 to the number of sentences. Sentences and documents may be empty. SP_ERR_IO,
  * SP_ERR_FORMAT, SP_ERR_MEMORY, all logged with file, place and remedy. */
 int sp_indexed_open(const char *prefix, struct sp_indexed **indexed);
+/* The same checks on two files in memory, which must outlive *indexed; `name` stands for PREFIX in messages. */
+int sp_indexed_parse(const char *name, const void *idx, size_t idx_size, const void *bin, size_t bin_size,
+                     struct sp_indexed **indexed);
 void sp_indexed_close(struct sp_indexed *x); /* NULL accepted */
 
 int64_t sp_indexed_documents(const struct sp_indexed *x);

@@ -136,12 +136,12 @@ static int take(void *user, const char *section, const char *key, const char *va
 	return r->status == SP_OK;
 }
 
-int sp_settings_read(struct sp_settings *s, const char *file)
+/* Reads and closes `file`, which may be NULL. */
+static int read_stream(struct sp_settings *s, const char *name, FILE *file)
 {
-	struct reading r = { .s = s, .name = file };
-	r.file = fopen(file, "r");
-	if (!r.file)
-		return sp_fail(SP_ERR_IO, "%s: cannot be opened: %s", file, strerror(errno));
+	struct reading r = { .s = s, .name = name, .file = file };
+	if (!file)
+		return sp_fail(SP_ERR_IO, "%s: cannot be opened: %s", name, strerror(errno));
 	int bad = ini_parse_stream(next_line, &r, take, &r);
 	if (bad && !r.status) {
 		r.number = bad > 0 ? bad : r.number;
@@ -150,6 +150,18 @@ int sp_settings_read(struct sp_settings *s, const char *file)
 	free(r.line);
 	fclose(r.file);
 	return r.status;
+}
+
+int sp_settings_read(struct sp_settings *s, const char *file)
+{
+	return read_stream(s, file, fopen(file, "r"));
+}
+
+int sp_settings_parse(struct sp_settings *s, const char *name, const char *text, size_t size)
+{
+	if (size == 0)
+		return SP_OK; /* there is no stream of no bytes */
+	return read_stream(s, name, fmemopen((void *)(uintptr_t)text, size, "r"));
 }
 
 /* ---- words of the command line ---- */

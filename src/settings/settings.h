@@ -71,6 +71,9 @@ void sp_settings_default(struct sp_settings *s);
  * and the nearest known key. SP_ERR_SETTING, SP_ERR_IO. */
 int sp_settings_read(struct sp_settings *s, const char *file);
 
+/* The same from `size` bytes of memory; `name` stands for the file in messages. */
+int sp_settings_parse(struct sp_settings *s, const char *name, const char *text, size_t size);
+
 /* One `section.key=value` word of the command line. SP_ERR_SETTING, logged. */
 int sp_settings_word(struct sp_settings *s, const char *word);
 

@@ -59,11 +59,13 @@ static void each_message_is_one_write_of_one_line(void **state)
 }
 
 /* Text of other libraries and names of files come with line ends of their own. */
-static void line_ends_inside_a_message_become_spaces(void **state)
+static void line_ends_and_commands_inside_a_message_become_spaces(void **state)
 {
 	(void)state;
 	sp_log(SP_LOG_ERROR, "%s: %s", "a\nb", "two\r\nlines\n");
 	assert_string_equal(written(), "seqpar: error: a b: two  lines \n");
+	sp_log(SP_LOG_ERROR, "a name \033[2J\a with commands \177 \xC3\xA9");
+	assert_string_equal(written(), "seqpar: error: a name  [2J  with commands   \xC3\xA9\n");
 }
 
 static void levels_above_the_chosen_one_are_dropped(void **state)
@@ -76,6 +78,9 @@ static void levels_above_the_chosen_one_are_dropped(void **state)
 	assert_string_equal(written(), "seqpar: debug: heard\n");
 	sp_log_level(SP_LOG_ERROR);
 	sp_log(SP_LOG_WARNING, "not heard");
+	assert_string_equal(written(), "");
+	sp_log_level(SP_LOG_NONE);
+	assert_int_equal(sp_fail(SP_ERR_IO, "not heard"), SP_ERR_IO);
 	assert_string_equal(written(), "");
 }
 
@@ -198,7 +203,7 @@ int main(void)
 		/* First: nothing has been logged by this process yet. */
 		cmocka_unit_test_setup_teardown(the_environment_overrides_the_level, catch_stderr, give_stderr_back),
 		cmocka_unit_test_setup_teardown(each_message_is_one_write_of_one_line, catch_stderr, give_stderr_back),
-		cmocka_unit_test_setup_teardown(line_ends_inside_a_message_become_spaces, catch_stderr, give_stderr_back),
+		cmocka_unit_test_setup_teardown(line_ends_and_commands_inside_a_message_become_spaces, catch_stderr, give_stderr_back),
 		cmocka_unit_test_setup_teardown(levels_above_the_chosen_one_are_dropped, catch_stderr, give_stderr_back),
 		cmocka_unit_test_setup_teardown(the_prefix_stands_before_each_message, catch_stderr, give_stderr_back),
 		cmocka_unit_test_setup_teardown(a_message_that_is_too_long_is_cut_and_still_a_line, catch_stderr, give_stderr_back),

@@ -143,6 +143,23 @@ static void reader_gives_back_what_these_bytes_say(void **state)
 	sp_indexed_close(x);
 }
 
+static void memory_is_read_as_files_are(void **state)
+{
+	struct sp_indexed *x = NULL;
+	int32_t ids[3];
+	(void)state;
+	assert_int_equal(sp_indexed_parse("m", idx_bytes, sizeof idx_bytes, bin_bytes, sizeof bin_bytes, &x), SP_OK);
+	assert_int_equal(sp_indexed_tokens(x), 6);
+	sp_indexed_read(x, 0, 0, 3, ids);
+	assert_int_equal(ids[2], 65499);
+	sp_indexed_close(x);
+	x = NULL;
+	messages_start();
+	assert_int_equal(sp_indexed_parse("m", idx_bytes, sizeof idx_bytes, bin_bytes, 11, &x), SP_ERR_FORMAT);
+	assert_non_null(strstr(messages_end(), "m.bin: 11 bytes long"));
+	assert_null(x);
+}
+
 static void refuse(const unsigned char *idx, size_t idx_size, const unsigned char *bin, size_t bin_size,
                    const char *words)
 {
@@ -300,6 +317,7 @@ int main(void)
 		cmocka_unit_test(unfinished_writer_leaves_nothing),
 		cmocka_unit_test(writer_names_a_missing_directory),
 		cmocka_unit_test(reader_gives_back_what_these_bytes_say),
+		cmocka_unit_test(memory_is_read_as_files_are),
 		cmocka_unit_test(reader_refuses_damaged_pairs),
 		cmocka_unit_test(reader_refuses_every_shorter_or_longer_file),
 		cmocka_unit_test(reader_refuses_what_is_missing),

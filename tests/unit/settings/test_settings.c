@@ -197,6 +197,28 @@ static void a_file_sets_what_it_names_and_nothing_else(void **state)
 	assert_memory_equal(&s, &expected, offsetof(struct sp_settings, given));
 }
 
+static int parse_text(struct sp_settings *s, const char *text)
+{
+	return sp_settings_parse(s, "memory", text, strlen(text));
+}
+
+static void memory_is_read_as_a_file_is(void **state)
+{
+	static const char text[] = "[model]\nlayers = 3\n[optimizer]\nlr = 0.5";
+	struct sp_settings a, b;
+	(void)state;
+	sp_settings_default(&a);
+	sp_settings_default(&b);
+	assert_int_equal(read_text(&a, text), SP_OK);
+	assert_int_equal(quietly(parse_text, &b, text), SP_OK);
+	assert_memory_equal(&a, &b, sizeof a);
+	assert_int_equal(b.model.layers, 3);
+	assert_int_equal(quietly(parse_text, &b, ""), SP_OK);
+	assert_int_equal(quietly(parse_text, &b, "[model]\nlayers = x\n"), SP_ERR_SETTING);
+	assert_non_null(strstr(logged, "memory:2: model.layers"));
+	assert_int_equal(sp_settings_parse(&b, "m", "[model]\nlay\0ers = 4\n", 20), SP_ERR_SETTING);
+}
+
 static void words_come_after_files_and_the_last_one_wins(void **state)
 {
 	(void)state;
@@ -482,6 +504,7 @@ int main(void)
 		cmocka_unit_test(ranges_are_intervals_that_exclude_something),
 		cmocka_unit_test(values_print_as_they_are_read),
 		cmocka_unit_test(a_file_sets_what_it_names_and_nothing_else),
+		cmocka_unit_test(memory_is_read_as_a_file_is),
 		cmocka_unit_test(words_come_after_files_and_the_last_one_wins),
 		cmocka_unit_test(only_what_was_set_counts_as_given),
 		cmocka_unit_test(checkpoint_settings_that_lack_their_other_half_are_refused),
