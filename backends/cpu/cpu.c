@@ -58,6 +58,11 @@ static const struct sp_compute_ops ops = {
 	.tanh_backward = sp_cpu_tanh_backward,
 	.activation_backward = sp_cpu_activation_backward,
 
+	.words_forward = sp_cpu_words_forward,
+	.words_backward = sp_cpu_words_backward,
+	.entropy_part = sp_cpu_entropy_part,
+	.entropy_whole = sp_cpu_entropy_whole,
+
 	.sum_squares = sp_cpu_sum_squares,
 	.clip_factor = sp_cpu_clip_factor,
 	.adamw = sp_cpu_adamw,

@@ -73,6 +73,12 @@ int sp_cpu_embedding_backward(void *ctx, const struct sp_embedding_backward *arg
 /* head.c */
 int sp_cpu_gather_rows(void *ctx, const struct sp_row_move *args);
 int sp_cpu_scatter_add_rows(void *ctx, const struct sp_row_move *args);
+/* parts.c */
+int sp_cpu_words_forward(void *ctx, const struct sp_words *args);
+int sp_cpu_words_backward(void *ctx, const struct sp_words *args);
+int sp_cpu_entropy_part(void *ctx, const struct sp_entropy_part *args);
+int sp_cpu_entropy_whole(void *ctx, const struct sp_entropy_whole *args);
+/* head.c, continued */
 int sp_cpu_cross_entropy(void *ctx, const struct sp_cross_entropy *args);
 int sp_cpu_tanh_forward(void *ctx, struct sp_matrix x);
 int sp_cpu_tanh_backward(void *ctx, const struct sp_tanh_backward *args);

@@ -68,6 +68,49 @@ void SP_KERNEL(cross_entropy_row)(float *x, int64_t n, int32_t label, float scal
 	x[label] -= scale;
 }
 
+void SP_KERNEL(entropy_part_row)(const float *x, int64_t n, int64_t label, float *stats)
+{
+	const int here = label >= 0 && label < n;
+	const float max = row_max(x, n);
+	double total = 0;
+	for (int64_t first = 0; first < n; first += SUM_PART) {
+		const int64_t end = first + SUM_PART < n ? first + SUM_PART : n;
+		float sum = 0;
+#pragma omp simd reduction(+ : sum)
+		for (int64_t j = first; j < end; j++)
+			sum += sp_exp(x[j] - max);
+		total += (double)sum;
+	}
+	stats[0] = max;
+	stats[1] = (float)total;
+	stats[2] = here ? x[label] : -INFINITY;
+	stats[3] = here && first_of_largest(x, (int32_t)label, max) ? 1.0f : 0.0f;
+}
+
+void SP_KERNEL(entropy_whole_row)(float *x, int64_t n, int64_t label, float max, double sum, float scale)
+{
+	const float factor = (float)(scale / sum);
+#pragma omp simd
+	for (int64_t j = 0; j < n; j++)
+		x[j] = sp_exp(x[j] - max) * factor;
+	if (label >= 0 && label < n)
+		x[label] -= scale;
+}
+
+void SP_KERNEL(words_backward)(const struct sp_words *a, int64_t first, int64_t end)
+{
+	for (int64_t i = 0; i < a->y.rows; i++) {
+		const int64_t id = (int64_t)a->token[i] - a->first;
+		if (id < 0 || id >= a->word.rows)
+			continue;
+		const float *dy = (const float *)a->y.data + i * a->y.stride;
+		float *row = (float *)a->word.data + id * a->word.stride;
+#pragma omp simd
+		for (int64_t j = first; j < end; j++)
+			row[j] += dy[j];
+	}
+}
+
 void SP_KERNEL(tanh_forward)(float *x, int64_t n)
 {
 #pragma omp simd

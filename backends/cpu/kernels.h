@@ -30,6 +30,11 @@
 	/* One row of logits: the loss, and 1 in *correct if the label's logit is the first of the largest. */            \
 	X(cross_entropy_row, (float *logits, int64_t n, int32_t label, float scale, int gradient, double *loss,           \
 	                      int *correct))                                                                              \
+	X(entropy_part_row, (const float *logits, int64_t n, int64_t label, float *stats))                                \
+	/* `label` outside [0, n): in another part. */                                                                    \
+	X(entropy_whole_row, (float *logits, int64_t n, int64_t label, float max, double sum, float scale))               \
+	/* Columns [first, end), all rows in order. */                                                                    \
+	X(words_backward, (const struct sp_words *args, int64_t first, int64_t end))                                      \
 	/* y = act(pre), or a copy if act is NONE. */                                                                  \
 	X(activate, (enum sp_activation act, const struct sp_matrix *pre, const struct sp_matrix *y))                     \
 	/* dx *= act'(pre) unless act is NONE; sums, if not NULL: column sums of the new dx, overwritten. */              \

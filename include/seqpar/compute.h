@@ -202,6 +202,43 @@ struct sp_cross_entropy {
 	int gradient;
 };
 
+/* What tensor parallelism needs: the word table shared out by rows, the logits by columns (Shoeybi et al. 2019, section 3).
+ * A part holds ids [first, first + its rows or columns).
+ *
+ * forward: y[i] = word[token[i] - first], or 0 if the part does not hold that id; the sum over parts is the lookup.
+ * backward: dword[token[i] - first] += dy[i] for ids that it holds; rows of the same id in row order.
+ *   token [T] int32   word, dword (V of the part, H)   y, dy (T, H) */
+struct sp_words {
+	const int32_t *token;
+	int32_t first;
+	struct sp_matrix word, y; /* backward: dword, dy */
+};
+
+/* What one part contributes to the softmax of n rows: stats[i] = (max_j z_ij, sum_j e^(z_ij - max), z at the label or
+ * -inf if it is not here, 1 if that is the first of the part's largest else 0).
+ *   logits (n, V of the part) in   label [n] int32, whole ids   stats (n, 4) */
+struct sp_entropy_part {
+	struct sp_matrix logits;
+	const int32_t *label;
+	int32_t first;
+	struct sp_matrix stats;
+};
+
+/* sp_cross_entropy of a part, from the stats of all `parts` parts in their order: (parts n, 4).
+ *   logits (n, V of the part) in; out, if `gradient`: scale * (softmax over all parts - onehot(label)), this part's
+ *   columns; else undefined   loss, correct: of whole rows, the same on every part */
+struct sp_entropy_whole {
+	struct sp_matrix logits;
+	const int32_t *label;
+	int32_t first;
+	struct sp_matrix stats;
+	int64_t parts;
+	double *loss;
+	int64_t *correct;
+	float scale;
+	int gradient;
+};
+
 /* tanh, in place: forward x = tanh(x); backward dx *= 1 - y * y, y the forward's result. Same shape. */
 struct sp_tanh_backward {
 	struct sp_matrix y, dx;
@@ -238,7 +275,7 @@ struct sp_clip_factor {
 
 struct sp_compute_options {
 	int threads; /* host threads to use; 0: the backend decides */
-	int device;  /* this rank's number among those of the machine: a backend with n devices takes number device % n */
+	int device;  /* which device of this machine; 0 for cpu */
 };
 
 /* What a configuration will ask for, so that it is refused at set-up and not at step 3000. */
@@ -246,6 +283,7 @@ struct sp_compute_needs {
 	enum sp_dtype dtype;
 	int64_t head_dim;
 	float attention_dropout;
+	int parts; /* tensor parallelism: more than one part of the vocabulary */
 };
 
 struct sp_compute_ops {
@@ -268,10 +306,6 @@ struct sp_compute_ops {
 	int (*zero)(void *ctx, void *device, size_t bytes);
 	int (*copy_rows)(void *ctx, struct sp_matrix from, struct sp_matrix to); /* same rows, cols and dtype; any strides */
 	int (*sync)(void *ctx); /* waits for all queued operations; reports their errors */
-	/* Host memory that copy_in and copy_out are fastest with. Optional, both or neither; NULL means that memory from alloc()
-	 * is host memory, which a message-passing library may read and write. bytes 0 gives a valid pointer; free_host takes NULL. */
-	int (*alloc_host)(void *ctx, size_t bytes, void **memory);
-	void (*free_host)(void *ctx, void *memory);
 
 	/* ---- linear ---- */
 	int (*linear_forward)(void *ctx, const struct sp_linear_forward *args);
@@ -299,6 +333,12 @@ struct sp_compute_ops {
 	int (*cross_entropy)(void *ctx, const struct sp_cross_entropy *args);
 	int (*tanh_forward)(void *ctx, struct sp_matrix x);
 	int (*tanh_backward)(void *ctx, const struct sp_tanh_backward *args);
+
+	/* ---- vocabulary in parts; all NULL: `supports` refuses more than one part ---- */
+	int (*words_forward)(void *ctx, const struct sp_words *args);
+	int (*words_backward)(void *ctx, const struct sp_words *args);
+	int (*entropy_part)(void *ctx, const struct sp_entropy_part *args);
+	int (*entropy_whole)(void *ctx, const struct sp_entropy_whole *args);
 
 	/* ---- update ---- */
 	int (*sum_squares)(void *ctx, const struct sp_sum_squares *args);

@@ -4,7 +4,6 @@
 
 #include "backend/compute.h"
 
-#include "backend/buffers.h"
 #include "backend/module.h"
 #include "base/log.h"
 
@@ -17,13 +16,12 @@ struct sp_compute {
 	const char *name;
 	const struct sp_compute_ops *ops;
 	void *ctx;
-	struct sp_buffers buffers;
 };
 
 /* ---- opening ---- */
 
 /* What "auto" tries, in this order. */
-static const char *const best_first[] = { "cuda", "cpu" };
+static const char *const best_first[] = { "cpu" };
 
 static int find_device(const char *name, const struct sp_module **module, char *why, size_t size)
 {
@@ -53,7 +51,7 @@ int sp_compute_open(const char *name, const struct sp_compute_options *options, 
 	struct sp_compute *c = malloc(sizeof *c);
 	if (!c)
 		return sp_fail(SP_ERR_MEMORY, "out of memory opening module %s", module->name);
-	*c = (struct sp_compute){ .name = module->name, .ops = module->compute };
+	*c = (struct sp_compute){ module->name, module->compute, NULL };
 	status = c->ops->open(options, &c->ctx);
 	if (status) {
 		free(c);
@@ -67,7 +65,6 @@ void sp_compute_close(struct sp_compute *c)
 {
 	if (!c)
 		return;
-	sp_buffers_free(&c->buffers, c->ops, c->ctx);
 	c->ops->close(c->ctx);
 	free(c);
 }
@@ -82,10 +79,18 @@ void sp_compute_describe(struct sp_compute *c, char *text, size_t size, char *wa
 	c->ops->describe(c->ctx, text, size, warning, warning_size);
 }
 
+int sp_compute_has_parts(const struct sp_compute *c)
+{
+	const struct sp_compute_ops *o = c->ops;
+	return o->words_forward && o->words_backward && o->entropy_part && o->entropy_whole;
+}
+
 int sp_compute_supports(struct sp_compute *c, const struct sp_compute_needs *needs)
 {
 	char why[512] = "";
-	int status = c->ops->supports(c->ctx, needs, why, sizeof why);
+	int status = needs->parts > 1 && !sp_compute_has_parts(c) ?
+	                 sp_say(SP_ERR_UNUSABLE, why, sizeof why, "it has no operations on parts of the vocabulary") :
+	                 c->ops->supports(c->ctx, needs, why, sizeof why);
 	return status ? sp_fail(status, "backend.device=%s cannot do this: %s", c->name, why) : SP_OK;
 }
 
@@ -276,21 +281,6 @@ int sp_compute_copy_rows(struct sp_compute *c, struct sp_matrix from, struct sp_
 int sp_compute_sync(struct sp_compute *c)
 {
 	return c->ops->sync(c->ctx);
-}
-
-int sp_compute_is_host_memory(const struct sp_compute *c)
-{
-	return !c->ops->alloc_host;
-}
-
-int sp_compute_buffer_take(struct sp_compute *c, size_t bytes, void **host)
-{
-	return sp_buffers_take(&c->buffers, c->ops, c->ctx, bytes, host);
-}
-
-void sp_compute_buffer_give(struct sp_compute *c, const void *host)
-{
-	sp_buffers_give(&c->buffers, host);
 }
 
 /* ---- linear ---- */
@@ -565,6 +555,53 @@ int sp_compute_cross_entropy(struct sp_compute *c, const struct sp_cross_entropy
 	    there("cross_entropy", "loss", a->loss, 1))
 		return SP_ERR_SHAPE;
 	return c->ops->cross_entropy(c->ctx, a);
+}
+
+/* ---- vocabulary in parts ---- */
+
+static int words_fit(const char *op, const struct sp_words *a, int backward)
+{
+	const int64_t T = a->y.rows, H = a->y.cols;
+	const struct part parts[] = {
+		{ backward ? "dword" : "word", a->word, a->word.rows, H, backward ? OUT : 0 },
+		{ backward ? "dy" : "y", a->y, T, H, backward ? 0 : OUT },
+	};
+	return FITS(op, parts) || there(op, "token", a->token, T);
+}
+
+int sp_compute_words_forward(struct sp_compute *c, const struct sp_words *a)
+{
+	return words_fit("words_forward", a, 0) ? SP_ERR_SHAPE : c->ops->words_forward(c->ctx, a);
+}
+
+int sp_compute_words_backward(struct sp_compute *c, const struct sp_words *a)
+{
+	return words_fit("words_backward", a, 1) ? SP_ERR_SHAPE : c->ops->words_backward(c->ctx, a);
+}
+
+int sp_compute_entropy_part(struct sp_compute *c, const struct sp_entropy_part *a)
+{
+	const int64_t n = a->logits.rows, V = a->logits.cols;
+	const struct part parts[] = {
+		{ "logits", a->logits, n, n && V < 1 ? 1 : V },
+		{ "stats", a->stats, n, 4, OUT },
+	};
+	if (FITS("entropy_part", parts) || there("entropy_part", "label", a->label, n))
+		return SP_ERR_SHAPE;
+	return c->ops->entropy_part(c->ctx, a);
+}
+
+int sp_compute_entropy_whole(struct sp_compute *c, const struct sp_entropy_whole *a)
+{
+	const int64_t n = a->logits.rows, V = a->logits.cols;
+	const struct part parts[] = {
+		{ "logits", a->logits, n, n && V < 1 ? 1 : V, OUT },
+		{ "stats", a->stats, a->parts * n, 4 },
+	};
+	if (FITS("entropy_whole", parts) || there("entropy_whole", "label", a->label, n) ||
+	    there("entropy_whole", "loss", a->loss, 1))
+		return SP_ERR_SHAPE;
+	return c->ops->entropy_whole(c->ctx, a);
 }
 
 int sp_compute_tanh_forward(struct sp_compute *c, struct sp_matrix x)

@@ -62,21 +62,20 @@ static const char *first_missing(const struct member *m)
 }
 
 #define MEMBER(member) { #member, ops->member != NULL }
-/* Optional, but not one without the other. */
-#define PAIR(member, other) { #member, !ops->member == !ops->other }
+#define OPTIONAL(member) { #member, sizeof ops->member != 0 }
 
 static const char *missing_compute(const struct sp_compute_ops *ops)
 {
 	const struct member members[] = {
 		MEMBER(open), MEMBER(close), MEMBER(describe), MEMBER(supports), MEMBER(chunk_multiple), MEMBER(threads),
 		MEMBER(alloc), MEMBER(free), MEMBER(copy_in), MEMBER(copy_out), MEMBER(zero), MEMBER(copy_rows), MEMBER(sync),
-		PAIR(alloc_host, free_host), PAIR(free_host, alloc_host),
 		MEMBER(linear_forward), MEMBER(linear_backward_input), MEMBER(linear_backward_weight),
 		MEMBER(activation_backward),
 		MEMBER(norm_forward), MEMBER(norm_backward),
 		MEMBER(attention_forward), MEMBER(attention_finish), MEMBER(attention_dots), MEMBER(attention_backward),
 		MEMBER(embedding_forward), MEMBER(embedding_backward),
 		MEMBER(gather_rows), MEMBER(scatter_add_rows), MEMBER(cross_entropy), MEMBER(tanh_forward), MEMBER(tanh_backward),
+		OPTIONAL(words_forward), OPTIONAL(words_backward), OPTIONAL(entropy_part), OPTIONAL(entropy_whole),
 		MEMBER(sum_squares), MEMBER(clip_factor), MEMBER(adamw), MEMBER(add),
 		MEMBER(gemm_rate), MEMBER(memory_rate),
 		{ NULL, 0 },

@@ -57,6 +57,7 @@ static void print(const struct sp_plan *p, int ranks)
 		printf("%-34s %12.1f\n", rows[i].name, (double)rows[i].bytes / 1048576.0);
 	printf("\n%-34s %12s\n", "sent by each rank, per step", "MiB");
 	printf("%-34s %12.1f\n", "keys, values and their gradients", (double)p->ring_bytes / 1048576.0);
+	printf("%-34s %12.1f\n", "sums over tensor ranks", (double)p->tensor_bytes / 1048576.0);
 	printf("%-34s %12.1f\n", "gradients and parameters", (double)p->gradient_bytes / 1048576.0);
 	printf("\n%d ranks; libraries and program need about 30 to 60 MiB more on each\n", ranks);
 }

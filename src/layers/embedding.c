@@ -2,10 +2,10 @@
 
 #include "layers/embedding.h"
 
-int sp_embedding_layer_forward(const struct sp_embedding_layer *layer, const struct sp_layer_context *ctx,
-                               const struct sp_tokens *tokens)
+static struct sp_embedding_forward forward_op(const struct sp_embedding_layer *layer, const struct sp_layer_context *ctx,
+                                              const struct sp_tokens *tokens)
 {
-	const struct sp_embedding_forward op = {
+	return (struct sp_embedding_forward){
 		.token = tokens->token,
 		.pos = tokens->position,
 		.kind = tokens->kind,
@@ -22,13 +22,36 @@ int sp_embedding_layer_forward(const struct sp_embedding_layer *layer, const str
 		.dropout = sp_layer_dropout(ctx, 0, SP_SITE_EMBEDDING, layer->dropout),
 		.rows = ctx->rows,
 	};
+}
+
+int sp_embedding_layer_forward(const struct sp_embedding_layer *layer, const struct sp_layer_context *ctx,
+                               const struct sp_tokens *tokens)
+{
+	const struct sp_embedding_forward op = forward_op(layer, ctx, tokens);
 	return sp_compute_embedding_forward(ctx->compute, &op);
 }
 
-int sp_embedding_layer_backward(const struct sp_embedding_layer *layer, const struct sp_layer_context *ctx,
-                                const struct sp_tokens *tokens, struct sp_matrix dy)
+int sp_embedding_layer_forward_part(const struct sp_embedding_layer *layer, const struct sp_layer_context *ctx,
+                                    const struct sp_tokens *tokens, const struct sp_embedding_parts *parts)
 {
-	const struct sp_embedding_backward op = {
+	const struct sp_words op = { tokens->token, parts->first, layer->word.value, parts->words };
+	return sp_compute_words_forward(ctx->compute, &op);
+}
+
+/* The looked-up rows are a word table of which row i is the i-th token. */
+int sp_embedding_layer_forward_summed(const struct sp_embedding_layer *layer, const struct sp_layer_context *ctx,
+                                      const struct sp_tokens *tokens, const struct sp_embedding_parts *parts)
+{
+	struct sp_embedding_forward op = forward_op(layer, ctx, tokens);
+	op.token = parts->identity;
+	op.word = parts->words;
+	return sp_compute_embedding_forward(ctx->compute, &op);
+}
+
+static struct sp_embedding_backward backward_op(const struct sp_embedding_layer *layer, const struct sp_layer_context *ctx,
+                                                const struct sp_tokens *tokens, struct sp_matrix dy)
+{
+	return (struct sp_embedding_backward){
 		.token = tokens->token,
 		.pos = tokens->position,
 		.kind = tokens->kind,
@@ -45,5 +68,24 @@ int sp_embedding_layer_backward(const struct sp_embedding_layer *layer, const st
 		.dropout = sp_layer_dropout(ctx, 0, SP_SITE_EMBEDDING, layer->dropout),
 		.rows = ctx->rows,
 	};
+}
+
+int sp_embedding_layer_backward(const struct sp_embedding_layer *layer, const struct sp_layer_context *ctx,
+                                const struct sp_tokens *tokens, struct sp_matrix dy)
+{
+	const struct sp_embedding_backward op = backward_op(layer, ctx, tokens, dy);
 	return sp_compute_embedding_backward(ctx->compute, &op);
+}
+
+/* dy ends as the gradient of the looked-up rows; what is added to the words' place is not needed. */
+int sp_embedding_layer_backward_part(const struct sp_embedding_layer *layer, const struct sp_layer_context *ctx,
+                                     const struct sp_tokens *tokens, const struct sp_embedding_parts *parts,
+                                     struct sp_matrix dy)
+{
+	struct sp_embedding_backward op = backward_op(layer, ctx, tokens, dy);
+	const struct sp_words words = { tokens->token, parts->first, layer->word.grad, dy };
+	op.token = parts->identity;
+	op.dword = parts->words;
+	int rc = sp_compute_embedding_backward(ctx->compute, &op);
+	return rc ? rc : sp_compute_words_backward(ctx->compute, &words);
 }

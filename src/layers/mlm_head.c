@@ -17,7 +17,11 @@ int sp_mlm_head_layout(struct sp_mlm_head *head, struct sp_arena *arena, int64_t
 		rc = sp_arena_take_matrix(arena, 1, rows, &head->mean);
 	if (rc == SP_OK)
 		rc = sp_arena_take_matrix(arena, 1, rows, &head->rstd);
-	return rc ? rc : sp_arena_take_matrix(arena, rows, vocab, &head->logits);
+	if (rc == SP_OK)
+		rc = sp_arena_take_matrix(arena, rows, vocab, &head->logits);
+	if (rc == SP_OK && head->parts.parts > 1)
+		rc = sp_arena_take_matrix(arena, head->parts.parts * rows, 4, &head->stats);
+	return rc;
 }
 
 /* The same head with its scratch cut down to `rows` rows. */
@@ -62,6 +66,29 @@ int sp_mlm_head_logits(const struct sp_mlm_head *head, const struct sp_layer_con
 	return chunk_logits(&h, ctx, row, n, x);
 }
 
+/* The loss of rows of which each part holds some columns: what each contributes to the softmax, then the whole. */
+static int loss_of_parts(const struct sp_mlm_head *h, const struct sp_layer_context *ctx, const struct sp_mlm_targets *t)
+{
+	const struct sp_matrix stats = sp_matrix(h->stats.data, h->parts.parts * t->n, 4);
+	const struct sp_entropy_part part = { h->logits, t->label, h->parts.first,
+		                                  sp_matrix_rows(stats, h->parts.part * t->n, t->n) };
+	const struct sp_entropy_whole whole = {
+		.logits = h->logits,
+		.label = t->label,
+		.first = h->parts.first,
+		.stats = stats,
+		.parts = h->parts.parts,
+		.loss = t->loss,
+		.correct = t->correct,
+		.scale = t->scale,
+		.gradient = ctx->training,
+	};
+	int rc = sp_compute_entropy_part(ctx->compute, &part);
+	if (rc == SP_OK)
+		rc = h->parts.gather(h->parts.context, stats);
+	return rc ? rc : sp_compute_entropy_whole(ctx->compute, &whole);
+}
+
 static int chunk_forward(const struct sp_mlm_head *h, const struct sp_layer_context *ctx, const struct sp_mlm_targets *t,
                          struct sp_matrix x)
 {
@@ -74,7 +101,9 @@ static int chunk_forward(const struct sp_mlm_head *h, const struct sp_layer_cont
 		.gradient = ctx->training,
 	};
 	int rc = chunk_logits(h, ctx, t->row, t->n, x);
-	return rc ? rc : sp_compute_cross_entropy(ctx->compute, &loss);
+	if (rc)
+		return rc;
+	return h->parts.parts > 1 ? loss_of_parts(h, ctx, t) : sp_compute_cross_entropy(ctx->compute, &loss);
 }
 
 /* On entry logits hold their gradient; dy becomes, in turn, the gradient of y, s, pre and x. */
@@ -98,6 +127,8 @@ static int chunk_backward(const struct sp_mlm_head *h, const struct sp_layer_con
 	int rc = sp_linear_layer_backward_weight(&h->decoder.weight, &h->decoder.bias, ctx, h->logits, h->y);
 	if (rc == SP_OK)
 		rc = sp_linear_layer_backward_input(&h->decoder.weight, ctx, h->logits, h->dy, 0);
+	if (rc == SP_OK && h->parts.parts > 1)
+		rc = h->parts.sum(h->parts.context, h->dy);
 	if (rc == SP_OK)
 		rc = sp_compute_norm_backward(ctx->compute, &norm);
 	if (rc == SP_OK)

@@ -11,19 +11,32 @@
 
 enum { SP_HEAD_ROWS = 512 }; /* predicted rows at a time, at most */
 
+/* Where several ranks hold the columns of the logits, part by part: who this is, and how it meets the others. */
+struct sp_head_parts {
+	int part, parts; /* parts 0 or 1: this rank holds all columns, and the rest is not looked at */
+	int32_t first;   /* id of the first column held */
+	/* stats (parts * n, 4), packed: each part's n rows, of which the own ones are there, to all. */
+	int (*gather)(void *context, struct sp_matrix stats);
+	/* y becomes its sum over the parts. */
+	int (*sum)(void *context, struct sp_matrix y);
+	void *context;
+};
+
 struct sp_mlm_head {
 	struct sp_dense_weights dense; /* (H, H) */
 	struct sp_norm_weights norm;
-	struct sp_dense_weights decoder; /* weight: the word table (V, H); bias (1, V) */
+	struct sp_dense_weights decoder; /* weight: the word table (V, H); bias (1, V); of the part held */
 	enum sp_activation act;
+	struct sp_head_parts parts;
 	int64_t rows; /* of the scratch below */
 	/* scratch of one chunk */
 	struct sp_matrix x, pre, s, y, dy; /* (rows, H) */
 	struct sp_matrix mean, rstd;       /* (1, rows) */
 	struct sp_matrix logits;           /* (rows, V) */
+	struct sp_matrix stats;            /* (parts * rows, 4); nothing with one part */
 };
 
-/* Carves the scratch for micro-batches of `tokens` rows; weights must be set. */
+/* Carves the scratch for micro-batches of `tokens` rows and `vocab` columns held; weights and parts must be set. */
 int sp_mlm_head_layout(struct sp_mlm_head *head, struct sp_arena *arena, int64_t tokens, int64_t hidden, int64_t vocab);
 
 struct sp_mlm_targets {
@@ -35,7 +48,8 @@ struct sp_mlm_targets {
 	int64_t *correct;     /* device, accumulates */
 };
 
-/* Logits of rows row[0 .. n - 1] (device) of x, n <= head->rows: (n, V), a view of the head's scratch. */
+/* Logits of rows row[0 .. n - 1] (device) of x, n <= head->rows: (n, V), a view of the head's scratch; of
+ * the columns held. */
 int sp_mlm_head_logits(const struct sp_mlm_head *head, const struct sp_layer_context *ctx, const int32_t *row, int64_t n,
                        struct sp_matrix x, struct sp_matrix *logits);
 

@@ -33,7 +33,7 @@ struct sp_weight sp_bind(const struct sp_binding *b, const char *prefix, const c
 struct sp_weight sp_bind_three(const struct sp_binding *b, const char *prefix, const char *suffix)
 {
 	const struct sp_parameter *p = find(b, prefix, suffix);
-	return p->rows == 1 ? view(b, p, 1, 3 * p->cols) : view(b, p, 3 * p->rows, p->cols);
+	return p->whole_rows == 1 ? view(b, p, 1, 3 * p->cols) : view(b, p, 3 * p->rows, p->cols);
 }
 
 struct sp_dense_weights sp_bind_dense(const struct sp_binding *b, const char *prefix)

@@ -47,17 +47,29 @@ void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_bindi
 	layer->joint_attention.dropout = layer->joint_mlp.dropout = config->dropout;
 }
 
-int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *arena, const struct sp_model_config *config,
+struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config, const struct sp_model_part *part)
+{
+	const int64_t heads = sp_part_size(part, config->heads);
+	return (struct sp_encoder_widths){ config->hidden, heads, heads * (config->hidden / config->heads),
+		                               sp_part_size(part, config->intermediate) };
+}
+
+int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct sp_matrix y)
+{
+	return attention->tensor ? sp_comm_all_reduce(attention->tensor, y.data, y.rows * y.cols, SP_F32, SP_SUM) : SP_OK;
+}
+
+int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *arena, const struct sp_encoder_widths *widths,
                             int64_t batch, int64_t chunk)
 {
-	const int64_t rows = batch * chunk, h = config->hidden, i = config->intermediate;
+	const int64_t rows = batch * chunk, h = widths->hidden, a = widths->attention, i = widths->intermediate;
 	const struct {
 		struct sp_matrix *view;
 		int64_t rows, cols;
 	} kept[] = {
-		{ &layer->attention.qkv, rows, 3 * h },
-		{ &layer->attention.o, rows, h },
-		{ &layer->attention.lse, batch * config->heads, chunk },
+		{ &layer->attention.qkv, rows, 3 * a },
+		{ &layer->attention.o, rows, a },
+		{ &layer->attention.lse, batch * widths->heads, chunk },
 		{ &layer->joint_attention.s, rows, h },
 		{ &layer->joint_attention.mean, 1, rows },
 		{ &layer->joint_attention.rstd, 1, rows },
@@ -88,9 +100,9 @@ int sp_encoder_shared_layout(struct sp_encoder_shared *shared, struct sp_arena *
 
 /* Attention is done when the MLP begins: the larger of the two decides. */
 int sp_encoder_shared_layout_inner(struct sp_encoder_shared *shared, struct sp_arena *arena,
-                                   const struct sp_model_config *config, int64_t batch, int64_t chunk)
+                                   const struct sp_encoder_widths *widths, int64_t batch, int64_t chunk)
 {
-	const int64_t rows = batch * chunk, h = config->hidden, i = config->intermediate;
+	const int64_t rows = batch * chunk, a = widths->attention, i = widths->intermediate;
 	const size_t begin = arena->used;
 	void *rest;
 	int rc = sp_arena_take_matrix(arena, rows, i, &shared->pre);
@@ -99,12 +111,12 @@ int sp_encoder_shared_layout_inner(struct sp_encoder_shared *shared, struct sp_a
 	const size_t mlp_end = arena->used;
 	sp_arena_release(arena, begin);
 	if (rc == SP_OK)
-		rc = sp_arena_take_matrix(arena, rows, 3 * h, &shared->qkv);
+		rc = sp_arena_take_matrix(arena, rows, 3 * a, &shared->qkv);
 	if (rc == SP_OK)
-		rc = sp_arena_take_matrix(arena, rows, h, &shared->o);
+		rc = sp_arena_take_matrix(arena, rows, a, &shared->o);
 	if (rc == SP_OK && arena->used < mlp_end)
 		rc = sp_arena_take(arena, (int64_t)(mlp_end - arena->used), 1, &rest);
-	return rc ? rc : sp_arena_take_matrix(arena, batch * config->heads, chunk, &shared->lse);
+	return rc ? rc : sp_arena_take_matrix(arena, batch * widths->heads, chunk, &shared->lse);
 }
 
 /* Each joint writes where nothing is read any more. Post-LN: `stream` is read until attention's joint, whose output the
@@ -138,7 +150,7 @@ static struct sp_attention_call call_of(const struct sp_encoder_layer *layer, co
 {
 	const struct sp_attention_call call = {
 		.doc = attention->doc,
-		.sample = ctx->rows.sample,
+		.sample = attention->sample,
 		.dropout = sp_layer_dropout(ctx, layer->index + 1, SP_SITE_ATTENTION, layer->attention_dropout),
 	};
 	return call;
@@ -154,13 +166,18 @@ static int attention_forward(const struct sp_encoder_layer *layer, const struct 
 		rc = attention->variant->forward(attention->work, &call, &layer->attention);
 	if (rc == SP_OK)
 		rc = sp_linear_layer_forward_plain(&layer->projection, ctx, layer->attention.o, layer->joint_attention.s);
+	if (rc == SP_OK)
+		rc = sp_encoder_tensor_sum(attention, layer->joint_attention.s);
 	return rc ? rc : sp_norm_layer_forward(&layer->joint_attention, ctx, in.residual);
 }
 
-static int mlp_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx)
+static int mlp_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                       const struct sp_encoder_attention *attention)
 {
 	const struct sp_stream in = stream_of(&layer->joint_attention, layer->pre_norm);
 	int rc = sp_mlp_layer_forward(&layer->mlp, ctx, in.y, layer->joint_mlp.s);
+	if (rc == SP_OK)
+		rc = sp_encoder_tensor_sum(attention, layer->joint_mlp.s);
 	return rc ? rc : sp_norm_layer_forward(&layer->joint_mlp, ctx, in.residual);
 }
 
@@ -170,7 +187,7 @@ int sp_encoder_layer_forward(const struct sp_encoder_layer *layer, const struct 
 	sp_trace_begin(SP_TRACE_COMPUTE, "forward layer", (int)layer->index);
 	int rc = attention_forward(layer, ctx, attention, in);
 	if (rc == SP_OK)
-		rc = mlp_forward(layer, ctx);
+		rc = mlp_forward(layer, ctx, attention);
 	sp_trace_end(SP_TRACE_COMPUTE);
 	return rc;
 }
@@ -185,14 +202,23 @@ static int joint_backward(const struct sp_norm_layer *joint, const struct sp_lay
 	                              pre_norm ? s->dsum : s->dy);
 }
 
+/* Whether a block's gradient is added to what the stream already holds of it (post-LN). Where tensor ranks sum, one of them
+ * brings that in. */
+static int adds_to_stream(const struct sp_encoder_layer *layer, const struct sp_encoder_attention *attention)
+{
+	return !layer->pre_norm && (!attention->tensor || sp_comm_rank(attention->tensor) == 0);
+}
+
 static int mlp_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-                        const struct sp_encoder_scratch *s, int first_sum)
+                        const struct sp_encoder_attention *attention, const struct sp_encoder_scratch *s, int first_sum)
 {
 	const struct sp_matrix dpre = sp_matrix(s->wide.data, s->dy.rows, layer->mlp.pre.cols);
 	int rc = joint_backward(&layer->joint_mlp, ctx, s, layer->pre_norm, first_sum);
 	if (rc)
 		return rc;
-	return sp_mlp_layer_backward(&layer->mlp, ctx, layer->joint_attention.y, s->dx, dpre, s->dy, !layer->pre_norm);
+	rc = sp_mlp_layer_backward(&layer->mlp, ctx, layer->joint_attention.y, s->dx, dpre, s->dy,
+	                           adds_to_stream(layer, attention));
+	return rc ? rc : sp_encoder_tensor_sum(attention, s->dy);
 }
 
 static int attention_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
@@ -201,16 +227,19 @@ static int attention_backward(const struct sp_encoder_layer *layer, const struct
 {
 	const struct sp_attention_call call = call_of(layer, ctx, attention);
 	const struct sp_matrix dqkv = sp_matrix(s->wide.data, s->dy.rows, layer->attention.qkv.cols);
+	const struct sp_matrix dout = sp_matrix(s->dout.data, s->dy.rows, layer->attention.o.cols);
 	int rc = joint_backward(&layer->joint_attention, ctx, s, layer->pre_norm, 0);
 	if (rc == SP_OK)
 		rc = sp_linear_layer_backward_weight(&layer->projection, NULL, ctx, s->dx, layer->attention.o);
 	if (rc == SP_OK)
-		rc = sp_linear_layer_backward_input(&layer->projection, ctx, s->dx, s->dout, 0);
+		rc = sp_linear_layer_backward_input(&layer->projection, ctx, s->dx, dout, 0);
 	if (rc == SP_OK)
-		rc = attention->variant->backward(attention->work, &call, &layer->attention, s->dout, dqkv);
+		rc = attention->variant->backward(attention->work, &call, &layer->attention, dout, dqkv);
 	if (rc == SP_OK)
 		rc = sp_linear_layer_backward_weight(&layer->qkv.weight, &layer->qkv.bias, ctx, dqkv, in.y);
-	return rc ? rc : sp_linear_layer_backward_input(&layer->qkv.weight, ctx, dqkv, s->dy, !layer->pre_norm);
+	if (rc == SP_OK)
+		rc = sp_linear_layer_backward_input(&layer->qkv.weight, ctx, dqkv, s->dy, adds_to_stream(layer, attention));
+	return rc ? rc : sp_encoder_tensor_sum(attention, s->dy);
 }
 
 int sp_encoder_layer_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
@@ -218,7 +247,7 @@ int sp_encoder_layer_backward(const struct sp_encoder_layer *layer, const struct
                               const struct sp_encoder_scratch *scratch, int first_sum)
 {
 	sp_trace_begin(SP_TRACE_COMPUTE, "backward layer", (int)layer->index);
-	int rc = mlp_backward(layer, ctx, scratch, first_sum);
+	int rc = mlp_backward(layer, ctx, attention, scratch, first_sum);
 	if (rc == SP_OK)
 		rc = attention_backward(layer, ctx, attention, in, scratch);
 	sp_trace_end(SP_TRACE_COMPUTE);

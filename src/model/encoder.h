@@ -14,6 +14,14 @@ struct sp_stream {
 	struct sp_matrix y, residual; /* (T, H) */
 };
 
+/* What a rank holds of a layer: features of the stream, and of what tensor ranks share. */
+struct sp_encoder_widths {
+	int64_t hidden;
+	int64_t heads, attention; /* own heads, and their features together */
+	int64_t intermediate;
+};
+struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config, const struct sp_model_part *part);
+
 struct sp_encoder_layer {
 	int64_t index;
 	int pre_norm;
@@ -40,7 +48,7 @@ void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_bindi
                            int64_t index);
 
 /* Carves what is kept from forward for backward, for B samples of C tokens. */
-int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *arena, const struct sp_model_config *config,
+int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *arena, const struct sp_encoder_widths *widths,
                             int64_t batch, int64_t chunk);
 
 /* Buffers of a forward pass that no backward follows: one set, which every layer writes anew. */
@@ -55,16 +63,21 @@ struct sp_encoder_shared {
 /* What outlives a layer, then what does not. */
 int sp_encoder_shared_layout(struct sp_encoder_shared *shared, struct sp_arena *arena, int64_t rows, int64_t hidden);
 int sp_encoder_shared_layout_inner(struct sp_encoder_shared *shared, struct sp_arena *arena,
-                                   const struct sp_model_config *config, int64_t batch, int64_t chunk);
+                                   const struct sp_encoder_widths *widths, int64_t batch, int64_t chunk);
 /* Instead of sp_encoder_layer_layout. The first layer reads `stream`, and in a pre-LN model `normed`. */
 void sp_encoder_layer_share(struct sp_encoder_layer *layer, const struct sp_encoder_shared *shared);
 
-/* What attention needs of the model at large. */
+/* What attention, and whoever sums over ranks, needs of the model at large. */
 struct sp_encoder_attention {
 	const struct sp_attention_variant *variant;
 	void *work;
 	const int32_t *doc;
+	const uint32_t *sample; /* [batch] sample * tensor ranks + own one: with the own heads, the coordinates of dropout */
+	struct sp_comm *tensor; /* ranks that share the weights of a layer; NULL: this one holds them all */
 };
+
+/* y becomes its sum over the tensor ranks. y (T, H), packed. */
+int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct sp_matrix y);
 
 struct sp_stream sp_encoder_layer_out(const struct sp_encoder_layer *layer);
 

@@ -36,7 +36,14 @@ struct sp_model {
 	struct sp_encoder_scratch scratch;
 	struct sp_encoder_shared shared; /* instead of kept activations and scratch when forward_only */
 	struct sp_encoder_attention attention;
+	struct sp_encoder_widths widths;
+	struct sp_embedding_parts words; /* with several tensor ranks */
 };
+
+static int tensors(const struct sp_model *m)
+{
+	return m->options.part.tensors > 1 ? m->options.part.tensors : 1;
+}
 
 /* ---- set-up: the same walk binds, lays out and counts ---- */
 
@@ -111,7 +118,7 @@ static int layout_kept(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 		return layout_shared(m, arena, rows);
 	int rc = layout_entry(m, arena, rows);
 	for (int64_t i = 0; rc == SP_OK && i < c->layers; i++)
-		rc = sp_encoder_layer_layout(&m->layer[i], arena, c, m->options.batch, m->options.chunk);
+		rc = sp_encoder_layer_layout(&m->layer[i], arena, &m->widths, m->options.batch, m->options.chunk);
 	if (rc == SP_OK)
 		rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dy);
 	if (rc == SP_OK && c->pre_norm)
@@ -124,15 +131,20 @@ static int layout_inner(struct sp_model *m, struct sp_arena *arena, int64_t rows
 {
 	const struct sp_model_config *c = &m->options.config;
 	if (m->options.forward_only) {
-		int rc = sp_encoder_shared_layout_inner(&m->shared, arena, c, m->options.batch, m->options.chunk);
+		int rc = sp_encoder_shared_layout_inner(&m->shared, arena, &m->widths, m->options.batch, m->options.chunk);
 		for (int64_t i = 0; i < c->layers; i++)
 			sp_encoder_layer_share(&m->layer[i], &m->shared);
+		if (rc == SP_OK && tensors(m) > 1)
+			rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->words.words);
 		return rc;
 	}
 	int rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dx);
 	if (rc == SP_OK)
-		rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dout);
-	return rc ? rc : sp_arena_take_matrix(arena, rows, sp_max(c->intermediate, 3 * c->hidden), &m->scratch.wide);
+		rc = sp_arena_take_matrix(arena, rows, m->widths.attention, &m->scratch.dout);
+	m->words.words = m->scratch.dx; /* no layer is at work when words are looked up */
+	if (rc)
+		return rc;
+	return sp_arena_take_matrix(arena, rows, sp_max(m->widths.intermediate, 3 * m->widths.attention), &m->scratch.wide);
 }
 
 static int layout_scratch(struct sp_model *m, struct sp_arena *arena, int64_t rows, int ranks)
@@ -141,7 +153,7 @@ static int layout_scratch(struct sp_model *m, struct sp_arena *arena, int64_t ro
 	const struct sp_attention_setup setup = {
 		.compute = m->compute,
 		.comm = m->options.sequence,
-		.shape = { m->options.batch, m->options.chunk, c->heads, c->hidden / c->heads, ranks },
+		.shape = { m->options.batch, m->options.chunk, m->widths.heads, c->hidden / c->heads, ranks },
 		.overlap = m->options.overlap,
 		.forward_only = m->options.forward_only,
 	};
@@ -156,7 +168,7 @@ static int layout_scratch(struct sp_model *m, struct sp_arena *arena, int64_t ro
 static int layout_heads(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 {
 	const struct sp_model_config *c = &m->options.config;
-	int rc = sp_mlm_head_layout(&m->mlm, arena, rows, c->hidden, c->vocab_size);
+	int rc = sp_mlm_head_layout(&m->mlm, arena, rows, c->hidden, sp_part_size(&m->options.part, c->vocab_size));
 	return rc || !c->sentence_order ? rc : sp_order_head_layout(&m->order, arena, m->options.batch, c->hidden);
 }
 
@@ -186,14 +198,57 @@ static void unlay(struct sp_model *m)
 	m->attention.work = NULL;
 }
 
+static int gather_stats(void *context, struct sp_matrix stats)
+{
+	const struct sp_encoder_attention *a = context;
+	struct sp_transfer transfer = { 0 };
+	const int64_t own = stats.rows / sp_comm_size(a->tensor) * stats.cols;
+	int rc = sp_comm_all_gather_start(a->tensor, stats.data, own, SP_F32, &transfer);
+	return rc ? rc : sp_comm_wait(a->tensor, &transfer);
+}
+
+static int sum_parts(void *context, struct sp_matrix y)
+{
+	return sp_encoder_tensor_sum(context, y);
+}
+
+/* Which heads, features and words are this rank's. */
+static void take_part(struct sp_model *m)
+{
+	const struct sp_model_part *part = &m->options.part;
+	const int32_t first = (int32_t)sp_part_first(part, m->options.config.vocab_size);
+	m->widths = sp_encoder_widths(&m->options.config, part);
+	m->attention.tensor = tensors(m) > 1 ? m->options.tensor : NULL;
+	m->words.first = first;
+	m->mlm.parts = (struct sp_head_parts){ part->tensor, tensors(m), first, gather_stats, sum_parts, &m->attention };
+}
+
+static int check_part(const struct sp_model_options *o)
+{
+	const int n = o->part.tensors;
+	if (n <= 1)
+		return SP_OK;
+	if (o->config.heads % n != 0)
+		return sp_fail(SP_ERR_SETTING, "parallel.tensor = %d does not divide model.heads = %lld", n,
+		               (long long)o->config.heads);
+	if (o->config.vocab_size >= n && o->config.intermediate >= n)
+		return SP_OK;
+	return sp_fail(SP_ERR_SETTING, "parallel.tensor = %d is more than model.vocab_size = %lld or model.intermediate = %lld",
+	               n, (long long)o->config.vocab_size, (long long)o->config.intermediate);
+}
+
 static int prepare(struct sp_model *m, const struct sp_model_options *options)
 {
+	int rc = check_part(options);
+	if (rc)
+		return rc;
 	m->options = *options;
 	m->attention.variant = options->attention;
+	take_part(m);
 	m->layer = calloc((size_t)options->config.layers + 1, sizeof *m->layer);
 	if (!m->layer)
 		return sp_fail(SP_ERR_MEMORY, "no memory for %lld layers", (long long)options->config.layers);
-	return sp_parameters_create(&options->config, &m->parameters);
+	return sp_parameters_create_part(&options->config, &options->part, &m->parameters);
 }
 
 /* Lays everything out without memory, to learn how much is needed. */
@@ -246,6 +301,29 @@ static int allocate(struct sp_model *m)
 	return rc;
 }
 
+/* 0, 1, 2, ...: the rows that tensor ranks have looked up together, as ids. */
+static int number_rows(struct sp_model *m)
+{
+	const int64_t rows = m->options.batch * m->options.chunk;
+	void *device;
+	if (tensors(m) == 1)
+		return SP_OK;
+	sp_compute_free(m->compute, (void *)m->words.identity);
+	m->words.identity = NULL;
+	int rc = sp_compute_alloc(m->compute, (size_t)rows * sizeof(int32_t), &device);
+	if (rc)
+		return rc;
+	m->words.identity = device;
+	int32_t *host = malloc((size_t)rows * sizeof *host + 1);
+	if (!host)
+		return sp_fail(SP_ERR_MEMORY, "no memory for %lld row numbers", (long long)rows);
+	for (int64_t i = 0; i < rows; i++)
+		host[i] = (int32_t)i;
+	rc = sp_compute_copy_in(m->compute, device, host, (size_t)rows * sizeof *host);
+	free(host);
+	return rc;
+}
+
 int sp_model_create(struct sp_compute *compute, const struct sp_model_options *options, struct sp_model **model)
 {
 	struct sp_model *m = calloc(1, sizeof *m);
@@ -262,6 +340,8 @@ int sp_model_create(struct sp_compute *compute, const struct sp_model_options *o
 		bind(m);
 		rc = layout(m, &m->arena, ranks);
 	}
+	if (rc == SP_OK)
+		rc = number_rows(m);
 	if (rc == SP_OK)
 		rc = sp_model_reset(m, 1);
 	if (rc) {
@@ -280,6 +360,7 @@ void sp_model_destroy(struct sp_model *m)
 	sp_compute_free(m->compute, m->gradients);
 	sp_compute_free(m->compute, m->arena.base);
 	sp_compute_free(m->compute, m->sums);
+	sp_compute_free(m->compute, (void *)m->words.identity);
 	tear_down(m);
 	free(m);
 }
@@ -314,7 +395,9 @@ int sp_model_reshape(struct sp_model *m, int64_t batch, int64_t chunk, const str
 	if (rc == SP_OK)
 		rc = grow_arena(m);
 	m->arena.high = 0;
-	return rc ? rc : layout(m, &m->arena, ranks);
+	if (rc == SP_OK)
+		rc = layout(m, &m->arena, ranks);
+	return rc ? rc : number_rows(m);
 }
 
 const struct sp_parameters *sp_model_parameters(const struct sp_model *m)
@@ -353,11 +436,28 @@ static struct sp_stream stream_into(const struct sp_model *m, int64_t layer)
 	return layer == 0 ? entry_stream(m) : sp_encoder_layer_out(&m->layer[layer - 1]);
 }
 
+static int embed(const struct sp_model *m, const struct sp_layer_context *ctx, const struct sp_tokens *tokens)
+{
+	if (tensors(m) == 1)
+		return sp_embedding_layer_forward(&m->embedding, ctx, tokens);
+	int rc = sp_embedding_layer_forward_part(&m->embedding, ctx, tokens, &m->words);
+	if (rc == SP_OK)
+		rc = sp_encoder_tensor_sum(&m->attention, m->words.words);
+	return rc ? rc : sp_embedding_layer_forward_summed(&m->embedding, ctx, tokens, &m->words);
+}
+
+static int embed_backward(const struct sp_model *m, const struct sp_layer_context *ctx, const struct sp_tokens *tokens)
+{
+	if (tensors(m) == 1)
+		return sp_embedding_layer_backward(&m->embedding, ctx, tokens, m->scratch.dy);
+	return sp_embedding_layer_backward_part(&m->embedding, ctx, tokens, &m->words, m->scratch.dy);
+}
+
 static int forward(const struct sp_model *m, const struct sp_layer_context *ctx, const struct sp_tokens *tokens)
 {
 	const struct sp_matrix nothing = { 0 };
 	sp_trace_begin(SP_TRACE_COMPUTE, "forward embedding", -1);
-	int rc = sp_embedding_layer_forward(&m->embedding, ctx, tokens);
+	int rc = embed(m, ctx, tokens);
 	if (rc == SP_OK && m->options.config.pre_norm)
 		rc = sp_norm_layer_forward(&m->entry, ctx, nothing);
 	sp_trace_end(SP_TRACE_COMPUTE);
@@ -400,7 +500,7 @@ static int backward(const struct sp_model *m, const struct sp_layer_context *ctx
 	if (rc == SP_OK && m->options.config.pre_norm)
 		rc = sp_norm_layer_backward(&m->entry, ctx, s->dy, s->dsum, s->dy, (struct sp_matrix){ 0 });
 	if (rc == SP_OK)
-		rc = sp_embedding_layer_backward(&m->embedding, ctx, tokens, s->dy);
+		rc = embed_backward(m, ctx, tokens);
 	sp_trace_end(SP_TRACE_COMPUTE);
 	return rc;
 }
@@ -435,6 +535,7 @@ int sp_model_run(struct sp_model *m, const struct sp_batch *batch, const struct 
 	const struct sp_layer_context ctx = context(m, batch, pass);
 	const struct sp_tokens tokens = { batch->token, batch->position, batch->kind };
 	m->attention.doc = batch->doc;
+	m->attention.sample = batch->head_sample ? batch->head_sample : batch->sample;
 	rc = forward(m, &ctx, &tokens);
 	if (rc == SP_OK)
 		rc = heads(m, &ctx, batch, pass);
@@ -449,6 +550,7 @@ int sp_model_encode(struct sp_model *m, const struct sp_batch *batch, struct sp_
 	const struct sp_layer_context ctx = context(m, batch, &(struct sp_pass){ .training = 0 });
 	const struct sp_tokens tokens = { batch->token, batch->position, batch->kind };
 	m->attention.doc = batch->doc;
+	m->attention.sample = batch->head_sample ? batch->head_sample : batch->sample;
 	*hidden = stream_into(m, m->options.config.layers).y;
 	return forward(m, &ctx, &tokens);
 }
@@ -471,6 +573,8 @@ int sp_model_predict(struct sp_model *m, const int32_t *row, int64_t n,
 {
 	const struct sp_layer_context ctx = { .compute = m->compute, .eps = m->options.config.layer_norm_eps };
 	const struct sp_matrix x = stream_into(m, m->options.config.layers).y;
+	if (tensors(m) > 1)
+		return sp_fail(SP_ERR_ARGUMENT, "rows of logits are handed out by models that one rank holds whole");
 	float *host = malloc((size_t)m->options.config.vocab_size * sizeof *host);
 	int rc = host ? SP_OK : sp_fail(SP_ERR_MEMORY, "no memory for a row of logits");
 	for (int64_t first = 0; rc == SP_OK && first < n; first += m->mlm.rows) {

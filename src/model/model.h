@@ -18,6 +18,7 @@ struct sp_batch {
 	const int32_t *token, *position, *kind; /* [T]; padding: 0 */
 	const int32_t *doc;                     /* [ranks][batch][chunk]: document ids of all ranks of the sequence; -1 padding */
 	const uint32_t *sample;                 /* [batch] slot in the global batch, for dropout */
+	const uint32_t *head_sample;            /* [batch] slot * tensor ranks + own one; NULL without tensor parallelism */
 	uint32_t first;                         /* global position of the rank's first token */
 	int64_t predictions;                    /* how many of this rank's tokens are to be predicted; may be 0 */
 	const int32_t *predicted;               /* [predictions] rows, ascending */
@@ -43,6 +44,8 @@ struct sp_model_options {
 	struct sp_comm *sequence; /* ranks that share a sequence; borrowed */
 	int overlap;              /* hops overlap with compute */
 	int forward_only;         /* no gradients, and one set of buffers for all layers: memory does not grow with them */
+	struct sp_model_part part; /* all zero: the whole model */
+	struct sp_comm *tensor;    /* ranks that hold the other parts; NULL if there is but one; borrowed */
 };
 
 /* Bytes per rank of each kind, without a device: ranks is the size of the sequence group. */

@@ -18,9 +18,34 @@ enum { ALIGN = 16 }; /* elements: a cache line */
 struct builder {
 	struct sp_parameters *table;
 	const struct sp_model_config *config;
+	struct sp_model_part part;
 };
 
 enum kind { WEIGHT, OUTPUT_WEIGHT, GAMMA, ZEROS };
+
+/* What tensor ranks share out: nothing, rows or columns. */
+enum cut { WHOLE, ROWS, COLS };
+
+int64_t sp_part_first(const struct sp_model_part *part, int64_t n)
+{
+	return part->tensors > 1 ? n * part->tensor / part->tensors : 0;
+}
+
+int64_t sp_part_end(const struct sp_model_part *part, int64_t n)
+{
+	return part->tensors > 1 ? n * (part->tensor + 1) / part->tensors : n;
+}
+
+int64_t sp_part_size(const struct sp_model_part *part, int64_t n)
+{
+	return sp_part_end(part, n) - sp_part_first(part, n);
+}
+
+/* The largest share. */
+static int64_t room_for(const struct sp_model_part *part, int64_t n)
+{
+	return part->tensors > 1 ? sp_ceil_div(n, part->tensors) : n;
+}
 
 /* Weights start as N(0, 0.02) (Devlin et al. 2018). In a pre-LN model those that write to the residual stream are divided
  * by sqrt(2 layers) (Megatron-LM; Radford et al. 2019). */
@@ -33,46 +58,56 @@ static float initial_std(const struct sp_model_config *c, enum kind kind)
 	return 0;
 }
 
-/* Appends a parameter. `beside` puts it directly behind the one before, without alignment. */
-static void append(struct builder *b, enum kind kind, int64_t rows, int64_t cols, int beside, const char *format, ...)
+/* Appends a parameter. `beside` puts it directly behind the one before, without alignment. Where shares differ in size all
+ * tensor ranks leave room for the largest: what they hold alike lies at the same offset and is summed in the same order. */
+static void append(struct builder *b, enum kind kind, enum cut cut, int64_t rows, int64_t cols, int beside,
+                   const char *format, ...)
 {
 	struct sp_parameters *t = b->table;
+	const int64_t room = (cut == ROWS ? room_for(&b->part, rows) : rows) * (cut == COLS ? room_for(&b->part, cols) : cols);
+	const int64_t own_rows = cut == ROWS ? sp_part_size(&b->part, rows) : rows,
+				  own_cols = cut == COLS ? sp_part_size(&b->part, cols) : cols;
 	if (t->entry) {
 		struct sp_parameter *p = &t->entry[t->count];
 		va_list args;
 		va_start(args, format);
 		vsnprintf(p->name, sizeof p->name, format, args);
 		va_end(args);
-		p->rows = rows;
-		p->cols = cols;
+		p->rows = own_rows;
+		p->cols = own_cols;
+		p->first_row = cut == ROWS ? sp_part_first(&b->part, rows) : 0;
+		p->first_col = cut == COLS ? sp_part_first(&b->part, cols) : 0;
+		p->whole_rows = rows;
+		p->whole_cols = cols;
 		p->mean = kind == GAMMA ? 1.0f : 0.0f;
 		p->std = initial_std(b->config, kind);
 		p->decay = kind == WEIGHT || kind == OUTPUT_WEIGHT;
 		p->offset = beside ? t->elements : sp_round_up(t->elements, ALIGN);
 	}
-	t->elements = (beside ? t->elements : sp_round_up(t->elements, ALIGN)) + rows * cols;
-	t->values += rows * cols;
+	t->elements = (beside ? t->elements : sp_round_up(t->elements, ALIGN)) + room;
+	t->values += own_rows * own_cols;
 	t->count++;
 }
 
 static void append_norm(struct builder *b, const char *name)
 {
-	append(b, GAMMA, 1, b->config->hidden, 0, "%s.weight", name);
-	append(b, ZEROS, 1, b->config->hidden, 0, "%s.bias", name);
+	append(b, GAMMA, WHOLE, 1, b->config->hidden, 0, "%s.weight", name);
+	append(b, ZEROS, WHOLE, 1, b->config->hidden, 0, "%s.bias", name);
 }
 
-static void append_dense(struct builder *b, enum kind kind, int64_t out, int64_t in, const char *name)
+/* Cut by ROWS a rank computes some of the outputs; by COLS all of them from some of the inputs, to be summed. */
+static void append_dense(struct builder *b, enum kind kind, enum cut cut, int64_t out, int64_t in, const char *name)
 {
-	append(b, kind, out, in, 0, "%s.weight", name);
-	append(b, ZEROS, 1, out, 0, "%s.bias", name);
+	append(b, kind, cut, out, in, 0, "%s.weight", name);
+	append(b, ZEROS, cut == ROWS ? COLS : WHOLE, 1, out, 0, "%s.bias", name);
 }
 
 static void append_embeddings(struct builder *b)
 {
 	const struct sp_model_config *c = b->config;
-	append(b, WEIGHT, c->vocab_size, c->hidden, 0, "bert.embeddings.word_embeddings.weight");
-	append(b, WEIGHT, c->max_positions, c->hidden, 0, "bert.embeddings.position_embeddings.weight");
-	append(b, WEIGHT, 2, c->hidden, 0, "bert.embeddings.token_type_embeddings.weight");
+	append(b, WEIGHT, ROWS, c->vocab_size, c->hidden, 0, "bert.embeddings.word_embeddings.weight");
+	append(b, WEIGHT, WHOLE, c->max_positions, c->hidden, 0, "bert.embeddings.position_embeddings.weight");
+	append(b, WEIGHT, WHOLE, 2, c->hidden, 0, "bert.embeddings.token_type_embeddings.weight");
 	if (!c->pre_norm)
 		append_norm(b, "bert.embeddings.LayerNorm");
 }
@@ -88,17 +123,17 @@ static void append_layer(struct builder *b, int64_t layer)
 		append_norm(b, name);
 	}
 	for (int i = 0; i < 3; i++)
-		append(b, WEIGHT, c->hidden, c->hidden, i > 0, "%s.attention.self.%s.weight", at, projections[i]);
+		append(b, WEIGHT, ROWS, c->hidden, c->hidden, i > 0, "%s.attention.self.%s.weight", at, projections[i]);
 	for (int i = 0; i < 3; i++)
-		append(b, ZEROS, 1, c->hidden, i > 0, "%s.attention.self.%s.bias", at, projections[i]);
+		append(b, ZEROS, COLS, 1, c->hidden, i > 0, "%s.attention.self.%s.bias", at, projections[i]);
 	snprintf(name, sizeof name, "%s.attention.output.dense", at);
-	append_dense(b, OUTPUT_WEIGHT, c->hidden, c->hidden, name);
+	append_dense(b, OUTPUT_WEIGHT, COLS, c->hidden, c->hidden, name);
 	snprintf(name, sizeof name, c->pre_norm ? "%s.ln" : "%s.attention.output.LayerNorm", at);
 	append_norm(b, name);
 	snprintf(name, sizeof name, "%s.intermediate.dense", at);
-	append_dense(b, WEIGHT, c->intermediate, c->hidden, name);
+	append_dense(b, WEIGHT, ROWS, c->intermediate, c->hidden, name);
 	snprintf(name, sizeof name, "%s.output.dense", at);
-	append_dense(b, OUTPUT_WEIGHT, c->hidden, c->intermediate, name);
+	append_dense(b, OUTPUT_WEIGHT, COLS, c->hidden, c->intermediate, name);
 	if (!c->pre_norm) {
 		snprintf(name, sizeof name, "%s.output.LayerNorm", at);
 		append_norm(b, name);
@@ -111,12 +146,12 @@ static void append_heads(struct builder *b)
 	if (c->pre_norm)
 		append_norm(b, "bert.encoder.ln");
 	if (c->sentence_order)
-		append_dense(b, WEIGHT, c->hidden, c->hidden, "bert.pooler.dense");
-	append_dense(b, WEIGHT, c->hidden, c->hidden, "cls.predictions.transform.dense");
+		append_dense(b, WEIGHT, WHOLE, c->hidden, c->hidden, "bert.pooler.dense");
+	append_dense(b, WEIGHT, WHOLE, c->hidden, c->hidden, "cls.predictions.transform.dense");
 	append_norm(b, "cls.predictions.transform.LayerNorm");
-	append(b, ZEROS, 1, c->vocab_size, 0, "cls.predictions.bias");
+	append(b, ZEROS, COLS, 1, c->vocab_size, 0, "cls.predictions.bias");
 	if (c->sentence_order)
-		append_dense(b, WEIGHT, 2, c->hidden, "cls.seq_relationship");
+		append_dense(b, WEIGHT, WHOLE, 2, c->hidden, "cls.seq_relationship");
 }
 
 /* The same walk counts (no entries yet) and fills. */
@@ -133,7 +168,14 @@ static void walk(struct builder *b)
 
 int sp_parameters_create(const struct sp_model_config *config, struct sp_parameters *table)
 {
-	struct builder b = { .table = table, .config = config };
+	const struct sp_model_part whole = { 0 };
+	return sp_parameters_create_part(config, &whole, table);
+}
+
+int sp_parameters_create_part(const struct sp_model_config *config, const struct sp_model_part *part,
+                              struct sp_parameters *table)
+{
+	struct builder b = { .table = table, .config = config, .part = *part };
 	memset(table, 0, sizeof *table);
 	walk(&b);
 	table->entry = calloc((size_t)table->count, sizeof *table->entry);
@@ -141,6 +183,14 @@ int sp_parameters_create(const struct sp_model_config *config, struct sp_paramet
 		return sp_fail(SP_ERR_MEMORY, "no memory for a table of %d parameters", table->count);
 	walk(&b);
 	return SP_OK;
+}
+
+int64_t sp_parameters_values(const struct sp_model_config *config)
+{
+	struct sp_parameters table = { 0 };
+	struct builder b = { .table = &table, .config = config };
+	walk(&b);
+	return table.values;
 }
 
 void sp_parameters_destroy(struct sp_parameters *table)
@@ -157,6 +207,47 @@ const struct sp_parameter *sp_parameters_find(const struct sp_parameters *table,
 	return NULL;
 }
 
+int sp_parameter_is_cut(const struct sp_parameter *p)
+{
+	return p->rows != p->whole_rows || p->cols != p->whole_cols;
+}
+
+struct sp_parameter_run sp_parameter_run(const struct sp_parameter *p, int64_t own)
+{
+	const int64_t row = own / p->cols, col = own % p->cols;
+	struct sp_parameter_run run = { own, (p->first_row + row) * p->whole_cols + p->first_col + col, p->cols - col };
+	if (p->cols == p->whole_cols)
+		run.count = p->rows * p->cols - own;
+	return run;
+}
+
+void sp_parameters_spread(const struct sp_parameters *part, const float *own, const struct sp_parameters *whole, float *all,
+                          int uncut)
+{
+	for (int i = 0; i < part->count; i++) {
+		const struct sp_parameter *p = &part->entry[i], *w = sp_parameters_find(whole, p->name);
+		if (!w || (!uncut && !sp_parameter_is_cut(p)))
+			continue;
+		for (int64_t at = 0; at < p->rows * p->cols;) {
+			const struct sp_parameter_run run = sp_parameter_run(p, at);
+			memcpy(all + w->offset + run.whole, own + p->offset + run.own, (size_t)run.count * sizeof *own);
+			at += run.count;
+		}
+	}
+}
+
+void sp_parameters_take(const struct sp_parameters *part, float *own, const struct sp_parameters *whole, const float *all)
+{
+	for (int i = 0; i < part->count; i++) {
+		const struct sp_parameter *p = &part->entry[i], *w = sp_parameters_find(whole, p->name);
+		for (int64_t at = 0; w && at < p->rows * p->cols;) {
+			const struct sp_parameter_run run = sp_parameter_run(p, at);
+			memcpy(own + p->offset + run.own, all + w->offset + run.whole, (size_t)run.count * sizeof *own);
+			at += run.count;
+		}
+	}
+}
+
 /* FNV-1a: a parameter's stream depends on its name, so adding a head does not change the other parameters. */
 static uint64_t hash_name(const char *name)
 {
@@ -167,24 +258,39 @@ static uint64_t hash_name(const char *name)
 }
 
 /* Element i of a parameter is a function of (seed, name, i): one draw of the generator gives four, by Box-Muller. */
-static void fill_normal(const struct sp_parameter *p, uint64_t seed, float *values)
+static void draw_four(const uint32_t key[2], int64_t block, float z[4])
+{
+	const uint32_t counter[4] = { (uint32_t)block, (uint32_t)(block >> 32), 0, 0 };
+	uint32_t u[4];
+	sp_philox(key, counter, u);
+	for (int h = 0; h < 2; h++) {
+		const float radius = sqrtf(-2.0f * logf(((float)(u[2 * h] >> 8) + 1.0f) * 0x1p-24f));
+		const float angle = (float)(u[2 * h + 1] >> 8) * (float)(6.283185307179586 * 0x1p-24);
+		z[2 * h] = radius * cosf(angle);
+		z[2 * h + 1] = radius * sinf(angle);
+	}
+}
+
+/* Elements [first, first + count) of the whole parameter. */
+static void fill_normal(const struct sp_parameter *p, const uint32_t key[2], int64_t first, int64_t count, float *values)
+{
+	for (int64_t block = first / 4; 4 * block < first + count; block++) {
+		float z[4];
+		draw_four(key, block, z);
+		for (int64_t i = sp_max(4 * block, first); i < sp_min(4 * block + 4, first + count); i++)
+			values[i - first] = p->mean + p->std * z[i - 4 * block];
+	}
+}
+
+static void fill_runs(const struct sp_parameter *p, uint64_t seed, float *values)
 {
 	const int64_t n = p->rows * p->cols;
 	uint32_t key[2];
 	sp_rng_key(seed, SP_RNG_INIT, hash_name(p->name), 0, key);
-	for (int64_t i = 0; i < n; i += 4) {
-		const uint32_t counter[4] = { (uint32_t)(i / 4), (uint32_t)((i / 4) >> 32), 0, 0 };
-		uint32_t u[4];
-		float z[4];
-		sp_philox(key, counter, u);
-		for (int h = 0; h < 2; h++) {
-			const float radius = sqrtf(-2.0f * logf(((float)(u[2 * h] >> 8) + 1.0f) * 0x1p-24f));
-			const float angle = (float)(u[2 * h + 1] >> 8) * (float)(6.283185307179586 * 0x1p-24);
-			z[2 * h] = radius * cosf(angle);
-			z[2 * h + 1] = radius * sinf(angle);
-		}
-		for (int64_t j = i; j < n && j < i + 4; j++)
-			values[j] = p->mean + p->std * z[j - i];
+	for (int64_t own = 0; own < n;) {
+		const struct sp_parameter_run run = sp_parameter_run(p, own);
+		fill_normal(p, key, run.whole, run.count, values + own);
+		own += run.count;
 	}
 }
 
@@ -194,7 +300,7 @@ void sp_parameters_init(const struct sp_parameters *table, uint64_t seed, float 
 	for (int i = 0; i < table->count; i++) {
 		const struct sp_parameter *p = &table->entry[i];
 		if (p->std > 0)
-			fill_normal(p, seed, values + p->offset);
+			fill_runs(p, seed, values + p->offset);
 		else
 			for (int64_t j = 0; j < p->rows * p->cols; j++)
 				values[p->offset + j] = p->mean;

@@ -11,9 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What part of a model a rank holds. All zero: the whole. */
+struct sp_model_part {
+	int tensor, tensors; /* which of how many cuts along the weights' rows or columns (Shoeybi et al. 2019) */
+};
+
 struct sp_parameter {
 	char name[96];
-	int64_t rows, cols; /* a vector has 1 row */
+	int64_t rows, cols;           /* a vector has 1 row */
+	int64_t first_row, first_col; /* of the whole parameter, of which this rank holds rows x cols */
+	int64_t whole_rows, whole_cols;
 	float mean, std;    /* initial values: normal (mean, std); std 0: all `mean` */
 	int decay;          /* weight decay applies (not on biases and norms) */
 	int64_t offset;     /* elements from the start of the flat buffer */
@@ -28,9 +35,38 @@ struct sp_parameters {
 
 /* Needs no device. Free with sp_parameters_destroy. SP_ERR_MEMORY. */
 int sp_parameters_create(const struct sp_model_config *config, struct sp_parameters *table);
+/* The same of what a rank holds. */
+int sp_parameters_create_part(const struct sp_model_config *config, const struct sp_model_part *part,
+                              struct sp_parameters *table);
 void sp_parameters_destroy(struct sp_parameters *table);
+/* Values of the whole model, without memory. */
+int64_t sp_parameters_values(const struct sp_model_config *config);
 /* NULL if there is none. */
 const struct sp_parameter *sp_parameters_find(const struct sp_parameters *table, const char *name);
+
+/* 1 if this rank holds only a part of it; else all tensor ranks hold it, the same on each. */
+int sp_parameter_is_cut(const struct sp_parameter *p);
+
+/* A run of neighbouring elements, where a rank holds them and where they lie in the whole parameter. */
+struct sp_parameter_run {
+	int64_t own, whole; /* first element: in the rank's part, in the whole; both row by row */
+	int64_t count;
+};
+/* The run that element `own` of the rank's part begins: to the end of the part, or of its row where rows are cut. */
+struct sp_parameter_run sp_parameter_run(const struct sp_parameter *p, int64_t own);
+
+/* Copies what a rank holds (`own`, a flat buffer of `part`) to its place in a flat buffer of `whole`, a table of the same
+ * model; parameters that are not cut only if `uncut`. The rest of `all` stays as it is. */
+void sp_parameters_spread(const struct sp_parameters *part, const float *own, const struct sp_parameters *whole, float *all,
+                          int uncut);
+
+/* The way back: what a rank holds of a whole model. */
+void sp_parameters_take(const struct sp_parameters *part, float *own, const struct sp_parameters *whole, const float *all);
+
+/* How tensor rank `tensor` of `tensors` shares n columns, or rows: [first, end). */
+int64_t sp_part_first(const struct sp_model_part *part, int64_t n);
+int64_t sp_part_end(const struct sp_model_part *part, int64_t n);
+int64_t sp_part_size(const struct sp_model_part *part, int64_t n);
 
 /* Fills `values` (table->elements floats, host) with initial values: a function of seed and name only. */
 void sp_parameters_init(const struct sp_parameters *table, uint64_t seed, float *values);

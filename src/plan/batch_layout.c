@@ -24,6 +24,7 @@ struct sp_batch_layout sp_batch_layout_of(int64_t batch, int64_t chunk, int rank
 	at.order_row = section(&end, batch);
 	at.order_label = section(&end, batch);
 	at.sample = section(&end, batch);
+	at.head_sample = section(&end, batch);
 	at.size = end;
 	return at;
 }

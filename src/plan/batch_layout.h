@@ -6,7 +6,7 @@
 
 /* Offsets, in elements, each a multiple of 16; the arrays are those of struct sp_batch. */
 struct sp_batch_layout {
-	int64_t token, position, kind, doc, predicted, label, order_row, order_label, sample;
+	int64_t token, position, kind, doc, predicted, label, order_row, order_label, sample, head_sample;
 	int64_t size; /* of the block */
 };
 

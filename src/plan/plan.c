@@ -20,12 +20,28 @@ size_t sp_plan_batch_bytes(const struct sp_plan_input *in)
 	return (size_t)(at.size * micro_batches(in) + SAMPLE_ARRAYS * in->length) * sizeof(int32_t);
 }
 
+static int tensors(const struct sp_plan_input *in)
+{
+	return in->model.part.tensors > 1 ? in->model.part.tensors : 1;
+}
+
+/* Sums over tensor ranks: the words, and the outputs and the inputs' gradients of the two blocks of every layer. An
+ * all-reduce sends 2 (n - 1) / n of what it sums. What the head sends depends on how many tokens are predicted: of each
+ * the gradient of its hidden row, and four numbers for the softmax. */
+static uint64_t tensor_bytes(const struct sp_plan_input *in)
+{
+	const struct sp_model_config *c = &in->model.config;
+	const uint64_t n = (uint64_t)tensors(in), rows = (uint64_t)(in->model.batch * in->model.chunk);
+	const uint64_t sums = (uint64_t)(4 * c->layers + 1) * (uint64_t)micro_batches(in);
+	return sums * (2 * rows * (uint64_t)c->hidden * sizeof(float) * (n - 1) / n);
+}
+
 /* Keys and values, and their gradients, of every layer and micro-batch. */
 static uint64_t ring_bytes(const struct sp_plan_input *in)
 {
 	const struct sp_model_config *c = &in->model.config;
 	const struct sp_attention_shape_host shape = {
-		in->model.batch, in->model.chunk, c->heads, c->hidden / c->heads, in->sequence_ranks,
+		in->model.batch, in->model.chunk, c->heads / tensors(in), c->hidden / c->heads, in->sequence_ranks,
 	};
 	const uint64_t layer = in->model.attention->sent_forward(&shape) + in->model.attention->sent_backward(&shape);
 	return layer * (uint64_t)(c->layers * micro_batches(in)) * sizeof(float);
@@ -37,7 +53,7 @@ int sp_plan_make(const struct sp_plan_input *in, struct sp_plan *plan)
 	int rc = sp_model_memory(&in->model, in->sequence_ranks, &plan->model);
 	if (rc)
 		return rc;
-	const int ranks = in->data_ranks * in->sequence_ranks;
+	const int ranks = in->data_ranks * in->sequence_ranks; /* of them hold the same parameters */
 	const int64_t elements = (int64_t)(plan->model.parameters / sizeof(float));
 	const struct sp_batch_layout at = sp_batch_layout_of(in->model.batch, in->model.chunk, in->sequence_ranks);
 	plan->optimizer = 2 * (size_t)sp_reduce_owned_of(elements, ranks, 0) * sizeof(float);
@@ -46,6 +62,7 @@ int sp_plan_make(const struct sp_plan_input *in, struct sp_plan *plan)
 	plan->total = plan->model.parameters + plan->model.gradients + plan->model.arena + plan->optimizer + plan->batches +
 	              plan->snapshot;
 	plan->ring_bytes = ring_bytes(in);
+	plan->tensor_bytes = tensor_bytes(in);
 	plan->gradient_bytes = sp_reduce_sent_of(elements, ranks);
 	return SP_OK;
 }

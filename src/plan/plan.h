@@ -8,7 +8,7 @@
 #include "model/model.h"
 
 struct sp_plan_input {
-	struct sp_model_options model; /* its `sequence` is not looked at */
+	struct sp_model_options model; /* its communicators are not looked at; part: whose memory is planned */
 	int data_ranks, sequence_ranks;
 	int64_t length;       /* tokens of a sequence */
 	int64_t global_batch; /* sequences of a step */
@@ -23,7 +23,7 @@ struct sp_plan {
 	size_t snapshot;  /* host copy of values and moments, own share, that a checkpoint is written from */
 	size_t total;     /* parameters, gradients, moments, arena, batches, snapshot; libraries and program come on top */
 	/* sent by one rank in one training step */
-	uint64_t ring_bytes, gradient_bytes;
+	uint64_t ring_bytes, tensor_bytes, gradient_bytes;
 };
 
 /* SP_ERR_MEMORY if sizes overflow. Needs neither device nor ranks. */

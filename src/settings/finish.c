@@ -42,6 +42,10 @@ static int check_model(const struct sp_settings *s)
 		return sp_fail(SP_ERR_SETTING,
 		               "model.heads = %lld does not divide model.hidden = %lld; give model.heads a divisor of it",
 		               (long long)s->model.heads, (long long)s->model.hidden);
+	if (s->model.heads % s->parallel.tensor != 0)
+		return sp_fail(SP_ERR_SETTING,
+		               "parallel.tensor = %lld does not divide model.heads = %lld; tensor ranks hold whole heads",
+		               (long long)s->parallel.tensor, (long long)s->model.heads);
 	if (s->train.sequence_length > s->model.max_positions)
 		return sp_fail(
 			SP_ERR_SETTING,

@@ -44,6 +44,7 @@ struct sp_settings {
 	} optimizer;
 	struct {
 		int64_t sequence;   /* ranks that share a sequence */
+		int64_t tensor;     /* ranks that share the weights of each layer */
 		char attention[16]; /* full | ring */
 		int overlap;
 	} parallel;

@@ -65,6 +65,8 @@ const struct sp_setting_entry sp_settings_table[] = {
 	NUMBER(optimizer.clip_norm, "1", "[0,1e30]", "Gradients are scaled down to this global norm; 0: not clipped."),
 
 	INTEGER(parallel.sequence, "1", "[1,1048576]", "Ranks that share a sequence; it must divide the number of ranks."),
+	INTEGER(parallel.tensor, "1", "[1,65536]",
+	        "Ranks that share the weights of each layer; it must divide model.heads and the number of ranks."),
 	TEXT(parallel.attention, "ring", "", "How attention crosses ranks: ring, or full for one rank per sequence."),
 	CHOICE(parallel.overlap, "true", "false|true",
 	       "Transfers run behind compute; false waits for each, to measure what that hides."),

@@ -173,21 +173,43 @@ static int read_weights(const struct sp_settings *s, const struct sp_parameters 
 	return status;
 }
 
-int sp_adopt_weights(const struct sp_settings *s, struct sp_compute *compute, struct sp_comm *world,
-                     struct sp_model *model, float *values, struct sp_weights_note *note)
+/* Rank 0 reads the whole model over its initial values; an error there is one on all ranks. */
+static int read_on_first(const struct sp_settings *s, struct sp_comm *world, const struct sp_parameters *whole, float *all,
+                         struct sp_weights_note *note)
 {
-	const struct sp_parameters *table = sp_model_parameters(model);
-	const size_t bytes = (size_t)table->elements * sizeof(float);
 	int status = SP_OK;
-	note->text[0] = 0;
 	if (sp_comm_rank(world) == 0) {
-		status = read_weights(s, table, values, note);
-		if (!status)
-			status = sp_compute_copy_in(compute, sp_model_values(model), values, bytes);
+		sp_parameters_init(whole, s->train.seed, all);
+		status = read_weights(s, whole, all, note);
 	}
-	double worst = status;
-	int failed = sp_comm_all_reduce(world, &worst, 1, SP_F64, SP_MIN);
-	if (failed || worst != 0)
-		return failed ? failed : status ? status : (int)worst;
-	return sp_comm_broadcast(world, sp_model_values(model), bytes, 0);
+	int32_t verdict = status;
+	status = sp_comm_broadcast(world, &verdict, sizeof verdict, 0);
+	return status ? status : verdict;
+}
+
+int sp_adopt_weights(const struct sp_settings *s, struct sp_compute *compute, struct sp_comm *world,
+                     const struct sp_model_config *config, struct sp_model *model, struct sp_weights_note *note)
+{
+	const struct sp_parameters *part = sp_model_parameters(model);
+	struct sp_parameters whole;
+	note->text[0] = 0;
+	int status = sp_parameters_create(config, &whole);
+	if (status)
+		return status;
+	const size_t bytes = (size_t)whole.elements * sizeof(float), own_bytes = (size_t)part->elements * sizeof(float);
+	float *all = malloc(bytes), *own = calloc((size_t)part->elements, sizeof *own);
+	if (!all || !own)
+		status = sp_fail(SP_ERR_MEMORY, "out of memory for the %zu bytes of a given model", bytes + own_bytes);
+	if (!status)
+		status = read_on_first(s, world, &whole, all, note);
+	if (!status)
+		status = sp_comm_broadcast(world, all, bytes, 0);
+	if (!status) {
+		sp_parameters_take(part, own, &whole, all);
+		status = sp_compute_copy_in(compute, sp_model_values(model), own, own_bytes);
+	}
+	free(own);
+	free(all);
+	sp_parameters_destroy(&whole);
+	return status;
 }

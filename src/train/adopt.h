@@ -15,9 +15,10 @@
  * collective. */
 int sp_adopt_model(struct sp_settings *settings, const char *dir);
 
-/* Loads the weights of checkpoint.init over the initial values of `model`: rank 0 reads, all ranks get them. `note` is
+/* Loads the weights of checkpoint.init into `model`, of this config; what they lack gets its initial values. Rank 0 reads,
+ * all ranks get what they hold. `note` is
  * rank 0's. Collective over `world`; all ranks return the same status. */
 int sp_adopt_weights(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,
-                     struct sp_model *model, float *values, struct sp_weights_note *note);
+                     const struct sp_model_config *config, struct sp_model *model, struct sp_weights_note *note);
 
 #endif

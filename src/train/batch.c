@@ -212,6 +212,7 @@ static int load_micro(struct sp_batches *b, enum sp_split split, uint64_t step, 
 		if (status)
 			return status;
 		block[b->at.sample + i] = (int32_t)(slot + i);
+		block[b->at.head_sample + i] = (int32_t)((slot + i) * o->grid->shape.at[SP_AXIS_TENSOR] + o->grid->place.at[SP_AXIS_TENSOR]);
 		cut_tokens(b, block, i);
 		cut_documents(b, block, i);
 		cut_predictions(b, block, i, &b->counts[m]);
@@ -221,11 +222,17 @@ static int load_micro(struct sp_batches *b, enum sp_split split, uint64_t step, 
 	return SP_OK;
 }
 
-/* Ranks of one sequence have counted the same samples; the first of them speaks. */
+/* Ranks that differ in anything but their data have counted the same samples; the first of them speaks. */
+static int speaks(const struct sp_grid *grid)
+{
+	return grid->place.at[SP_AXIS_SEQUENCE] == 0 && grid->place.at[SP_AXIS_TENSOR] == 0 &&
+	       grid->place.at[SP_AXIS_PIPELINE] == 0;
+}
+
 static int agree(const struct sp_batches *b, struct sp_work *work)
 {
 	int64_t sums[4] = { work->samples, work->tokens, work->pairs, work->predicted };
-	if (b->options.grid->place.at[SP_AXIS_SEQUENCE] != 0)
+	if (!speaks(b->options.grid))
 		memset(sums, 0, sizeof sums);
 	int status = sp_comm_all_reduce(b->options.grid->world, sums, 4, SP_I64, SP_SUM);
 	if (!status)
@@ -259,6 +266,7 @@ int sp_batches_take(struct sp_batches *b, int64_t i, struct sp_batch *batch)
 		.kind = b->device + b->at.kind,
 		.doc = b->device + b->at.doc,
 		.sample = (const uint32_t *)(b->device + b->at.sample),
+		.head_sample = (const uint32_t *)(b->device + b->at.head_sample),
 		.first = (uint32_t)o->shard.first,
 		.predictions = b->counts[i].predictions,
 		.predicted = b->device + b->at.predicted,

@@ -15,6 +15,7 @@ struct segment {
 	int64_t own;    /* in m and v */
 	int64_t count;
 	int decay;
+	int counted; /* in the norm, by this rank; else by another one that holds the same */
 	int bucket;
 };
 
@@ -39,15 +40,17 @@ struct sp_optimizer {
 /* Adds [first, end) of one parameter to the list; it continues the last segment if bucket and decay are the same, over
  * the zeros that align parameters. */
 static void add_segment(struct sp_optimizer *o, struct sp_reduce_piece piece, int64_t own, int bucket, int64_t first,
-                        int64_t end, int decay)
+                        int64_t end, const struct sp_parameter *p)
 {
+	const int counted = !o->options.skip_uncut || sp_parameter_is_cut(p);
 	struct segment *last = o->segments > 0 ? &o->segment[o->segments - 1] : NULL;
 	if (first >= end)
 		return;
-	if (last && last->bucket == bucket && last->decay == decay)
+	if (last && last->bucket == bucket && last->decay == p->decay && last->counted == counted)
 		last->count = end - last->offset;
 	else
-		o->segment[o->segments++] = (struct segment){ first, own + first - piece.offset, end - first, decay, bucket };
+		o->segment[o->segments++] =
+			(struct segment){ first, own + first - piece.offset, end - first, p->decay, counted, bucket };
 }
 
 static int cut(struct sp_optimizer *o, const struct sp_parameters *table)
@@ -66,7 +69,7 @@ static int cut(struct sp_optimizer *o, const struct sp_parameters *table)
 		for (int i = p; i < table->count && table->entry[i].offset < end; i++) {
 			const struct sp_parameter *e = &table->entry[i];
 			add_segment(o, piece, own, b, sp_max(e->offset, piece.offset), sp_min(e->offset + e->rows * e->cols, end),
-			            e->decay);
+			            e);
 		}
 		own += piece.count;
 	}
@@ -129,6 +132,8 @@ static int sum_of_squares(struct sp_optimizer *o, const float *gradients, double
 {
 	int status = sp_compute_zero(o->compute, o->scalars, sizeof *o->scalars);
 	for (int i = 0; i < o->segments && !status; i++) {
+		if (!o->segment[i].counted)
+			continue;
 		struct sp_sum_squares args = { gradients + o->segment[i].offset, o->segment[i].count, &o->scalars->sum };
 		status = sp_compute_sum_squares(o->compute, &args);
 	}

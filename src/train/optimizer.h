@@ -12,6 +12,7 @@
 struct sp_optimizer_options {
 	double beta1, beta2, eps, weight_decay;
 	double clip_norm; /* 0: not clipped */
+	int skip_uncut;   /* parameters held whole enter the norm elsewhere: by the first of the tensor ranks */
 };
 
 struct sp_optimizer;

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "data/vocab.h"
+#include "parallel/grid.h"
 #include "parallel/shard.h"
 
 #include <string.h>
@@ -49,23 +50,22 @@ static int settle_vocab_size(const struct sp_settings *s, struct sp_model_config
 	return SP_OK;
 }
 
-static int check_division(const struct sp_settings *s, int ranks)
+static int check_division(const struct sp_settings *s, const struct sp_grid_point *shape)
 {
-	const int64_t sequence = s->parallel.sequence;
-	if (ranks < 1 || ranks % sequence != 0)
-		return sp_fail(SP_ERR_SETTING, "parallel.sequence = %lld does not divide %d ranks: plan for a multiple of %lld",
-		               (long long)sequence, ranks, (long long)sequence);
-	const int64_t step = ranks / sequence * s->train.micro_batch;
+	const int64_t data = shape->at[SP_AXIS_DATA], step = data * s->train.micro_batch;
 	if (s->train.global_batch % step != 0)
 		return sp_fail(
 			SP_ERR_SETTING, "train.global_batch = %lld is not a multiple of %lld data ranks x train.micro_batch = %lld",
-			(long long)s->train.global_batch, (long long)(ranks / sequence), (long long)s->train.micro_batch);
+			(long long)s->train.global_batch, (long long)data, (long long)s->train.micro_batch);
 	return SP_OK;
 }
 
 int sp_planned(const struct sp_settings *s, int ranks, int64_t multiple, struct sp_plan *plan)
 {
-	int status = check_division(s, ranks);
+	struct sp_grid_point shape;
+	int status = sp_grid_shape(ranks, 1, s->parallel.sequence, s->parallel.tensor, &shape);
+	if (!status)
+		status = check_division(s, &shape);
 	if (status)
 		return status;
 	struct sp_plan_input in = {
@@ -75,9 +75,10 @@ int sp_planned(const struct sp_settings *s, int ranks, int64_t multiple, struct 
 			.chunk = sp_shard_of(s->train.sequence_length, (int)s->parallel.sequence, 0, multiple).chunk,
 			.attention = sp_attention_find(s->parallel.attention),
 			.overlap = s->parallel.overlap,
+			.part = { 0, shape.at[SP_AXIS_TENSOR] },
 		},
-		.data_ranks = ranks / (int)s->parallel.sequence,
-		.sequence_ranks = (int)s->parallel.sequence,
+		.data_ranks = shape.at[SP_AXIS_DATA],
+		.sequence_ranks = shape.at[SP_AXIS_SEQUENCE],
 		.length = s->train.sequence_length,
 		.global_batch = s->train.global_batch,
 		.checkpoints = s->checkpoint.dir[0] != 0,

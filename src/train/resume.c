@@ -202,7 +202,7 @@ static int open_file(const struct loading *l, const char *name, struct sp_safete
 	return sp_safetensors_open(path, file);
 }
 
-/* Elements [first, first + count) of PREFIX and parameter, to device memory. */
+/* Elements [first, first + count) of PREFIX and the whole parameter, to device memory. */
 static int load(const struct loading *l, const struct sp_safetensors *file, const char *prefix,
                 const struct sp_parameter *p, int64_t first, int64_t count, float *to)
 {
@@ -211,9 +211,9 @@ static int load(const struct loading *l, const struct sp_safetensors *file, cons
 	const struct sp_tensor_entry *e = sp_safetensors_find(file, name);
 	if (!e)
 		return sp_fail(SP_ERR_FORMAT, "%s lacks the tensor %s", l->path, name);
-	if (e->elements != elements_of(p))
+	if (e->elements != p->whole_rows * p->whole_cols)
 		return sp_fail(SP_ERR_FORMAT, "%s: %s has %lld elements instead of %lld x %lld", l->path, name,
-		               (long long)e->elements, (long long)p->rows, (long long)p->cols);
+		               (long long)e->elements, (long long)p->whole_rows, (long long)p->whole_cols);
 	int status = sp_safetensors_read(file, e, first, count, l->host);
 	return status ? status : sp_compute_copy_in(l->compute, to, l->host, (size_t)count * sizeof(float));
 }
@@ -226,7 +226,11 @@ static int load_values(const struct loading *l, float *values)
 		return status;
 	for (int i = 0; i < l->table->count && !status; i++) {
 		const struct sp_parameter *p = &l->table->entry[i];
-		status = load(l, file, "", p, 0, elements_of(p), values + p->offset);
+		for (int64_t at = 0; at < elements_of(p) && !status;) {
+			const struct sp_parameter_run run = sp_parameter_run(p, at);
+			status = load(l, file, "", p, run.whole, run.count, values + p->offset + run.own);
+			at += run.count;
+		}
 	}
 	sp_safetensors_close(file);
 	return status;

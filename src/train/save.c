@@ -88,9 +88,9 @@ static const char *dir_of(const struct sp_save *s)
 static struct sp_tensor_entry entry_of(const struct sp_parameter *p, const char *name)
 {
 	struct sp_tensor_entry e = { .name = name, .dtype = SP_TENSOR_F32, .dimensions = p->decay ? 2 : 1 };
-	e.shape[0] = p->decay ? p->rows : p->cols;
-	e.shape[1] = p->decay ? p->cols : 0;
-	e.elements = p->rows * p->cols;
+	e.shape[0] = p->decay ? p->whole_rows : p->whole_cols;
+	e.shape[1] = p->decay ? p->whole_cols : 0;
+	e.elements = p->whole_rows * p->whole_cols;
 	return e;
 }
 
@@ -305,6 +305,8 @@ static int put_parts(struct sp_save *s, int file, int fd, const char *path)
 	int status = rank_of(s) == 0 ? put_head(s, file, fd, path) : SP_OK;
 	for (int i = 0; i < s->share.count && !status; i++) {
 		const struct sp_share_part *part = &s->share.part[i];
+		if (s->options.skip_uncut && !sp_parameter_is_cut(&s->options.table->entry[part->parameter]))
+			continue;
 		if (file == MODEL) {
 			status = put_part(s, file, fd, path, part, part->parameter, s->w);
 			continue;

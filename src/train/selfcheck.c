@@ -20,7 +20,7 @@ static void shrink_model(struct sp_settings *s)
 {
 	const int64_t head_dim = s->model.hidden / s->model.heads, hidden = s->model.hidden;
 	s->model.layers = sp_min(s->model.layers, 2);
-	s->model.heads = sp_min(s->model.heads, 2);
+	s->model.heads = sp_min(s->model.heads, sp_max(2, s->parallel.tensor));
 	s->model.hidden = s->model.heads * head_dim;
 	s->model.intermediate = sp_max(1, s->model.intermediate * s->model.hidden / hidden);
 	s->model.vocab_size = s->model.vocab_size ? sp_min(s->model.vocab_size, 509) : 509;
@@ -33,6 +33,8 @@ static void shrink_model(struct sp_settings *s)
 static struct sp_settings shrink(const struct sp_settings *settings, int ranks)
 {
 	struct sp_settings s = *settings;
+	s.parallel.tensor = ranks % s.parallel.tensor == 0 ? s.parallel.tensor : 1;
+	ranks /= (int)s.parallel.tensor;
 	shrink_model(&s);
 	snprintf(s.data.source, sizeof s.data.source, "synthetic");
 	s.checkpoint.init[0] = s.checkpoint.dir[0] = 0; /* the copy has weights of its own */
@@ -48,7 +50,7 @@ static struct sp_settings shrink(const struct sp_settings *settings, int ranks)
 static struct sp_settings unsplit(const struct sp_settings *split)
 {
 	struct sp_settings s = *split;
-	s.parallel.sequence = 1;
+	s.parallel.sequence = s.parallel.tensor = 1;
 	snprintf(s.parallel.attention, sizeof s.parallel.attention, "full");
 	s.train.micro_batch = s.train.global_batch;
 	return s;
@@ -78,16 +80,32 @@ static int sum_gradients(struct sp_setup *setup)
 	return status ? status : sp_reduce_gather_finish(setup->reduce);
 }
 
+/* The whole model's, on all ranks: each part from the ranks of the first sequence, once. */
+static int spread_gradients(struct sp_setup *setup, const float *own, struct result *result)
+{
+	const struct sp_grid_point *at = &setup->grid.place;
+	if (at->at[SP_AXIS_DATA] == 0 && at->at[SP_AXIS_SEQUENCE] == 0)
+		sp_parameters_spread(sp_model_parameters(setup->model), own, &result->table, result->gradients,
+		                     at->at[SP_AXIS_TENSOR] == 0);
+	return sp_comm_all_reduce(setup->world, result->gradients, result->table.elements, SP_F32, SP_SUM);
+}
+
 static int take_gradients(struct sp_setup *setup, struct result *result)
 {
 	int status = sp_parameters_create(&setup->config, &result->table);
 	if (status)
 		return status;
-	size_t bytes = (size_t)result->table.elements * sizeof(float);
-	result->gradients = malloc(bytes);
-	if (!result->gradients)
-		return sp_fail(SP_ERR_MEMORY, "out of memory for %zu bytes of gradients", bytes);
-	return sp_compute_copy_out(setup->compute, result->gradients, sp_model_gradients(setup->model), bytes);
+	const size_t bytes = (size_t)sp_model_parameters(setup->model)->elements * sizeof(float);
+	float *own = malloc(bytes);
+	result->gradients = calloc((size_t)result->table.elements, sizeof(float));
+	if (!result->gradients || !own)
+		status = sp_fail(SP_ERR_MEMORY, "out of memory for %zu bytes of gradients", bytes);
+	if (!status)
+		status = sp_compute_copy_out(setup->compute, own, sp_model_gradients(setup->model), bytes);
+	if (!status)
+		status = spread_gradients(setup, own, result);
+	free(own);
+	return status;
 }
 
 static int run(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,
@@ -183,17 +201,17 @@ static void announce(const struct sp_settings *s, struct sp_comm *world, FILE *o
 	int ranks = sp_comm_size(world);
 	fprintf(
 		out,
-		"%d ranks = %d data x %lld sequence, %s attention; %lld layers, hidden %lld, %lld sequences of %lld tokens\n",
-		ranks, ranks / (int)s->parallel.sequence, (long long)s->parallel.sequence, s->parallel.attention,
-		(long long)s->model.layers, (long long)s->model.hidden, (long long)s->train.global_batch,
+		"%d ranks = %d data x %lld sequence x %lld tensor, %s attention; %lld layers, hidden %lld, %lld sequences of %lld "
+		"tokens\n",
+		ranks, ranks / (int)(s->parallel.sequence * s->parallel.tensor), (long long)s->parallel.sequence,
+		(long long)s->parallel.tensor, s->parallel.attention, (long long)s->model.layers, (long long)s->model.hidden, (long long)s->train.global_batch,
 		(long long)s->train.sequence_length);
 }
 
 int sp_selfcheck(const struct sp_settings *settings, struct sp_comm *world, FILE *out)
 {
 	struct sp_settings small = shrink(settings, sp_comm_size(world));
-	struct sp_compute_options options = { .threads = (int)settings->backend.threads,
-	                                      .device = sp_comm_place(world).local_rank };
+	struct sp_compute_options options = { .threads = (int)settings->backend.threads };
 	struct sp_compute *compute = NULL;
 	struct sp_comm *alone = NULL;
 	struct result result = { 0 };

@@ -53,7 +53,7 @@ static int check_splits(struct sp_setup *setup)
 static int check_device(struct sp_setup *setup)
 {
 	struct sp_compute_needs needs = { SP_F32, setup->config.hidden / setup->config.heads,
-		                              setup->config.attention_dropout };
+		                              setup->config.attention_dropout, setup->grid.shape.at[SP_AXIS_TENSOR] };
 	return sp_compute_supports(setup->compute, &needs);
 }
 
@@ -69,17 +69,20 @@ static int fill_options(struct sp_setup *setup)
 		.attention = sp_attention_find(s->parallel.attention),
 		.sequence = setup->grid.group[SP_GROUP_SEQUENCE],
 		.overlap = s->parallel.overlap,
+		.part = { setup->grid.place.at[SP_AXIS_TENSOR], setup->grid.shape.at[SP_AXIS_TENSOR] },
+		.tensor = setup->grid.group[SP_GROUP_TENSOR],
 		.forward_only = setup->forward_only,
 	};
 	if (!setup->options.attention)
 		return SP_ERR_SETTING;
-	struct sp_attention_shape_host shape = { setup->options.batch, setup->shard.chunk, setup->config.heads,
+	struct sp_attention_shape_host shape = { setup->options.batch, setup->shard.chunk,
+		                                 setup->config.heads / setup->options.part.tensors,
 		                                 setup->config.hidden / setup->config.heads, setup->grid.shape.at[SP_AXIS_SEQUENCE] };
 	return setup->options.attention->check(&shape);
 }
 
-/* Initial values are a function of the seed, so every rank fills its own copy; a given model's come over them. */
-static int fill_values(struct sp_setup *setup)
+/* Initial values are a function of the seed, so every rank draws its own. */
+static int draw_values(struct sp_setup *setup)
 {
 	const struct sp_parameters *table = sp_model_parameters(setup->model);
 	size_t bytes = (size_t)table->elements * sizeof(float);
@@ -88,10 +91,15 @@ static int fill_values(struct sp_setup *setup)
 		return sp_fail(SP_ERR_MEMORY, "out of memory for %lld initial values", (long long)table->elements);
 	sp_parameters_init(table, setup->settings->train.seed, values);
 	int status = sp_compute_copy_in(setup->compute, sp_model_values(setup->model), values, bytes);
-	if (!status && setup->settings->checkpoint.init[0])
-		status = sp_adopt_weights(setup->settings, setup->compute, setup->world, setup->model, values, &setup->note);
 	free(values);
 	return status;
+}
+
+static int fill_values(struct sp_setup *setup)
+{
+	if (!setup->settings->checkpoint.init[0])
+		return draw_values(setup);
+	return sp_adopt_weights(setup->settings, setup->compute, setup->world, &setup->config, setup->model, &setup->note);
 }
 
 static int open_model(struct sp_setup *setup)
@@ -101,7 +109,7 @@ static int open_model(struct sp_setup *setup)
 		status = fill_values(setup);
 	return status || setup->forward_only ?
 	               status :
-	               sp_reduce_create(setup->compute, setup->world, sp_model_parameters(setup->model)->elements, 0,
+	               sp_reduce_create(setup->compute, setup->grid.group[SP_GROUP_REPLICAS], sp_model_parameters(setup->model)->elements, 0,
 	                                 &setup->reduce);
 }
 
@@ -120,10 +128,16 @@ static int open_batches(struct sp_setup *setup)
 	return sp_batches_create(&options, &setup->batches);
 }
 
+static int open_grid(struct sp_setup *setup)
+{
+	const struct sp_settings *s = setup->settings;
+	return sp_grid_open(setup->world, 1, s->parallel.sequence, s->parallel.tensor, &setup->grid);
+}
+
 /* What can be refused cheaply is refused before memory is taken. */
 static int open_all(struct sp_setup *setup)
 {
-	int status = sp_grid_open(setup->world, 1, setup->settings->parallel.sequence, 1, &setup->grid);
+	int status = open_grid(setup);
 	if (!status)
 		status = open_dataset(setup);
 	if (!status)
@@ -182,6 +196,8 @@ int sp_setup_outcome(struct sp_setup *setup, const struct sp_work *work, struct 
 	if (status)
 		return status;
 	double sums[4] = { own.mlm, own.order, (double)own.correct, (double)own.ordered };
+	if (setup->grid.place.at[SP_AXIS_TENSOR] != 0) /* tensor ranks have the same sums */
+		memset(sums, 0, sizeof sums);
 	status = sp_comm_all_reduce(setup->world, sums, 4, SP_F64, SP_SUM);
 	if (status)
 		return status;

@@ -23,26 +23,38 @@ static int cut(const struct sp_parameters *table, int from, struct sp_reduce_pie
 	for (int i = from; i < table->count && table->entry[i].offset < end; i++) {
 		const struct sp_parameter *p = &table->entry[i];
 		const int64_t first = sp_max(p->offset, piece.offset), last = sp_min(end_of(p), end);
-		if (first < last)
-			share->part[share->count++] =
-				(struct sp_share_part){ i, first - p->offset, last - first, own + first - piece.offset };
+		for (int64_t at = first; at < last;) {
+			const struct sp_parameter_run run = sp_parameter_run(p, at - p->offset);
+			const int64_t count = sp_min(run.count, last - at);
+			if (share->part)
+				share->part[share->count] = (struct sp_share_part){ i, run.whole, count, own + at - piece.offset };
+			share->count++;
+			at += count;
+		}
 	}
 	return from;
 }
 
-int sp_share_create(const struct sp_reduce *reduce, const struct sp_parameters *table, struct sp_share *share)
+/* The same walk counts, without memory, and fills. */
+static void walk(const struct sp_reduce *reduce, const struct sp_parameters *table, struct sp_share *share)
 {
-	const int buckets = sp_reduce_buckets(reduce);
-	/* Each part begins with a parameter or with a piece. */
-	*share = (struct sp_share){ calloc((size_t)table->count + (size_t)buckets, sizeof *share->part), 0 };
-	if (!share->part)
-		return sp_fail(SP_ERR_MEMORY, "out of memory for a list of %d parameters", table->count);
 	int64_t own = 0;
-	for (int b = 0, from = 0; b < buckets; b++) {
+	share->count = 0;
+	for (int b = 0, from = 0; b < sp_reduce_buckets(reduce); b++) {
 		const struct sp_reduce_piece piece = sp_reduce_own(reduce, b);
 		from = cut(table, from, piece, own, share);
 		own += piece.count;
 	}
+}
+
+int sp_share_create(const struct sp_reduce *reduce, const struct sp_parameters *table, struct sp_share *share)
+{
+	*share = (struct sp_share){ NULL, 0 };
+	walk(reduce, table, share);
+	share->part = calloc((size_t)share->count + 1, sizeof *share->part);
+	if (!share->part)
+		return sp_fail(SP_ERR_MEMORY, "out of memory for a list of %d pieces of parameters", share->count);
+	walk(reduce, table, share);
 	return SP_OK;
 }
 

@@ -6,7 +6,7 @@
 #include "model/parameters.h"
 #include "parallel/reduce.h"
 
-/* Elements [first, first + count) of a parameter. */
+/* Elements [first, first + count) of a whole parameter, row by row. */
 struct sp_share_part {
 	int parameter; /* its number in the table */
 	int64_t first, count;

@@ -70,8 +70,14 @@ static double peak_mib(void)
 
 static struct sp_comm_counters counters(const struct trainer *t)
 {
-	struct sp_comm_counters a = sp_comm_counters(t->world), b = sp_comm_counters(t->setup.grid.group[SP_GROUP_SEQUENCE]);
-	return (struct sp_comm_counters){ a.bytes + b.bytes, a.messages + b.messages, a.exposed + b.exposed };
+	struct sp_comm_counters sum = sp_comm_counters(t->world);
+	for (int g = 0; g < SP_GROUPS; g++) {
+		const struct sp_comm_counters own = sp_comm_counters(t->setup.grid.group[g]);
+		sum.bytes += own.bytes;
+		sum.messages += own.messages;
+		sum.exposed += own.exposed;
+	}
+	return sum;
 }
 
 static int agree_on_cost(struct trainer *t, struct sp_comm_counters before, const volatile sig_atomic_t *stop,
@@ -117,8 +123,7 @@ static int open_checkpoints(struct trainer *t)
 
 static int open_compute(struct trainer *t)
 {
-	struct sp_compute_options options = { .threads = (int)t->settings->backend.threads,
-	                                      .device = sp_comm_place(t->world).local_rank };
+	struct sp_compute_options options = { .threads = (int)t->settings->backend.threads, .device = 0 };
 	return sp_compute_open(t->settings->backend.device, &options, &t->compute);
 }
 
@@ -127,6 +132,7 @@ static int open_optimizer(struct trainer *t)
 	const struct sp_settings *s = t->settings;
 	struct sp_optimizer_options options = {
 		s->optimizer.beta1, s->optimizer.beta2, s->optimizer.eps, s->optimizer.weight_decay, s->optimizer.clip_norm,
+		t->setup.grid.place.at[SP_AXIS_TENSOR] != 0,
 	};
 	t->schedule = sp_schedule_make(s->optimizer.lr, s->optimizer.min_lr, s->optimizer.warmup_fraction,
 	                               s->optimizer.decay_iters, (enum sp_schedule_style)s->optimizer.decay_style);
@@ -143,6 +149,7 @@ static int open_save(struct trainer *t)
 		.table = sp_model_parameters(t->setup.model),
 		.config = &t->setup.config,
 		.settings = t->settings,
+		.skip_uncut = t->setup.grid.place.at[SP_AXIS_TENSOR] != 0,
 		.newest = t->resume.newest,
 	};
 	return t->settings->checkpoint.dir[0] ? sp_save_create(&options, &t->save) : SP_OK;
@@ -163,21 +170,23 @@ static int announce(struct trainer *t)
 		return status;
 	status = sp_report_line(
 		&t->report,
-		"%d ranks (%s) = %d data x %d sequence; per rank %lld of %lld tokens, %s\n"
+		"%d ranks (%s) = %d data x %d sequence x %d tensor; per rank %lld of %lld tokens, %s\n"
 		"%lld parameters; %.0f MiB planned per rank, %.0f of them activations; GEMM rate %.1f GFLOP/s",
 		sp_comm_size(t->world), sp_comm_name(t->world), u->grid.shape.at[SP_AXIS_DATA], u->grid.shape.at[SP_AXIS_SEQUENCE],
-		(long long)u->shard.chunk, (long long)u->shard.length, device, (long long)sp_model_parameters(u->model)->values,
+		u->grid.shape.at[SP_AXIS_TENSOR], (long long)u->shard.chunk, (long long)u->shard.length, device,
+		(long long)sp_parameters_values(&u->config),
 		(double)t->plan.total / 1048576.0, (double)t->plan.model.arena / 1048576.0, t->gemm_rate / 1e9);
 	if (status)
 		return status;
 	return sp_metrics_write(&t->metrics, "config",
-	                        json_pack("{s:s, s:o, s:s, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:i, s:s, s:f}",
+	                        json_pack("{s:s, s:o, s:s, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:i, s:s, s:f}",
 	                                  "version", PACKAGE_VERSION, "settings", sp_metrics_settings(t->settings),
 	                                  "resumed_from", t->resume.path, "first_step", (json_int_t)t->done,
 	                                  "ranks", sp_comm_size(t->world), "data_ranks", u->grid.shape.at[SP_AXIS_DATA],
-	                                  "sequence_ranks", u->grid.shape.at[SP_AXIS_SEQUENCE], "chunk", (json_int_t)u->shard.chunk,
+	                                  "sequence_ranks", u->grid.shape.at[SP_AXIS_SEQUENCE], "tensor_ranks",
+	                                  u->grid.shape.at[SP_AXIS_TENSOR], "chunk", (json_int_t)u->shard.chunk,
 	                                  "vocab_size", (json_int_t)u->config.vocab_size,
-	                                  "parameters", (json_int_t)sp_model_parameters(u->model)->values,
+	                                  "parameters", (json_int_t)sp_parameters_values(&u->config),
 	                                  "arena_bytes", (json_int_t)sp_model_arena(u->model)->size,
 	                                  "planned_bytes", (json_int_t)t->plan.total,
 	                                  "device", sp_compute_name(t->compute), "device_text", device,

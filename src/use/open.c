@@ -47,20 +47,13 @@ int sp_use_check_heads(const struct sp_settings *settings, struct sp_comm *world
 	return failed ? failed : status;
 }
 
-/* What the directory lacks and nobody asked for, such as a head, is zero. */
+/* What the directory lacks and nobody asked for, such as a head, keeps initial values that nothing reads. */
 static int load(struct sp_use *use, const struct sp_settings *settings, int head)
 {
-	const struct sp_parameters *table = sp_model_parameters(use->model);
+	const struct sp_model_config config = sp_planned_config(settings);
 	struct sp_weights_note note;
 	int status = head ? sp_use_check_heads(settings, use->world, 0) : SP_OK;
-	if (status)
-		return status;
-	float *values = calloc((size_t)table->elements, sizeof *values);
-	if (!values)
-		return sp_fail(SP_ERR_MEMORY, "no memory for %lld parameters", (long long)table->elements);
-	status = sp_adopt_weights(settings, use->compute, use->world, use->model, values, &note);
-	free(values);
-	return status;
+	return status ? status : sp_adopt_weights(settings, use->compute, use->world, &config, use->model, &note);
 }
 
 int sp_use_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world, int head,

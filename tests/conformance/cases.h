@@ -45,6 +45,13 @@ void scatter_add_rows_equals_reference(void **state);
 void cross_entropy_equals_reference(void **state);
 void cross_entropy_with_huge_logits_stays_finite(void **state);
 void cross_entropy_takes_the_first_of_equals(void **state);
+
+/* parts.c */
+void words_of_parts_equal_reference(void **state);
+void cross_entropy_of_parts_equals_reference(void **state);
+void cross_entropy_of_parts_takes_the_first_of_equals(void **state);
+
+/* head.c */
 void tanh_equals_reference(void **state);
 void tanh_backward_equals_reference(void **state);
 

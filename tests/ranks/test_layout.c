@@ -1,4 +1,4 @@
-/* Loss and every gradient of the whole model, split over data x sequence ranks, against one rank: dropout on, odd lengths,
+/* Loss and every gradient of the whole model, split over data x sequence x tensor ranks, against one rank: dropout on, odd lengths,
  * padding, ranks without predicted tokens. The bound is that of the design: loss 1e-6 relative, gradients 1e-5 of their own
  * norm or 1e-6 of all gradients' norm. */
 #include "config.h"
@@ -26,7 +26,7 @@ enum { SAMPLES = 4, VOCAB = 97, POSITIONS = 160 };
 static struct sp_model_config config_of(int pre_norm, enum sp_activation activation, int sentence_order)
 {
 	const struct sp_model_config c = {
-		.layers = 2, .hidden = 24, .heads = 3, .intermediate = 40, .vocab_size = VOCAB, .max_positions = POSITIONS,
+		.layers = 2, .hidden = 24, .heads = 12, .intermediate = 41, .vocab_size = VOCAB, .max_positions = POSITIONS,
 		.pre_norm = pre_norm, .activation = activation, .dropout = 0.1f, .attention_dropout = 0.2f, .layer_norm_eps = 1e-5f,
 		.sentence_order = sentence_order,
 	};
@@ -80,7 +80,7 @@ static void free_global(struct global *g)
 struct slice {
 	struct sp_batch batch;
 	int32_t *token, *position, *kind, *doc, *predicted, *label, order_row[SAMPLES];
-	uint32_t sample[SAMPLES];
+	uint32_t sample[SAMPLES], head_sample[SAMPLES];
 };
 
 static int32_t *integers(int64_t n)
@@ -113,7 +113,7 @@ static void make_slice(struct slice *s, const struct global *g, int64_t first_sa
 	s->label = integers(rows);
 	s->doc = integers(parts * rows);
 	for (int64_t b = 0; b < samples; b++) {
-		s->sample[b] = (uint32_t)(first_sample + b);
+		s->sample[b] = s->head_sample[b] = (uint32_t)(first_sample + b);
 		s->order_row[b] = (int32_t)(b * shard.chunk);
 		for (int64_t i = 0; i < shard.real; i++)
 			fill_token(s, g, first_sample + b, b * shard.chunk + i, shard.first + i);
@@ -131,6 +131,7 @@ static void make_slice(struct slice *s, const struct global *g, int64_t first_sa
 	s->batch.kind = s->kind;
 	s->batch.doc = s->doc;
 	s->batch.sample = s->sample;
+	s->batch.head_sample = s->head_sample;
 	s->batch.first = (uint32_t)shard.first;
 	s->batch.predicted = s->predicted;
 	s->batch.label = s->label;
@@ -157,19 +158,29 @@ struct outcome {
 
 /* Collective over `world`. Gradients and losses summed over it. */
 static int run(const struct sp_model_config *config, const struct global *g, struct sp_comm *world, int64_t sequence,
-               const char *attention, struct outcome *out)
+               int64_t tensor, const char *attention, struct outcome *out)
 {
 	struct sp_grid grid;
 	struct slice slice;
 	struct sp_model *model = NULL;
 	struct sp_model_sums sums = { 0 };
-	if (sp_grid_open(world, 1, sequence, 1, &grid))
+	if (sp_grid_open(world, 1, sequence, tensor, &grid))
 		return 1;
 	const int64_t samples = SAMPLES / grid.shape.at[SP_AXIS_DATA];
 	make_slice(&slice, g, grid.place.at[SP_AXIS_DATA] * samples, samples, grid.shape.at[SP_AXIS_SEQUENCE], grid.place.at[SP_AXIS_SEQUENCE]);
 	const struct sp_model_options options = {
-		*config, samples, slice.batch.chunk, sp_attention_find(attention), grid.group[SP_GROUP_SEQUENCE], 1,
+		.config = *config,
+		.batch = samples,
+		.chunk = slice.batch.chunk,
+		.attention = sp_attention_find(attention),
+		.sequence = grid.group[SP_GROUP_SEQUENCE],
+		.overlap = 1,
+		.part = { grid.place.at[SP_AXIS_TENSOR], (int)tensor },
+		.tensor = grid.group[SP_GROUP_TENSOR],
 	};
+	const int first = options.part.tensor == 0; /* speaks for what tensor ranks hold alike */
+	for (int64_t b = 0; b < samples; b++)
+		slice.head_sample[b] = slice.sample[b] * (uint32_t)tensor + (uint32_t)options.part.tensor;
 	const struct sp_pass pass = { 17, 3, 1, 1.0f / (float)g->predicted, 1.0f / SAMPLES };
 	int rc = sp_model_create(ranks.compute, &options, &model);
 	if (rc == SP_OK) {
@@ -182,8 +193,8 @@ static int run(const struct sp_model_config *config, const struct global *g, str
 	out->gradients = calloc((size_t)out->table.elements, sizeof(float));
 	assert_non_null(out->gradients);
 	if (rc == SP_OK)
-		memcpy(out->gradients, sp_model_gradients(model), (size_t)out->table.elements * sizeof(float));
-	out->loss = sums.mlm / (double)g->predicted + sums.order / SAMPLES;
+		sp_parameters_spread(sp_model_parameters(model), sp_model_gradients(model), &out->table, out->gradients, first);
+	out->loss = first ? sums.mlm / (double)g->predicted + sums.order / SAMPLES : 0;
 	rc |= sp_comm_all_reduce(world, out->gradients, out->table.elements, SP_F32, SP_SUM);
 	rc |= sp_comm_all_reduce(world, &out->loss, 1, SP_F64, SP_SUM);
 	rc |= rc == SP_OK && sp_model_arena(model)->high != sp_model_arena(model)->size;
@@ -199,41 +210,43 @@ static void free_outcome(struct outcome *o)
 	free(o->gradients);
 }
 
-static int compare(const struct outcome *split, const struct outcome *one, int64_t length, int64_t sequence)
+static int compare(const struct outcome *split, const struct outcome *one, int64_t length, int64_t sequence, int64_t tensor)
 {
 	const double all = test_ranks_compare(one->gradients, one->gradients, one->table.elements).reference;
 	int bad = !(fabs(split->loss - one->loss) <= 1e-6 * fabs(one->loss));
 	if (bad)
-		fprintf(stderr, "S %lld, sequence %lld: loss %.9g instead of %.9g\n", (long long)length, (long long)sequence,
-		        split->loss, one->loss);
+		fprintf(stderr, "S %lld, sequence %lld, tensor %lld: loss %.9g instead of %.9g\n", (long long)length,
+		        (long long)sequence, (long long)tensor, split->loss, one->loss);
 	for (int i = 0; i < one->table.count; i++) {
 		const struct sp_parameter *p = &one->table.entry[i];
 		const struct test_norms n =
 			test_ranks_compare(split->gradients + p->offset, one->gradients + p->offset, p->rows * p->cols);
 		if (n.difference <= fmax(1e-5 * n.reference, 1e-6 * all))
 			continue;
-		fprintf(stderr, "S %lld, sequence %lld: gradient of %s differs by %g of %g (all %g)\n", (long long)length,
-		        (long long)sequence, p->name, n.difference, n.reference, all);
+		fprintf(stderr, "S %lld, sequence %lld, tensor %lld: gradient of %s differs by %g of %g (all %g)\n",
+		        (long long)length, (long long)sequence, (long long)tensor, p->name, n.difference, n.reference, all);
 		bad = 1;
 	}
 	return bad;
 }
 
-/* Every way to cut the ranks into data x sequence that SAMPLES allow. */
+/* Every way to cut the ranks into data x sequence x tensor that SAMPLES and heads allow. */
 static int all_grids(const struct sp_model_config *config, int64_t length)
 {
 	struct global g = make_global(length);
 	struct outcome one = { 0 };
-	int bad = run(config, &g, ranks.alone, 1, "full", &one);
-	for (int sequence = 1; sequence <= ranks.size; sequence++) {
-		if (ranks.size % sequence != 0 || SAMPLES % (ranks.size / sequence) != 0)
-			continue;
-		struct outcome split = { 0 };
-		bad |= run(config, &g, ranks.world, sequence, "ring", &split);
-		if (ranks.rank == 0)
-			bad |= compare(&split, &one, length, sequence);
-		free_outcome(&split);
-	}
+	int bad = run(config, &g, ranks.alone, 1, 1, "full", &one);
+	for (int tensor = 1; tensor <= ranks.size; tensor++)
+		for (int sequence = 1; sequence * tensor <= ranks.size; sequence++) {
+			const int model = sequence * tensor;
+			if (ranks.size % model != 0 || SAMPLES % (ranks.size / model) != 0 || config->heads % tensor != 0)
+				continue;
+			struct outcome split = { 0 };
+			bad |= run(config, &g, ranks.world, sequence, tensor, "ring", &split);
+			if (ranks.rank == 0)
+				bad |= compare(&split, &one, length, sequence, tensor);
+			free_outcome(&split);
+		}
 	free_outcome(&one);
 	free_global(&g);
 	return bad;

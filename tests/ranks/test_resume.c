@@ -13,15 +13,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STOP = 3, END = 8, LAYOUTS = 4 };
+enum { STOP = 3, END = 8, LAYOUTS = 6 };
 
 static struct test_ranks ranks;
 static struct sp_comm *pair; /* ranks 0 and 1, or 2 and 3 */
 
 static const struct {
 	const char *name;
-	int ranks, sequence;
-} layouts[LAYOUTS] = { { "1", 1, 1 }, { "sequence 2", 2, 2 }, { "sequence 4", 4, 4 }, { "data 2 x sequence 2", 4, 2 } };
+	int ranks, sequence, tensor;
+} layouts[LAYOUTS] = {
+	{ "1", 1, 1, 1 },
+	{ "sequence 2", 2, 2, 1 },
+	{ "sequence 4", 4, 4, 1 },
+	{ "data 2 x sequence 2", 4, 2, 1 },
+	{ "tensor 2", 2, 1, 2 },
+	{ "sequence 2 x tensor 2", 4, 2, 2 },
+};
 
 /* All ranks need the name that rank 0 has chosen. */
 static void share_scratch(void)
@@ -73,6 +80,8 @@ static struct sp_settings settings_of(int layout, int iters)
 			exit(1);
 	snprintf(number, sizeof number, "%d", layouts[layout].sequence);
 	set(&s, "parallel.sequence", number);
+	snprintf(number, sizeof number, "%d", layouts[layout].tensor);
+	set(&s, "parallel.tensor", number);
 	snprintf(number, sizeof number, "%d", iters);
 	set(&s, "train.iters", number);
 	return s;

@@ -76,22 +76,40 @@ static int train(const struct sp_settings *s, struct sp_setup *setup, struct sp_
 	return bad || sp_evaluate(setup, &result->evaluation) != 0;
 }
 
+/* The whole model's values from its tensor ranks, and that these hold the same bits of what they hold alike. */
+static int gather_values(struct sp_setup *setup, struct result *result)
+{
+	const struct sp_parameters *part = sp_model_parameters(setup->model);
+	const size_t bytes = (size_t)part->elements * sizeof(float);
+	float *own = calloc(1, bytes), *back = calloc(1, bytes);
+	int bad = !own || !back || sp_parameters_create(&setup->config, &result->table) != 0;
+	result->values = calloc((size_t)result->table.elements + 1, sizeof(float));
+	bad = bad || !result->values || sp_compute_copy_out(ranks.compute, own, sp_model_values(setup->model), bytes) != 0;
+	if (!bad) {
+		sp_parameters_spread(part, own, &result->table, result->values, setup->grid.place.at[SP_AXIS_TENSOR] == 0);
+		bad = sp_comm_all_reduce(setup->grid.group[SP_GROUP_TENSOR], result->values, result->table.elements, SP_F32,
+		                         SP_SUM) != 0;
+		sp_parameters_take(part, back, &result->table, result->values);
+		bad = bad || memcmp(own, back, bytes) != 0;
+	}
+	free(own);
+	free(back);
+	return bad;
+}
+
 static int run(const struct sp_settings *s, struct sp_comm *world, int steps, struct result *result)
 {
 	struct sp_setup setup;
 	struct sp_optimizer *o = NULL;
-	const struct sp_optimizer_options options = { s->optimizer.beta1, s->optimizer.beta2, s->optimizer.eps,
-		                                      s->optimizer.weight_decay, s->optimizer.clip_norm };
+	struct sp_optimizer_options options = { s->optimizer.beta1, s->optimizer.beta2, s->optimizer.eps,
+		                                      s->optimizer.weight_decay, s->optimizer.clip_norm, 0 };
 	if (sp_setup_open(s, ranks.compute, world, &setup))
 		return 1;
+	options.skip_uncut = setup.grid.place.at[SP_AXIS_TENSOR] != 0;
 	int bad =
 		sp_optimizer_create(ranks.compute, world, setup.reduce, sp_model_parameters(setup.model), &options, &o) != 0;
 	bad = bad || train(s, &setup, o, steps, result);
-	bad = bad || sp_parameters_create(&setup.config, &result->table) != 0;
-	size_t bytes = (size_t)result->table.elements * sizeof(float);
-	result->values = malloc(bytes + 1);
-	bad = bad || !result->values ||
-	      sp_compute_copy_out(ranks.compute, result->values, sp_model_values(setup.model), bytes) != 0;
+	bad = bad || gather_values(&setup, result);
 	sp_optimizer_destroy(o);
 	sp_setup_close(&setup);
 	return bad;
@@ -106,7 +124,7 @@ static void free_result(struct result *r)
 static struct sp_settings unsplit(const struct sp_settings *split)
 {
 	struct sp_settings s = *split;
-	s.parallel.sequence = 1;
+	s.parallel.sequence = s.parallel.tensor = 1;
 	strcpy(s.parallel.attention, "full");
 	s.train.micro_batch = s.train.global_batch;
 	return s;
@@ -118,6 +136,11 @@ static int losses_differ(const struct result *a, const struct result *b, int ste
 	for (int i = 0; i < steps; i++)
 		if (!(fabs(a->loss[i] - b->loss[i]) <= bound * fabs(b->loss[i]))) {
 			fprintf(stderr, "rank %d, step %d: loss %.9g, unsplit %.9g\n", ranks.rank, i + 1, a->loss[i], b->loss[i]);
+			bad = 1;
+		}
+	for (int i = 0; i < steps; i++)
+		if (!(fabs(a->norm[i] - b->norm[i]) <= 10 * bound * b->norm[i])) {
+			fprintf(stderr, "rank %d, step %d: norm %.9g, unsplit %.9g\n", ranks.rank, i + 1, a->norm[i], b->norm[i]);
 			bad = 1;
 		}
 	return bad;
@@ -173,18 +196,21 @@ static void parameters_after_three_steps_equal_the_unsplit_ones(void **state)
 	}
 }
 
-static void every_grid_of_data_and_sequence_ranks_trains_the_same(void **state)
+static void every_grid_of_data_sequence_and_tensor_ranks_trains_the_same(void **state)
 {
 	(void)state;
-	for (int sequence = 1; sequence <= ranks.size; sequence++) {
-		struct sp_settings s = tutorial();
-		if (ranks.size % sequence != 0)
-			continue;
-		s.parallel.sequence = sequence;
-		s.train.global_batch = 2 * (ranks.size / sequence);
-		s.train.micro_batch = 1;
-		assert_false(test_ranks_agree(&ranks, differs_from_unsplit(&s, 3, 1e-5, 1e-4)));
-	}
+	for (int tensor = 1; tensor <= ranks.size && tensor <= 4; tensor++)
+		for (int sequence = 1; sequence * tensor <= ranks.size; sequence++) {
+			struct sp_settings s = tutorial();
+			if (ranks.size % (sequence * tensor) != 0 || s.model.heads % tensor != 0)
+				continue;
+			s.parallel.sequence = sequence;
+			s.parallel.tensor = tensor;
+			s.train.global_batch = 2 * (ranks.size / (sequence * tensor));
+			s.train.micro_batch = 1;
+			s.model.norm = tensor % 2 ? SP_NORM_PRE : SP_NORM_POST;
+			assert_false(test_ranks_agree(&ranks, differs_from_unsplit(&s, 3, 1e-5, 1e-4)));
+		}
 }
 
 /* S = 3 on five ranks leaves two with nothing; one predicted token a sample leaves most ranks without any. */
@@ -286,7 +312,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ten_losses_of_the_tutorial_equal_the_unsplit_ones),
 		cmocka_unit_test(parameters_after_three_steps_equal_the_unsplit_ones),
-		cmocka_unit_test(every_grid_of_data_and_sequence_ranks_trains_the_same),
+		cmocka_unit_test(every_grid_of_data_sequence_and_tensor_ranks_trains_the_same),
 		cmocka_unit_test(ranks_without_tokens_or_predictions_are_normal),
 		cmocka_unit_test(short_sequences_and_padding_do_not_count),
 		cmocka_unit_test(two_runs_give_the_same_bits),

@@ -52,6 +52,11 @@ void sp_reference_attention_finish(const struct sp_attention_finish *args);
 void sp_reference_attention_dots(const struct sp_attention_dots *args);
 void sp_reference_attention_backward(const struct sp_attention_backward *args);
 
+/* parts.c */
+void sp_reference_words_forward(const struct sp_words *args);
+void sp_reference_words_backward(const struct sp_words *args);
+void sp_reference_entropy_part(const struct sp_entropy_part *args);
+
 /* embedding.c */
 void sp_reference_embedding_forward(const struct sp_embedding_forward *args);
 void sp_reference_embedding_backward(const struct sp_embedding_backward *args);
