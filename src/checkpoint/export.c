@@ -85,7 +85,7 @@ static int choose_tensors(struct job *j)
 		return no_memory(j->out);
 	for (int i = 0; i < t->count && status == SP_OK; i++) {
 		const struct sp_parameter *p = &t->entry[i];
-		const int vector = p->rows == 1 && !strstr(p->name, "embeddings.weight");
+		const int vector = !p->decay; /* biases and norms, and nothing else */
 		if (j->e->present && !j->e->present[i])
 			continue;
 		j->values[j->count] = j->e->values + p->offset;
@@ -120,16 +120,18 @@ static int put_text(struct job *j, int made, const char *name, char *text)
 	return status;
 }
 
-static int put_small_files(struct job *j)
+static int put_config(struct job *j)
+{
+	char *text = NULL;
+	const int made = sp_hf_config_text(j->e->config, j->e->pad, dtypes[j->e->dtype].name, &text);
+	return put_text(j, made, "/" SP_CHECKPOINT_CONFIG, text);
+}
+
+static int put_tokenizer(struct job *j)
 {
 	const struct sp_export *e = j->e;
 	char *text = NULL;
-	int status = sp_hf_config_text(e->config, e->pad, dtypes[e->dtype].name, &text);
-	status = put_text(j, status, "/" SP_CHECKPOINT_CONFIG, text);
-	if (status)
-		return status;
-	text = NULL;
-	status = sp_tokenizer_config_text(e->cased, e->config->max_positions, &text);
+	int status = sp_tokenizer_config_text(e->cased, e->config->max_positions, &text);
 	status = put_text(j, status, "/" SP_CHECKPOINT_TOKENIZER, text);
 	if (status)
 		return status;
@@ -244,7 +246,9 @@ static int write_all(struct job *j)
 {
 	int status = put_weights(j);
 	if (status == SP_OK)
-		status = put_small_files(j);
+		status = put_config(j);
+	if (status == SP_OK && j->e->vocab)
+		status = put_tokenizer(j);
 	if (status == SP_OK)
 		status = sync_directory(j, j->part);
 	if (status == SP_OK)

@@ -16,10 +16,10 @@ struct sp_export {
 	const float *values;          /* host, table->elements floats */
 	const unsigned char *present; /* for each parameter: 0 leaves it out; NULL: all are written */
 	enum sp_tensor_dtype dtype;   /* of the weights: SP_TENSOR_F32, SP_TENSOR_F16 or SP_TENSOR_BF16 */
-	const char *vocab;            /* the bytes of vocab.txt */
+	const char *vocab;            /* the bytes of vocab.txt; NULL: neither it nor the tokenizer's files are written */
 	size_t vocab_size;
-	int pad, cased;                     /* id of [PAD]; whether capitals are kept */
-	const volatile sig_atomic_t *stop;  /* not NULL: looked at between tensors */
+	int pad, cased;                    /* id of [PAD]; whether capitals are kept */
+	const volatile sig_atomic_t *stop; /* not NULL: looked at between tensors */
 };
 
 /* SP_OK if nothing has the name `out` yet; else SP_ERR_IO, logged. For those who have much to do before writing. */

@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { VOCAB_MOST = 1 << 30 }; /* bytes */
@@ -54,34 +53,54 @@ struct job {
 	uint64_t bytes;
 };
 
+/* DIR/NAME for free(), or NULL after a word about memory. */
+static char *path_of(const struct job *j, const char *name)
+{
+	char *path;
+	if (asprintf(&path, "%s/%s", j->from, name) >= 0)
+		return path;
+	sp_fail(SP_ERR_MEMORY, "%s: no memory to read it", j->from);
+	return NULL;
+}
+
 /* A checkpoint says what its files must be; a directory from elsewhere has no such file. */
 static int check_sums(const struct job *j)
 {
-	char *path, why[512];
-	int status = SP_OK;
-	if (asprintf(&path, "%s/" SP_MANIFEST, j->from) < 0)
-		return sp_fail(SP_ERR_MEMORY, "%s: no memory to read it", j->from);
-	if (access(path, F_OK) == 0)
+	char *path = path_of(j, SP_MANIFEST), why[512];
+	int status = path ? SP_OK : SP_ERR_MEMORY;
+	if (path && access(path, F_OK) == 0) {
 		status = sp_manifest_verify(j->from, why, sizeof why);
+		if (status)
+			sp_fail(status, "%s: %s", j->from, why);
+	}
 	free(path);
-	return status ? sp_fail(status, "%s", why) : SP_OK;
+	return status;
 }
 
-static int read_vocab(struct job *j)
+static int take_vocab(struct job *j, const char *path)
 {
-	char *path, why[512];
-	if (asprintf(&path, "%s/vocab.txt", j->from) < 0)
-		return sp_fail(SP_ERR_MEMORY, "%s: no memory to read it", j->from);
+	char why[512];
 	int status = sp_durable_read(path, VOCAB_MOST, &j->text, &j->text_size, why, sizeof why);
 	if (status)
-		sp_fail(status, "%s", why);
-	else
-		status = sp_vocab_parse(path, j->text, j->text_size, &j->vocab);
-	free(path);
+		return sp_fail(status, "%s", why);
+	status = sp_vocab_parse(path, j->text, j->text_size, &j->vocab);
 	if (status == SP_OK && sp_vocab_size(j->vocab) > j->config.vocab_size)
-		status = sp_fail(SP_ERR_FORMAT, "%s: vocab.txt has %d tokens, the model %lld: they are not of one model", j->from,
+		status = sp_fail(SP_ERR_FORMAT, "%s: %d tokens, but the model has %lld: they do not belong together", path,
 		                 sp_vocab_size(j->vocab), (long long)j->config.vocab_size);
 	return status ? status : sp_tokenizer_cased(j->from, j->vocab, &j->cased);
+}
+
+/* A model of synthetic data has none. */
+static int read_vocab(struct job *j)
+{
+	char *path = path_of(j, "vocab.txt");
+	int status = path ? SP_OK : SP_ERR_MEMORY;
+	if (path && access(path, F_OK) != 0)
+		sp_log(SP_LOG_WARNING, "%s: there is no vocab.txt, so %s gets no tokenizer", j->from, j->output);
+	else if (path)
+		status = take_vocab(j, path);
+	free(path);
+	return status;
 }
 
 /* What the model has not, its copy has not either; what it has beside BERT is left behind. */
@@ -142,7 +161,7 @@ static int convert(struct job *j)
 		.dtype = j->dtype,
 		.vocab = j->text,
 		.vocab_size = j->text_size,
-		.pad = sp_vocab_special(j->vocab, SP_PAD),
+		.pad = j->vocab ? sp_vocab_special(j->vocab, SP_PAD) : 0,
 		.cased = j->cased,
 		.stop = sp_cli_stop_flag(),
 	};

@@ -87,16 +87,16 @@ test -z "$(ls empty)" || fail "something was written to an existing directory"
 # --- bad input
 model other
 run 1 "$SEQPAR" convert other -o x
-ends_with_the_only_error 'other: vocab.txt has 21 tokens, the model 20'
+ends_with_the_only_error 'other/vocab.txt: 21 tokens, but the model has 20: they do not belong together'
 run 1 "$SEQPAR" convert absent -o x
 ends_with_the_only_error 'absent/config.json: No such file'
 cp -r plain cut
 head -c 2000 plain/model.safetensors >cut/model.safetensors
 run 1 "$SEQPAR" convert cut -o x
 ends_with_the_only_error 'cut/model.safetensors: '
-rm plain/vocab.txt
+echo '[PAD]' >plain/vocab.txt
 run 1 "$SEQPAR" convert plain -o x
-ends_with_the_only_error 'plain/vocab.txt: No such file'
+ends_with_the_only_error 'plain/vocab.txt: no line of its 1 holds [UNK]'
 rm -r other
 run 1 "$SEQPAR" convert out-plain -o nowhere/x
 ends_with_the_only_error 'No such file'
@@ -107,6 +107,25 @@ nothing_left x
 test $? = 1 || fail "a full disk is not noticed"
 grep -q 'error: cannot write full.part-[0-9]*/model.safetensors: File too large' err || fail "a full disk: $(cat err)"
 nothing_left full
+
+# --- a model without words
+rm plain/vocab.txt
+run 0 "$SEQPAR" convert plain -o wordless
+complains 'plain: there is no vocab.txt, so wordless gets no tokenizer'
+test "$(echo wordless/*)" = 'wordless/config.json wordless/model.safetensors' || fail "$command: $(echo wordless/*)"
+
+# --- a checkpoint, whole and damaged
+if "$SEQPAR" info | grep -q '^compute '; then
+	run 0 "$SEQPAR" train model.preset=tiny model.layers=1 model.hidden=64 model.vocab_size=100 train.sequence_length=16 \
+		train.micro_batch=2 train.global_batch=2 train.iters=2 checkpoint.dir=saved backend.threads=1
+	run 0 "$SEQPAR" convert saved/step-00000002 -o exported
+	cmp saved/step-00000002/model.safetensors exported/model.safetensors || fail "a checkpoint's weights are not copied bit for bit"
+	test ! -e exported/optimizer.safetensors || fail "the optimizer was copied"
+	printf x | dd of=saved/step-00000002/model.safetensors bs=1 seek=20000 conv=notrunc 2>/dev/null
+	run 1 "$SEQPAR" convert saved/step-00000002 -o x
+	ends_with_the_only_error 'saved/step-00000002: model.safetensors is damaged: checksum'
+	nothing_left x
+fi
 
 # --- usage
 run 0 "$SEQPAR" convert --help
