@@ -151,6 +151,7 @@ test "$(grep -c '"event":"checkpoint".*"error":".*File too large' "$dir/f.jsonl"
 diff -r "$dir/d" "$dir/f" >"$dir/out" || fail "$command: the directory has changed"
 
 # The same with a file system that is really full, where one may be mounted.
+trap 'umount "$dir/full" 2>/dev/null; rm -rf "$dir"' EXIT
 if mkdir "$dir/full" && mount -t tmpfs -o size=$((size * 9)) tmpfs "$dir/full" 2>/dev/null; then
 	run 1 "$SEQPAR" $small checkpoint.dir="$dir/full/c" checkpoint.interval=1 checkpoint.keep=9
 	grep -q 'was not saved: .*No space left on device; the newest is that of step' "$dir/err" || fail "$command: not said"
@@ -160,19 +161,24 @@ if mkdir "$dir/full" && mount -t tmpfs -o size=$((size * 9)) tmpfs "$dir/full" 2
 fi
 
 ### signals
-signalled() # NAME NUMBER: sent to a run in the foreground, since the shell ignores some for others
+# signalled NAME NUMBER STATUS [SETTING]...: to a run in the foreground, since the shell has some ignored by others. Between two
+# it has time to notice the first.
+signalled()
 {
+	name=$1
+	number=$2
+	expected_status=$3
+	shift 3
 	rm -rf "$dir/s" "$dir/s.jsonl"
-	command="signal $1"
 	(
 		until grep -qs '"event":"step"' "$dir/s.jsonl"; do
 			sleep 0.1
 		done
-		kill "-$1" "$(cat "$dir/pid")"
-		test "$2" = 1 || kill "-$1" "$(cat "$dir/pid")"
-	) &
-	run "$3" sh -c 'echo $$ >"$1"; shift; exec "$@"' sh "$dir/pid" "$SEQPAR" $small train.iters=1000000000 \
-		log.interval=1000000 checkpoint.dir="$dir/s" log.metrics="$dir/s.jsonl"
+		kill "-$name" "$(cat "$dir/pid")"
+		test "$number" = 1 || { sleep 0.5; kill "-$name" "$(cat "$dir/pid")"; }
+	) 2>/dev/null &
+	run "$expected_status" sh -c 'echo $$ >"$1"; shift; exec "$@"' sh "$dir/pid" "$SEQPAR" $small train.iters=1000000000 \
+		log.interval=1000000 checkpoint.dir="$dir/s" log.metrics="$dir/s.jsonl" "$@"
 	wait
 }
 for name in TERM INT HUP USR1; do
@@ -180,8 +186,10 @@ for name in TERM INT HUP USR1; do
 	step=$(sed -n 's/.*"event":"summary","steps":\([0-9]*\),"stopped":true.*/\1/p' "$dir/s.jsonl")
 	test "$(cat "$dir/s/latest")" = "step-$(printf %08d "$step")" || fail "signal $name: $(cat "$dir/s/latest") after $step"
 done
-signalled TERM 2 3
-signalled INT 2 130
+long_steps=train.global_batch=20000
+signalled TERM 2 3 $long_steps
+signalled INT 2 130 $long_steps
+test ! -e "$dir/s/latest" || fail "two SIGINT, and yet it is saved"
 
 ### several ranks
 if "$SEQPAR" info | grep -q '^  mpi .*not built'; then
