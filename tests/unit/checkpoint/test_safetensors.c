@@ -121,27 +121,28 @@ static void a_wrong_length_of_the_header_is_refused(void **state)
 	refused(none, 0, 0, "0 bytes long");
 }
 
-static void deep_json_and_long_names_are_refused(void **state)
+/* The header {"NAME":VALUE} with a part of `count` times `c` in it. */
+static void refused_repeating(const char *before, char c, size_t count, const char *after, const char *words)
 {
-	enum { DEEP = 100000 };
-	char *text = malloc(2 * DEEP + 100);
+	const size_t first = strlen(before), last = strlen(after);
+	char *text = malloc(first + count + last + 1);
 	size_t size;
-	(void)state;
 	assert_non_null(text);
-	strcpy(text, "{\"a\":");
-	memset(text + 5, '[', DEEP);
-	memset(text + 5 + DEEP, ']', DEEP);
-	strcpy(text + 5 + 2 * DEEP, "}");
-	unsigned char *bytes = file_of(text, 0, &size);
-	refused(bytes, size, size, "maximum parsing depth reached");
-	free(bytes);
-	strcpy(text, "{\"");
-	memset(text + 2, 'n', 257);
-	strcpy(text + 259, "\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}");
-	bytes = file_of(text, 4, &size);
-	refused(bytes, size, size, "its name has 257 bytes, expected 1 to 256");
+	memcpy(text, before, first);
+	memset(text + first, c, count);
+	memcpy(text + first + count, after, last + 1);
+	unsigned char *bytes = file_of(text, 4, &size);
+	refused(bytes, size, size, words);
 	free(bytes);
 	free(text);
+}
+
+static void deep_json_and_long_names_are_refused(void **state)
+{
+	(void)state;
+	refused_repeating("{\"a\":", '[', 100000, "", "maximum parsing depth reached");
+	refused_repeating("{\"", 'n', 257, "\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}",
+	                  "its name has 257 bytes, expected 1 to 256");
 }
 
 /* ---- files written and read ---- */
