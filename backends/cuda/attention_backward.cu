@@ -80,7 +80,6 @@ template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attentio
 	if (!a.overwrite_dq)
 		fetch(dq, out, first, p);
 	for (int64_t key = -p.shift; key < p.keys; key += TILE) {
-		__syncthreads();
 		load_documents(t.key_docs, p.key_doc + at.batch * p.keys, key, p.keys);
 		__syncthreads();
 		const unsigned allowed = allowed_pairs(t.query_docs, t.key_docs);
@@ -115,7 +114,6 @@ template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attentio
 		fetch(dv, dv_out, first, p);
 	}
 	for (int64_t query = 0; query < p.chunk; query += TILE) {
-		__syncthreads();
 		load_documents(t.query_docs, p.query_doc + at.batch * p.chunk, query, p.chunk);
 		__syncthreads();
 		const unsigned allowed = allowed_pairs(t.query_docs, t.key_docs);

@@ -91,7 +91,6 @@ template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attentio
 			state.sum[r] = row_at(a.l, line)[first + own_row(r)];
 		}
 	for (int64_t key = -p.shift; key < p.keys; key += TILE) {
-		__syncthreads(); /* the tile before is done with */
 		load_documents(key_docs, p.key_doc + at.batch * p.keys, key, p.keys);
 		__syncthreads();
 		const unsigned allowed = allowed_pairs(query_docs, key_docs);

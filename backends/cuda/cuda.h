@@ -52,6 +52,8 @@ int sp_cuda_copy_out(void *ctx, void *host, const void *device, size_t bytes);
 int sp_cuda_zero(void *ctx, void *device, size_t bytes);
 int sp_cuda_copy_rows(void *ctx, struct sp_matrix from, struct sp_matrix to);
 int sp_cuda_sync(void *ctx);
+int sp_cuda_alloc_host(void *ctx, size_t bytes, void **memory);
+void sp_cuda_free_host(void *ctx, void *memory);
 
 /* context.c */
 int sp_cuda_open(const struct sp_compute_options *options, void **ctx);

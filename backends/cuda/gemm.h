@@ -4,6 +4,10 @@
 
 #include "cuda/cuda.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* c (m, n) = beta c + op(a) op(b) + bias, row-major; op(a) is (m, k), op(b) (k, n), op transposes where the flag says so.
  * beta is 0 or 1. bias (1, n) may be without data. All sizes are at least 1. */
 struct sp_cuda_gemm {
@@ -18,5 +22,9 @@ const char *sp_cuda_gemms_library(void);
 int sp_cuda_gemm(struct sp_cuda *cuda, const struct sp_cuda_gemm *gemm);
 /* Whether `gemm` adds its bias itself; if not, sp_cuda_gemm leaves it out. */
 int sp_cuda_gemm_adds_bias(struct sp_cuda *cuda, const struct sp_cuda_gemm *gemm);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

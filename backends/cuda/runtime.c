@@ -178,3 +178,20 @@ int sp_cuda_sync(void *ctx)
 	const struct sp_cuda *cuda = ctx;
 	return CHECK(cudaStreamSynchronize(cuda->stream));
 }
+
+int sp_cuda_alloc_host(void *ctx, size_t bytes, void **memory)
+{
+	(void)ctx;
+	const cudaError_t error = cudaMallocHost(memory, bytes ? bytes : 1);
+	if (error != cudaErrorMemoryAllocation)
+		return sp_cuda_check(error, "cudaMallocHost");
+	(void)cudaGetLastError();
+	return sp_fail(SP_ERR_MEMORY, "cuda: no page-locked host memory for %zu MiB (look at ulimit -l)", bytes >> 20);
+}
+
+void sp_cuda_free_host(void *ctx, void *memory)
+{
+	(void)ctx;
+	if (memory)
+		(void)CHECK(cudaFreeHost(memory));
+}

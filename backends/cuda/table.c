@@ -18,6 +18,8 @@ const struct sp_compute_ops sp_cuda_ops = {
 	.zero = sp_cuda_zero,
 	.copy_rows = sp_cuda_copy_rows,
 	.sync = sp_cuda_sync,
+	.alloc_host = sp_cuda_alloc_host,
+	.free_host = sp_cuda_free_host,
 
 	.linear_forward = sp_cuda_linear_forward,
 	.linear_backward_input = sp_cuda_linear_backward_input,

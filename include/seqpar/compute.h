@@ -275,7 +275,7 @@ struct sp_clip_factor {
 
 struct sp_compute_options {
 	int threads; /* host threads to use; 0: the backend decides */
-	int device;  /* which device of this machine; 0 for cpu */
+	int device;  /* this rank's number among those of the machine: a backend with n devices takes number device % n */
 };
 
 /* What a configuration will ask for, so that it is refused at set-up and not at step 3000. */
@@ -306,6 +306,10 @@ struct sp_compute_ops {
 	int (*zero)(void *ctx, void *device, size_t bytes);
 	int (*copy_rows)(void *ctx, struct sp_matrix from, struct sp_matrix to); /* same rows, cols and dtype; any strides */
 	int (*sync)(void *ctx); /* waits for all queued operations; reports their errors */
+	/* Host memory that copy_in and copy_out are fastest with. Optional, both or neither; NULL means that memory from alloc()
+	 * is host memory, which a message-passing library may read and write. bytes 0 gives a valid pointer; free_host takes NULL. */
+	int (*alloc_host)(void *ctx, size_t bytes, void **memory);
+	void (*free_host)(void *ctx, void *memory);
 
 	/* ---- linear ---- */
 	int (*linear_forward)(void *ctx, const struct sp_linear_forward *args);

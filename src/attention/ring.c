@@ -81,6 +81,7 @@ static int pass_on(struct ring *r, struct sp_matrix out, struct sp_matrix in, st
 		.receive_bytes = message_bytes(in),
 		.from = (r->rank + r->ranks - 1) % r->ranks,
 	};
+	transfer->compute = r->setup.compute;
 	int rc = sp_comm_exchange_start(r->setup.comm, &args, transfer);
 	return rc || r->setup.overlap ? rc : sp_comm_wait(r->setup.comm, transfer);
 }

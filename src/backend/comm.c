@@ -210,6 +210,17 @@ static int exchange_fits(const struct sp_comm *c, const struct sp_exchange *a)
 	return SP_OK;
 }
 
+/* A transfer that is finished when it has started has no wait to put back what was staged. */
+static int done_at_once(struct sp_transfer *t)
+{
+	return t->request ? SP_OK : sp_stage_finish(t->compute, SP_OK, &t->staged);
+}
+
+static int stage(struct sp_transfer *t, void **data, struct sp_stage_range range)
+{
+	return sp_stage_needed(t->compute) ? sp_stage_collective(t->compute, data, range, &t->staged) : SP_OK;
+}
+
 int sp_comm_exchange_start(struct sp_comm *comm, const struct sp_exchange *args, struct sp_transfer *transfer)
 {
 	transfer->request = NULL;
@@ -220,7 +231,10 @@ int sp_comm_exchange_start(struct sp_comm *comm, const struct sp_exchange *args,
 	if (status)
 		return status;
 	span_begin(comm, "exchange");
-	if (comm->ops->exchange_start(comm->comm, args, &transfer->request))
+	struct sp_exchange passed = *args;
+	if (sp_stage_needed(transfer->compute))
+		status = sp_stage_exchange(transfer->compute, &passed, &transfer->staged);
+	if (status || comm->ops->exchange_start(comm->comm, &passed, &transfer->request) || done_at_once(transfer))
 		return failed(comm, "exchange", peers);
 	return started(comm, args->to == comm->place.rank ? 0 : args->send_bytes, transfer->request);
 }
@@ -248,7 +262,11 @@ int sp_comm_reduce_scatter_start(struct sp_comm *comm, void *data, int64_t count
 	if (status)
 		return status;
 	span_begin(comm, "reduce_scatter");
-	if (comm->ops->reduce_scatter_start(comm->comm, data, count, dtype, &transfer->request))
+	const size_t share = (size_t)count * sp_dtype_size(dtype), all = share * (size_t)comm->place.size;
+	const struct sp_stage_range range = { all, 0, all, share * (size_t)comm->place.rank, share };
+	status = stage(transfer, &data, range);
+	if (status || comm->ops->reduce_scatter_start(comm->comm, data, count, dtype, &transfer->request) ||
+	    done_at_once(transfer))
 		return failed(comm, "reduce_scatter", "");
 	return started(comm, others_share(comm, count, dtype), transfer->request);
 }
@@ -261,7 +279,11 @@ int sp_comm_all_gather_start(struct sp_comm *comm, void *data, int64_t count, en
 	if (status)
 		return status;
 	span_begin(comm, "all_gather");
-	if (comm->ops->all_gather_start(comm->comm, data, count, dtype, &transfer->request))
+	const size_t share = (size_t)count * sp_dtype_size(dtype), all = share * (size_t)comm->place.size;
+	const struct sp_stage_range range = { all, share * (size_t)comm->place.rank, share, 0, all };
+	status = stage(transfer, &data, range);
+	if (status || comm->ops->all_gather_start(comm->comm, data, count, dtype, &transfer->request) ||
+	    done_at_once(transfer))
 		return failed(comm, "all_gather", "");
 	return started(comm, others_share(comm, count, dtype), transfer->request);
 }
@@ -275,6 +297,7 @@ int sp_comm_wait(struct sp_comm *comm, struct sp_transfer *transfer)
 	int status = comm->ops->wait(comm->comm, transfer->request);
 	comm->counters.exposed += sp_clock() - begin;
 	transfer->request = NULL;
+	status = sp_stage_finish(transfer->compute, status, &transfer->staged);
 	span_end();
 	span_end();
 	return status ? failed(comm, "a transfer", "") : SP_OK;

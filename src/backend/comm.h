@@ -1,10 +1,12 @@
 /* A communicator as the core sees it: the table of operations behind wrappers that check, count and trace.
- * May include: base, seqpar/{tensor,comm}.h.
+ * May include: base, backend/stage.h, seqpar/{tensor,comm}.h.
  *
  * Contracts and collectivity are in seqpar/comm.h. A wrapper logs an error with the operation, rank and peers, and
  * returns SP_ERR_COMM; the communicator is then dead. */
 #ifndef SP_BACKEND_COMM_H
 #define SP_BACKEND_COMM_H
+
+#include "backend/stage.h"
 
 #include <seqpar/comm.h>
 #include <seqpar/status.h>
@@ -36,9 +38,13 @@ struct sp_comm_counters {
 };
 struct sp_comm_counters sp_comm_counters(const struct sp_comm *comm);
 
-/* A transfer under way. Zero-initialise; a finished one may be waited for again (no-op). */
+/* A transfer under way. Zero-initialise; a finished one may be waited for again (no-op). Buffers that are memory of a compute
+ * device are passed correctly by any module if `compute` names the device before the start: a start comes after what is
+ * queued there, and what is queued after the wait finds what has arrived. The device is not closed before the wait. */
 struct sp_transfer {
+	struct sp_compute *compute; /* NULL: host memory */
 	void *request;
+	struct sp_staged staged; /* backend/comm.c's own */
 };
 
 int sp_comm_exchange_start(struct sp_comm *comm, const struct sp_exchange *args, struct sp_transfer *transfer);

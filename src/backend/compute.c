@@ -4,6 +4,7 @@
 
 #include "backend/compute.h"
 
+#include "backend/buffers.h"
 #include "backend/module.h"
 #include "base/log.h"
 
@@ -16,12 +17,13 @@ struct sp_compute {
 	const char *name;
 	const struct sp_compute_ops *ops;
 	void *ctx;
+	struct sp_buffers buffers;
 };
 
 /* ---- opening ---- */
 
 /* What "auto" tries, in this order. */
-static const char *const best_first[] = { "cpu" };
+static const char *const best_first[] = { "cuda", "cpu" };
 
 static int find_device(const char *name, const struct sp_module **module, char *why, size_t size)
 {
@@ -51,7 +53,7 @@ int sp_compute_open(const char *name, const struct sp_compute_options *options, 
 	struct sp_compute *c = malloc(sizeof *c);
 	if (!c)
 		return sp_fail(SP_ERR_MEMORY, "out of memory opening module %s", module->name);
-	*c = (struct sp_compute){ module->name, module->compute, NULL };
+	*c = (struct sp_compute){ .name = module->name, .ops = module->compute };
 	status = c->ops->open(options, &c->ctx);
 	if (status) {
 		free(c);
@@ -65,6 +67,7 @@ void sp_compute_close(struct sp_compute *c)
 {
 	if (!c)
 		return;
+	sp_buffers_free(&c->buffers, c->ops, c->ctx);
 	c->ops->close(c->ctx);
 	free(c);
 }
@@ -281,6 +284,21 @@ int sp_compute_copy_rows(struct sp_compute *c, struct sp_matrix from, struct sp_
 int sp_compute_sync(struct sp_compute *c)
 {
 	return c->ops->sync(c->ctx);
+}
+
+int sp_compute_is_host_memory(const struct sp_compute *c)
+{
+	return !c->ops->alloc_host;
+}
+
+int sp_compute_buffer_take(struct sp_compute *c, size_t bytes, void **host)
+{
+	return sp_buffers_take(&c->buffers, c->ops, c->ctx, bytes, host);
+}
+
+void sp_compute_buffer_give(struct sp_compute *c, const void *host)
+{
+	sp_buffers_give(&c->buffers, host);
 }
 
 /* ---- linear ---- */

@@ -28,6 +28,12 @@ int sp_compute_copy_out(struct sp_compute *c, void *host, const void *device, si
 int sp_compute_zero(struct sp_compute *c, void *device, size_t bytes);
 int sp_compute_copy_rows(struct sp_compute *c, struct sp_matrix from, struct sp_matrix to);
 int sp_compute_sync(struct sp_compute *c);
+/* Whether memory from sp_compute_alloc is host memory. */
+int sp_compute_is_host_memory(const struct sp_compute *c);
+/* A host buffer of at least `bytes`, which belongs to the device and is kept until it is closed; only if memory from
+ * sp_compute_alloc is not host memory. */
+int sp_compute_buffer_take(struct sp_compute *c, size_t bytes, void **host);
+void sp_compute_buffer_give(struct sp_compute *c, const void *host);
 
 int sp_compute_linear_forward(struct sp_compute *c, const struct sp_linear_forward *args);
 int sp_compute_linear_backward_input(struct sp_compute *c, const struct sp_linear_backward_input *args);

@@ -63,12 +63,15 @@ static const char *first_missing(const struct member *m)
 
 #define MEMBER(member) { #member, ops->member != NULL }
 #define OPTIONAL(member) { #member, sizeof ops->member != 0 }
+/* Optional, but not one without the other. */
+#define PAIR(member, other) { #member, !ops->member == !ops->other }
 
 static const char *missing_compute(const struct sp_compute_ops *ops)
 {
 	const struct member members[] = {
 		MEMBER(open), MEMBER(close), MEMBER(describe), MEMBER(supports), MEMBER(chunk_multiple), MEMBER(threads),
 		MEMBER(alloc), MEMBER(free), MEMBER(copy_in), MEMBER(copy_out), MEMBER(zero), MEMBER(copy_rows), MEMBER(sync),
+		PAIR(alloc_host, free_host), PAIR(free_host, alloc_host),
 		MEMBER(linear_forward), MEMBER(linear_backward_input), MEMBER(linear_backward_weight),
 		MEMBER(activation_backward),
 		MEMBER(norm_forward), MEMBER(norm_backward),

@@ -55,12 +55,14 @@ static void print_ranks(const struct sp_comm *comm)
 
 static int print_all(const struct sp_settings *s, int measure, struct sp_comm **comm)
 {
-	const struct sp_compute_options options = { .threads = (int)s->backend.threads };
+	struct sp_compute_options options = { .threads = (int)s->backend.threads };
 	struct sp_compute *compute = NULL;
 	print_modules();
 	int status = sp_cli_open_world(s, 1, comm);
-	if (status == SP_OK)
+	if (status == SP_OK) {
 		print_ranks(*comm);
+		options.device = sp_comm_place(*comm).local_rank;
+	}
 	if (status == SP_OK)
 		status = sp_compute_open(s->backend.device, &options, &compute);
 	if (status == SP_OK)

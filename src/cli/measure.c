@@ -74,7 +74,7 @@ static int hop(struct sp_comm *comm, const char *out, char *in, size_t bytes, in
 	const struct sp_exchange args = { out, bytes, (rank + 1) % size, in, bytes, (rank + size - 1) % size };
 	double begin = sp_clock();
 	for (int i = 0; i < hops && status == SP_OK; i++) {
-		struct sp_transfer transfer;
+		struct sp_transfer transfer = { 0 };
 		status = sp_comm_exchange_start(comm, &args, &transfer);
 		if (status == SP_OK)
 			status = sp_comm_wait(comm, &transfer);

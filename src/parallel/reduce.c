@@ -74,6 +74,8 @@ int sp_reduce_create(struct sp_compute *compute, struct sp_comm *comm, int64_t e
 	shape(r, elements, sp_comm_size(comm), sp_comm_rank(comm), bucket);
 	r->compute = compute;
 	r->comm = comm;
+	for (int i = 0; i < DEPTH; i++)
+		r->flight[i].compute = compute;
 	int status = sp_compute_alloc(compute, GRAIN * (size_t)r->ranks * sizeof *r->pad, (void **)&r->pad);
 	if (status) {
 		free(r);

@@ -211,7 +211,8 @@ static void announce(const struct sp_settings *s, struct sp_comm *world, FILE *o
 int sp_selfcheck(const struct sp_settings *settings, struct sp_comm *world, FILE *out)
 {
 	struct sp_settings small = shrink(settings, sp_comm_size(world));
-	struct sp_compute_options options = { .threads = (int)settings->backend.threads };
+	struct sp_compute_options options = { .threads = (int)settings->backend.threads,
+	                                      .device = sp_comm_place(world).local_rank };
 	struct sp_compute *compute = NULL;
 	struct sp_comm *alone = NULL;
 	struct result result = { 0 };

@@ -123,7 +123,8 @@ static int open_checkpoints(struct trainer *t)
 
 static int open_compute(struct trainer *t)
 {
-	struct sp_compute_options options = { .threads = (int)t->settings->backend.threads, .device = 0 };
+	struct sp_compute_options options = { .threads = (int)t->settings->backend.threads,
+	                                      .device = sp_comm_place(t->world).local_rank };
 	return sp_compute_open(t->settings->backend.device, &options, &t->compute);
 }
 

@@ -1,17 +1,15 @@
-/* Stands in for backends/cuda/runtime.c: memory of this process that ends where its pages end, and a queue that is done at
- * once. The module is called cudasim, so that it is never taken for the device. */
+/* Stands in for backends/cuda/runtime.c: memory that only the device can touch, and a queue that is done at once. The module is called cudasim, so that it is never taken for the device. */
 #include "config.h"
 
 #include "base/log.h"
 #include "cuda/cuda.h"
+#include "cudasim/memory.hpp"
 #include "cudasim/simulator.hpp"
 
 #include <seqpar/module.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 static const char *const schedules[] = { "forward", "up", "down" };
 
@@ -57,46 +55,33 @@ extern "C" int64_t sp_cuda_stream_elements(const struct sp_cuda *)
 	return 1 << 16;
 }
 
-/* ---- memory: what lies after an allocation cannot be read or written ---- */
+/* ---- memory ---- */
 
-enum { ALIGN = 256 };
-
-struct head {
-	size_t bytes; /* of the whole mapping */
-};
-
-static size_t up(size_t bytes, size_t multiple)
-{
-	return (bytes + multiple - 1) / multiple * multiple;
-}
-
-/* | page with the head | room ... memory up to the page's end | page without access | */
 extern "C" int sp_cuda_alloc(void *, size_t bytes, void **memory)
 {
-	const size_t page = (size_t)sysconf(_SC_PAGESIZE), own = up(bytes ? bytes : 1, ALIGN), room = up(own, page);
-	void *mapping = mmap(NULL, page + room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (mapping == MAP_FAILED)
-		return sp_fail(SP_ERR_MEMORY, "cudasim: no memory for %zu bytes", bytes);
-	char *start = static_cast<char *>(mapping) + page;
-	if (mprotect(start + room, page, PROT_NONE))
-		return sp_fail(SP_ERR_MEMORY, "cudasim: cannot protect a page");
-	static_cast<struct head *>(mapping)->bytes = page + room + page;
-	*memory = start + room - own;
-	return SP_OK;
+	*memory = simulator::reserve(bytes);
+	return *memory ? SP_OK : sp_fail(SP_ERR_MEMORY, "cudasim: no memory for %zu bytes", bytes);
 }
 
 extern "C" void sp_cuda_free(void *, void *memory)
 {
-	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	if (!memory)
-		return;
-	/* It starts in the first page of its room; the head is the page before. */
-	char *at = reinterpret_cast<char *>(reinterpret_cast<uintptr_t>(memory) / page * page) - page;
-	munmap(at, reinterpret_cast<struct head *>(at)->bytes);
+	simulator::release(memory);
+}
+
+extern "C" int sp_cuda_alloc_host(void *, size_t bytes, void **memory)
+{
+	*memory = malloc(bytes ? bytes : 1);
+	return *memory ? SP_OK : sp_fail(SP_ERR_MEMORY, "cudasim: no host memory for %zu bytes", bytes);
+}
+
+extern "C" void sp_cuda_free_host(void *, void *memory)
+{
+	free(memory);
 }
 
 extern "C" int sp_cuda_copy_in(void *, void *device, const void *host, size_t bytes)
 {
+	const simulator::opened open;
 	if (bytes)
 		memcpy(device, host, bytes);
 	return SP_OK;
@@ -104,6 +89,7 @@ extern "C" int sp_cuda_copy_in(void *, void *device, const void *host, size_t by
 
 extern "C" int sp_cuda_copy_out(void *, void *host, const void *device, size_t bytes)
 {
+	const simulator::opened open;
 	if (bytes)
 		memcpy(host, device, bytes);
 	return SP_OK;
@@ -111,6 +97,7 @@ extern "C" int sp_cuda_copy_out(void *, void *host, const void *device, size_t b
 
 extern "C" int sp_cuda_zero(void *, void *device, size_t bytes)
 {
+	const simulator::opened open;
 	if (bytes)
 		memset(device, 0, bytes);
 	return SP_OK;
@@ -119,6 +106,7 @@ extern "C" int sp_cuda_zero(void *, void *device, size_t bytes)
 extern "C" int sp_cuda_copy_rows(void *, struct sp_matrix from, struct sp_matrix to)
 {
 	const size_t size = sp_dtype_size(from.dtype), row = (size_t)from.cols * size;
+	const simulator::opened open;
 	for (int64_t i = 0; row && i < from.rows; i++)
 		memcpy(static_cast<char *>(to.data) + (size_t)(i * to.stride) * size,
 		       static_cast<const char *>(from.data) + (size_t)(i * from.stride) * size, row);

@@ -85,7 +85,7 @@ static void messages_between_two_ranks_match_in_order(void **state)
 {
 	(void)state;
 	enum { MANY = 9, BYTES = 40000 };
-	struct sp_transfer transfer[MANY];
+	struct sp_transfer transfer[MANY] = { 0 };
 	unsigned char *sent[MANY], *got[MANY];
 	int to = (rank + 1) % size, from = (rank + size - 1) % size, bad = 0;
 	for (int i = 0; i < MANY; i++) {
@@ -109,7 +109,7 @@ static void a_transfer_finishes_by_progress_alone(void **state)
 	(void)state;
 	enum { BYTES = 1 << 20 };
 	unsigned char *sent = message(rank, 1, BYTES), *got = message(99, 1, BYTES);
-	struct sp_transfer transfer;
+	struct sp_transfer transfer = { 0 };
 	int from = (rank + size - 1) % size, bad = 0;
 	struct sp_exchange args = { sent, BYTES, (rank + 1) % size, got, BYTES, from };
 	bad += sp_comm_exchange_start(world, &args, &transfer) != SP_OK;
@@ -194,7 +194,7 @@ static void reduce_scatter_leaves_each_rank_its_share_of_the_sum(void **state)
 	for (int dtype = 0; dtype < SP_DTYPES; dtype++)
 		for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
 			void *data = values_of(rank, counts[c] * size, dtype);
-			struct sp_transfer transfer;
+			struct sp_transfer transfer = { 0 };
 			bad += sp_comm_reduce_scatter_start(world, data, counts[c], dtype, &transfer) != SP_OK;
 			bad += sp_comm_wait(world, &transfer) != SP_OK;
 			for (int64_t i = rank * counts[c]; i < (rank + 1) * counts[c]; i++)
@@ -212,7 +212,7 @@ static void all_gather_gives_everyone_every_share(void **state)
 		for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
 			int64_t n = counts[c];
 			void *data = values_of(rank, n * size, dtype);
-			struct sp_transfer transfer;
+			struct sp_transfer transfer = { 0 };
 			bad += sp_comm_all_gather_start(world, data, n, dtype, &transfer) != SP_OK;
 			bad += sp_comm_wait(world, &transfer) != SP_OK;
 			for (int64_t i = 0; i < n * size; i++)
@@ -239,7 +239,7 @@ static void a_sum_has_the_same_bits_every_time_and_on_every_rank(void **state)
 	int bad = 0;
 	for (int round = 0; round < 3; round++) {
 		float *x = round ? again : first;
-		struct sp_transfer scatter, gather;
+		struct sp_transfer scatter = { 0 }, gather = { 0 };
 		fill_fractions(x, (int64_t)N * size);
 		bad += sp_comm_reduce_scatter_start(world, x, N, SP_F32, &scatter) || sp_comm_wait(world, &scatter);
 		bad += sp_comm_all_gather_start(world, x, N, SP_F32, &gather) || sp_comm_wait(world, &gather);
@@ -273,7 +273,7 @@ static void transfers_of_different_kinds_may_be_under_way_together(void **state)
 	int64_t *sum = values_of(rank, (int64_t)N * size, SP_I64), *all = values_of(rank, (int64_t)N * size, SP_I64);
 	int from = (rank + size - 1) % size, bad = 0;
 	unsigned char *sent = message(rank, 3, BYTES), *got = message(99, 3, BYTES);
-	struct sp_transfer scatter, gather, ring;
+	struct sp_transfer scatter = { 0 }, gather = { 0 }, ring = { 0 };
 	struct sp_exchange args = { sent, BYTES, (rank + 1) % size, got, BYTES, from };
 	bad += sp_comm_reduce_scatter_start(world, sum, N, SP_I64, &scatter) != SP_OK;
 	bad += sp_comm_exchange_start(world, &args, &ring) != SP_OK;
@@ -333,7 +333,7 @@ static void counters_equal_the_formulas(void **state)
 	unsigned char out[BYTES] = { 0 }, in[BYTES];
 	float *x = values_of(rank, (int64_t)N * size, SP_F32);
 	uint64_t others = (uint64_t)size - 1;
-	struct sp_transfer t;
+	struct sp_transfer t = { 0 };
 	struct sp_exchange args = { out, BYTES, (rank + 1) % size, in, BYTES, (rank + size - 1) % size };
 	struct sp_comm_counters at = sp_comm_counters(world), was;
 
@@ -361,7 +361,7 @@ static void bad_arguments_are_refused_and_nothing_is_sent(void **state)
 	(void)state;
 	char a[8], b[8];
 	float x[4] = { 0 };
-	struct sp_transfer t;
+	struct sp_transfer t = { 0 };
 	struct sp_comm *part = NULL;
 	struct sp_comm_counters before = sp_comm_counters(world);
 	const struct sp_exchange wrong[] = {

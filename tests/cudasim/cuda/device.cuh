@@ -4,6 +4,7 @@
 #define SP_CUDA_DEVICE_CUH
 
 #include "cuda/cuda.h"
+#include "cudasim/memory.hpp"
 #include "cudasim/simulator.hpp"
 
 #include <math.h>
@@ -35,6 +36,12 @@ template <class T> T shuffle(unsigned mask, T value, unsigned lane)
 	bits = exchange(mask, bits, lane);
 	memcpy(&value, &bits, sizeof value);
 	return value;
+}
+
+template <class Body> void launch_opened(unsigned blocks, unsigned threads, size_t shared_bytes, const Body &body)
+{
+	const opened open;
+	launch_body(blocks, threads, shared_bytes, body);
 }
 
 } // namespace simulator
@@ -89,7 +96,7 @@ static inline unsigned __umulhi(unsigned a, unsigned b)
 #define SP_SHARED(type, name) type *const name = reinterpret_cast<type *>(simulator::shared)
 
 #define SP_LAUNCH(cuda, kernel, blocks, threads, shared, ...)                                                           \
-	((void)(cuda), simulator::launch_body((unsigned)(blocks), (unsigned)(threads), (shared), [=] { (kernel)(__VA_ARGS__); }), \
+	((void)(cuda), simulator::launch_opened((unsigned)(blocks), (unsigned)(threads), (shared), [=] { (kernel)(__VA_ARGS__); }), \
 	 SP_OK)
 
 #define SP_LAUNCH_LARGE SP_LAUNCH

@@ -67,7 +67,7 @@ static void another_interface_is_refused_by_number(void **state)
 	(void)state;
 	module.abi = SP_MODULE_ABI + 1;
 	assert_int_equal(sp_module_check(&module, "self", why, sizeof why), SP_ERR_OPEN);
-	assert_non_null(strstr(why, "interface 2"));
+	assert_non_null(strstr(why, "interface 3"));
 }
 
 static void a_missing_operation_is_refused_by_name(void **state)
