@@ -70,6 +70,12 @@ static const char *mpirun(void)
 	return "mpirun";
 }
 
+/* Commands whose rank 0 takes text from standard input. */
+static int reads_input(const char *command)
+{
+	return strcmp(command, "fill-mask") == 0 || strcmp(command, "embed") == 0;
+}
+
 /* mpirun would read what is meant for somebody else, such as the rest of a script. */
 static int close_input(void)
 {
@@ -103,7 +109,7 @@ static int start(long ranks, int argc, char **argv)
 	char self[PATH_MAX], number[32];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
 	char **words = calloc((size_t)argc + 5, sizeof *words);
-	if (length < 0 || !words || close_input()) {
+	if (length < 0 || !words || (!reads_input(argv[0]) && close_input())) {
 		free(words);
 		sp_log(SP_LOG_ERROR, "launch: cannot prepare mpirun: %s", strerror(errno));
 		return SP_EXIT_FAILED;

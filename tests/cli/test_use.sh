@@ -192,6 +192,8 @@ for ranks in 2 3; do
 	printf 'the [MASK] sat [MASK]\n' | $TESTMPIRUN $ranks "$SEQPAR" fill-mask "$model" --json >"$dir/out" 2>"$dir/err"
 	same "$dir/json" "$dir/out"
 done
+printf 'the [MASK] sat [MASK]\n' | "$SEQPAR" launch -n 2 -- fill-mask "$model" --json >"$dir/out" 2>"$dir/err"
+same "$dir/json" "$dir/out"
 run 2 $TESTMPIRUN 2 "$SEQPAR" fill-mask "$model" 'the cat'
 complains 'holds no [MASK]'
 run 1 $TESTMPIRUN 2 "$SEQPAR" embed "$model" "$dir/longer"

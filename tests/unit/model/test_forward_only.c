@@ -212,6 +212,27 @@ static void memory_does_not_grow_with_layers(void **state)
 	}
 }
 
+/* What a rank holds of a text that is split over P ranks falls nearly as 1 / P; the ring's two messages come on top. */
+static void memory_falls_with_the_ranks_that_share_a_text(void **state)
+{
+	(void)state;
+	size_t arena[2];
+	for (int i = 0; i < 2; i++) {
+		const int ranks = i ? 8 : 1;
+		const struct sp_model_options options = {
+			.config = config_of(0, 24, 48),
+			.batch = 1,
+			.chunk = 65536 / ranks,
+			.attention = sp_attention_find("ring"),
+			.forward_only = 1,
+		};
+		struct sp_model_memory memory;
+		assert_int_equal(sp_model_memory(&options, ranks, &memory), SP_OK);
+		arena[i] = memory.arena;
+	}
+	assert_true(arena[1] < arena[0] / 5);
+}
+
 static void a_reshaped_model_computes_what_a_new_one_does(void **state)
 {
 	(void)state;
@@ -244,6 +265,7 @@ int main(void)
 		cmocka_unit_test(predicted_logits_give_the_loss_of_a_run),
 		cmocka_unit_test(forward_only_has_no_gradients_and_refuses_training),
 		cmocka_unit_test(memory_does_not_grow_with_layers),
+		cmocka_unit_test(memory_falls_with_the_ranks_that_share_a_text),
 		cmocka_unit_test(a_reshaped_model_computes_what_a_new_one_does),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
