@@ -17,8 +17,8 @@ static const char about[] =
 	"       mpirun -n RANKS seqpar embed DIR ...\n\n"
 	"Writes one vector for each document of the text (standard input if no FILE is given), by the encoder of the model in\n"
 	"DIR: a checkpoint, or a directory in Hugging Face's layout. A blank line ends a document. With several ranks long\n"
-	"documents are split over all of them, and batches of short ones are shared out. Settings of the sections backend,\n"
-	"parallel and model may follow.\n\n";
+	"documents are split over all of them, and batches of short ones are shared out. Settings of the sections backend\n"
+	"and model may follow.\n\n";
 
 struct options {
 	const char *pool, *format, *output;

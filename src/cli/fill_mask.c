@@ -20,7 +20,7 @@ static const char about[] =
 	"       mpirun -n RANKS seqpar fill-mask DIR ...\n\n"
 	"Prints the most probable tokens for each [MASK] of the text (from standard input if TEXT is - or absent), with\n"
 	"their probabilities, by the model in DIR: a checkpoint, or a directory in Hugging Face's layout. With several ranks\n"
-	"the text is split over all of them. Settings of the sections backend, parallel and model may follow.\n\n";
+	"the text is split over all of them. Settings of the sections backend and model may follow.\n\n";
 
 /* ---- the text ---- */
 

@@ -36,10 +36,23 @@ static int take_settings(char **argv, int *words, struct sp_settings *s)
 	return status;
 }
 
+/* Texts go to ranks as they come: there is no grid to choose. */
+static int check_parallel(const char *command, const struct sp_settings *s)
+{
+	struct sp_setting_row row;
+	for (size_t i = 0; !sp_settings_row(i, &row); i++)
+		if (strncmp(row.name, "parallel.", 9) == 0 && strcmp(row.name, "parallel.attention") != 0 &&
+		    strcmp(row.name, "parallel.overlap") != 0 && sp_settings_given(s, row.name))
+			return sp_fail(SP_ERR_SETTING, "%s uses all ranks for its texts: leave out %s", command, row.name);
+	return SP_OK;
+}
+
 int sp_cli_using_settings(char **argv, int *words, struct sp_settings *s)
 {
 	sp_settings_default(s);
 	int status = take_settings(argv, words, s);
+	if (!status)
+		status = check_parallel(argv[0], s);
 	if (status)
 		return status;
 	if (*words == 0)

@@ -65,6 +65,8 @@ run 2 "$SEQPAR" fill-mask "$model" the '[MASK]'
 ends_with_the_only_error 'takes one text'
 run 2 "$SEQPAR" fill-mask "$model" '[MASK]' model.hidden=32
 ends_with_the_only_error 'model.hidden = 32 contradicts the model'
+run 2 "$SEQPAR" fill-mask "$model" '[MASK]' parallel.sequence=2
+ends_with_the_only_error 'leave out parallel.sequence'
 run 2 "$SEQPAR" fill-mask "$model" '[MASK]' backend.treads=1
 ends_with_the_only_error 'unknown setting backend.treads'
 long="[MASK] $(printf 'the cat %.0s' 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23)"
