@@ -194,6 +194,8 @@ for ranks in 2 3; do
 	printf 'the [MASK] sat [MASK]\n' | $TESTMPIRUN $ranks "$SEQPAR" fill-mask "$model" --json >"$dir/out" 2>"$dir/err"
 	same "$dir/json" "$dir/out"
 done
+run 0 $TESTMPIRUN 4 "$SEQPAR" eval "$model" $settings --json parallel.sequence=2 parallel.tensor=2
+same "$dir/eval" "$dir/out"
 printf 'the [MASK] sat [MASK]\n' | "$SEQPAR" launch -n 2 -- fill-mask "$model" --json >"$dir/out" 2>"$dir/err"
 same "$dir/json" "$dir/out"
 run 2 $TESTMPIRUN 2 "$SEQPAR" fill-mask "$model" 'the cat'
