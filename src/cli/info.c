@@ -9,6 +9,7 @@
 #include "backend/module.h"
 #include "base/log.h"
 #include "cli/flags.h"
+#include "cli/grid.h"
 #include "cli/machine.h"
 #include "cli/measure.h"
 #include "cli/options.h"
@@ -19,8 +20,10 @@
 
 static const char about[] =
 	"usage: seqpar info [--measure] [backend.device=...] [backend.comm=...] [backend.threads=...]\n"
-	"       mpirun -n RANKS seqpar info --measure\n\n"
-	"Prints version, backend modules and why one cannot be used, processor, BLAS, threads and ranks.\n\n";
+	"       mpirun -n RANKS seqpar info --measure\n"
+	"       seqpar info --grid -n RANKS [-c FILE] [section.key=value]...\n\n"
+	"Prints version, backend modules and why one cannot be used, processor, BLAS, threads and ranks; or, with --grid, where\n"
+	"each of RANKS ranks would stand and with whom it would share what. No rank is started for that.\n\n";
 
 static void print_modules(void)
 {
@@ -88,8 +91,13 @@ static int read_settings(struct sp_settings *s, int n, char **words)
 
 int sp_cli_info(int argc, char **argv)
 {
-	int measure = 0, words;
+	int measure = 0, grid = 0, words;
+	int64_t ranks = 1;
+	const char *file = NULL;
 	const struct sp_cli_flag flags[] = {
+		{ "grid", 'g', SP_CLI_FLAG, &grid, NULL, "print the process grid of a configuration", 0, 0 },
+		{ "ranks", 'n', SP_CLI_COUNT, &ranks, "RANKS", "how many ranks the grid has", 1, 1 << 20 },
+		{ "config", 'c', SP_CLI_TEXT, &file, "FILE", "settings of the grid", 0, 0 },
 		{ "measure", 'm', SP_CLI_FLAG, &measure, NULL, "measure GEMM, memory and, between ranks, messages; some seconds", 0, 0 },
 		{ 0 },
 	};
@@ -97,6 +105,10 @@ int sp_cli_info(int argc, char **argv)
 	if (verdict != SP_CLI_GO_ON)
 		return verdict == SP_CLI_HELPED ? SP_EXIT_DONE : SP_EXIT_USAGE;
 
+	if (grid)
+		return sp_cli_exit(sp_cli_print_grid(file, words, argv + 1, ranks));
+	if (file)
+		return sp_cli_exit(sp_fail(SP_ERR_SETTING, "info: -c FILE belongs to --grid"));
 	struct sp_settings settings;
 	struct sp_comm *comm = NULL;
 	int status = read_settings(&settings, words, argv + 1);

@@ -1,4 +1,4 @@
-seqpar_SOURCES += src/cli/command.h src/cli/end.c src/cli/info.c src/cli/launch.c \
+seqpar_SOURCES += src/cli/command.h src/cli/end.c src/cli/grid.c src/cli/grid.h src/cli/info.c src/cli/launch.c \
 	src/cli/machine.c src/cli/machine.h src/cli/main.c src/cli/measure.c src/cli/measure.h
 seqpar_SOURCES += src/cli/convert.c src/cli/flags.c src/cli/flags.h src/cli/stop.c src/cli/stop.h \
 	src/cli/tokenize.c src/cli/vocab.c

@@ -36,6 +36,11 @@ for words in 'seqpar ' 'modules' '  self ' '  mpi ' '  cpu ' 'ranks '; do
 done
 run 2 "$SEQPAR" info train.iters=3
 ends_with_the_only_error 'train.iters=3'
+run 0 "$SEQPAR" info --grid -n 8 parallel.sequence=2 parallel.tensor=2
+says '8 ranks = 2 data x 1 pipeline x 2 sequence x 2 tensor'
+grep -qE '^ +5 +1 +0 +0 +1 +5 7 +4 5 +5 +1 3 5 7 *$' "$dir/out" || fail "rank 5 does not stand where it should: $(cat "$dir/out")"
+run 2 "$SEQPAR" info --grid -n 6 parallel.sequence=4
+ends_with_the_only_error 'set parallel.sequence to 3 or 6'
 run 2 "$SEQPAR" info --mesure
 run 1 env SEQPAR_MODULE_PATH=/nonexistent "$SEQPAR" info backend.comm=nccl
 if "$SEQPAR" info | grep -q '^compute '; then

@@ -43,6 +43,7 @@ printf '[train]\niters = 3\nitres = 4\n' >"$scratch/bad.ini"
 expect 2 "bad.ini:3: unknown setting train.itres; the nearest known one is train.iters" train -c "$scratch/bad.ini"
 expect 2 "model.heads = 5 does not divide model.hidden = 128" train $small model.heads=5
 expect 2 "train.sequence_length = 600 is longer than model.max_positions" train $small train.sequence_length=600
+expect 2 "parallel.tensor = 3 does not divide model.heads = 2" train $small parallel.tensor=3
 expect 2 "train.micro_batch = 2 does not divide train.global_batch = 5" train $small train.global_batch=5
 expect 2 "needs data.vocab" train $small data.source=x
 expect 2 "there is no such attention" train $small parallel.attention=rnig
