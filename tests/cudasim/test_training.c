@@ -1,5 +1,6 @@
 /* A small model trained on the cuda module's kernels, simulated, against the same training on the cpu module: losses,
- * gradient norms and parameters, dropout on, the sequence split over the ranks that there are. */
+ * gradients and parameters, dropout on, the sequence split over the ranks that there are. SEQPAR_TEST_DEVICE names another
+ * module to hold against the cpu, such as cuda itself. */
 #include "config.h"
 
 #include "support.h"
@@ -15,13 +16,13 @@
 #include <string.h>
 
 static struct test_ranks ranks;
-static struct sp_compute *simulated;
+static struct sp_compute *device;
 
 enum { STEPS = 3 };
 
 struct result {
 	double loss[STEPS], norm[STEPS];
-	float *values; /* host */
+	float *values, *gradients; /* host; gradients are this rank's share of the first step's */
 	struct sp_parameters table;
 };
 
@@ -47,7 +48,15 @@ static int settings(struct sp_settings *s, const char *norm, const char *activat
 	return bad || sp_settings_finish(s) != 0;
 }
 
-static int take_steps(const struct sp_settings *s, struct sp_setup *setup, struct sp_optimizer *o, struct result *r)
+static int take_out(struct sp_compute *compute, const float *from, int64_t n, float **to)
+{
+	const size_t bytes = (size_t)n * sizeof(float);
+	*to = malloc(bytes + 1);
+	return !*to || sp_compute_copy_out(compute, *to, from, bytes) != 0;
+}
+
+static int take_steps(const struct sp_settings *s, struct sp_compute *compute, struct sp_setup *setup,
+                      struct sp_optimizer *o, struct result *r)
 {
 	const struct sp_schedule schedule = sp_schedule_make(s->optimizer.lr, s->optimizer.min_lr, s->optimizer.warmup_fraction,
 	                                                     s->optimizer.decay_iters, SP_SCHEDULE_LINEAR);
@@ -56,6 +65,8 @@ static int take_steps(const struct sp_settings *s, struct sp_setup *setup, struc
 		struct sp_outcome outcome = { .loss = NAN };
 		bad = sp_setup_pass(setup, SP_TRAIN, (uint64_t)i, 1, &outcome) != 0;
 		r->loss[i] = outcome.loss;
+		if (i == 0 && !bad)
+			bad = take_out(compute, sp_model_gradients(setup->model), r->table.elements, &r->gradients);
 		bad = bad || sp_optimizer_step(o, sp_model_values(setup->model), sp_model_gradients(setup->model), i + 1,
 		                               sp_schedule_rate(&schedule, i), &r->norm[i]) != 0;
 	}
@@ -71,11 +82,9 @@ static int train(const struct sp_settings *s, struct sp_compute *compute, struct
 	if (sp_setup_open(s, compute, ranks.world, &setup))
 		return 1;
 	int bad = sp_optimizer_create(compute, ranks.world, setup.reduce, sp_model_parameters(setup.model), &options, &o) != 0;
-	bad = bad || take_steps(s, &setup, o, r);
 	bad = bad || sp_parameters_create(&setup.config, &r->table) != 0;
-	const size_t bytes = (size_t)r->table.elements * sizeof(float);
-	r->values = malloc(bytes + 1);
-	bad = bad || !r->values || sp_compute_copy_out(compute, r->values, sp_model_values(setup.model), bytes) != 0;
+	bad = bad || take_steps(s, compute, &setup, o, r);
+	bad = bad || take_out(compute, sp_model_values(setup.model), r->table.elements, &r->values);
 	sp_optimizer_destroy(o);
 	sp_setup_close(&setup);
 	return bad;
@@ -89,10 +98,27 @@ static int far(const char *what, int i, double got, double want)
 	return 1;
 }
 
+/* Some gradients, such as the key bias's, are zero but for rounding: they are judged by the size of all of them. */
+static int gradients_differ(const struct result *got, const struct result *want)
+{
+	const double all = test_ranks_compare(got->gradients, want->gradients, want->table.elements).reference;
+	int bad = 0;
+	for (int i = 0; i < want->table.count; i++) {
+		const struct sp_parameter *p = &want->table.entry[i];
+		const struct test_norms n =
+			test_ranks_compare(got->gradients + p->offset, want->gradients + p->offset, p->rows * p->cols);
+		if (n.difference <= fmax(1e-5 * n.reference, 1e-6 * all))
+			continue;
+		fprintf(stderr, "rank %d: the gradient of %s differs by %g of %g\n", ranks.rank, p->name, n.difference, n.reference);
+		bad = 1;
+	}
+	return bad;
+}
+
 /* The gradient of a key's bias is zero but for rounding, which Adam turns into steps of any direction. */
 static int differ(const struct result *got, const struct result *want)
 {
-	int bad = 0;
+	int bad = gradients_differ(got, want);
 	for (int i = 0; i < STEPS; i++)
 		bad |= far("loss", i, got->loss[i], want->loss[i]) | far("gradient norm", i, got->norm[i], want->norm[i]);
 	for (int i = 0; i < want->table.count; i++) {
@@ -109,6 +135,7 @@ static int differ(const struct result *got, const struct result *want)
 static void free_result(struct result *r)
 {
 	free(r->values);
+	free(r->gradients);
 	sp_parameters_destroy(&r->table);
 }
 
@@ -117,7 +144,7 @@ static void training_equals_the_cpu(const char *norm, const char *activation)
 	struct result got = { .loss = { 0 } }, want = { .loss = { 0 } };
 	struct sp_settings s;
 	int bad = settings(&s, norm, activation);
-	bad = bad || train(&s, simulated, &got);
+	bad = bad || train(&s, device, &got);
 	bad = bad || train(&s, ranks.compute, &want);
 	bad = bad || differ(&got, &want);
 	free_result(&got);
@@ -143,13 +170,14 @@ int main(void)
 		cmocka_unit_test(training_of_a_post_norm_model_equals_the_cpu),
 		cmocka_unit_test(training_of_a_pre_norm_model_equals_the_cpu),
 	};
-	const struct sp_compute_options options = { .threads = 1 };
+	const char *name = getenv("SEQPAR_TEST_DEVICE");
 	int rc = test_ranks_open(&ranks);
 	if (rc)
 		return rc;
-	int failed = test_ranks_agree(&ranks, sp_compute_open("cudasim", &options, &simulated));
+	const struct sp_compute_options options = { .threads = 1, .device = sp_comm_place(ranks.world).local_rank };
+	int failed = test_ranks_agree(&ranks, sp_compute_open(name ? name : "cudasim", &options, &device));
 	failed = failed || test_ranks_agree(&ranks, cmocka_run_group_tests(tests, NULL, NULL));
-	sp_compute_close(simulated);
+	sp_compute_close(device);
 	test_ranks_close(&ranks);
 	return failed;
 }
