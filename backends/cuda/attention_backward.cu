@@ -135,6 +135,15 @@ template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attentio
 	put(dv, dv_out, first, p);
 }
 
+/* The backward kernels take most. */
+extern "C" size_t sp_cuda_attention_shared(int64_t head_dim)
+{
+	return head_dim <= 32   ? backward_shared<32>()
+	       : head_dim <= 64 ? backward_shared<64>()
+	       : head_dim <= 96 ? backward_shared<96>()
+	                        : backward_shared<128>();
+}
+
 extern "C" int sp_cuda_attention_backward(void *ctx, const struct sp_attention_backward *args)
 {
 	struct sp_cuda *cuda = static_cast<struct sp_cuda *>(ctx);

@@ -49,13 +49,17 @@ void sp_cuda_describe(void *ctx, char *text, size_t size, char *warning, size_t 
 
 int sp_cuda_supports(void *ctx, const struct sp_compute_needs *needs, char *why, size_t size)
 {
-	(void)ctx;
 	if (needs->dtype != SP_F32)
 		return sp_say(SP_ERR_UNUSABLE, why, size, "the cuda backend computes in fp32 only, not %s",
 		              sp_dtype_name(needs->dtype));
 	if (needs->head_dim > SP_CUDA_MOST_HEAD_DIM)
 		return sp_say(SP_ERR_UNUSABLE, why, size, "its attention takes heads of at most %d columns, not %lld: use more heads",
 		              SP_CUDA_MOST_HEAD_DIM, (long long)needs->head_dim);
+	const size_t shared = sp_cuda_attention_shared(needs->head_dim), limit = sp_cuda_shared_limit(ctx);
+	if (shared > limit)
+		return sp_say(SP_ERR_UNUSABLE, why, size,
+		              "attention with heads of %lld columns takes %zu KiB of shared memory, this GPU has %zu: use more heads",
+		              (long long)needs->head_dim, shared >> 10, limit >> 10);
 	return SP_OK;
 }
 

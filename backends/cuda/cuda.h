@@ -42,6 +42,8 @@ int sp_cuda_runtime_open(struct sp_cuda *cuda, int number);
 void sp_cuda_runtime_close(struct sp_cuda *cuda);
 /* "NVIDIA H200, sm_90, ..." */
 void sp_cuda_runtime_describe(const struct sp_cuda *cuda, char *text, size_t size);
+/* Bytes of shared memory that a block may have. */
+size_t sp_cuda_shared_limit(const struct sp_cuda *cuda);
 /* Elements of an array much larger than the device's caches. */
 int64_t sp_cuda_stream_elements(const struct sp_cuda *cuda);
 
@@ -74,6 +76,8 @@ int sp_cuda_norm_backward(void *ctx, const struct sp_norm_backward *args);
 /* attention_forward.cu, attention_backward.cu, attention_rows.cu */
 int sp_cuda_attention_forward(void *ctx, const struct sp_attention_forward *args);
 int sp_cuda_attention_backward(void *ctx, const struct sp_attention_backward *args);
+/* Bytes of shared memory that attention with such heads takes. */
+size_t sp_cuda_attention_shared(int64_t head_dim);
 int sp_cuda_attention_finish(void *ctx, const struct sp_attention_finish *args);
 int sp_cuda_attention_dots(void *ctx, const struct sp_attention_dots *args);
 /* embedding.cu */

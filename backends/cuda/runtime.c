@@ -110,6 +110,12 @@ void sp_cuda_runtime_describe(const struct sp_cuda *cuda, char *text, size_t siz
 	         driver / 1000, driver % 1000 / 10);
 }
 
+size_t sp_cuda_shared_limit(const struct sp_cuda *cuda)
+{
+	int bytes = 0;
+	return CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, cuda->device)) ? 0 : (size_t)bytes;
+}
+
 int64_t sp_cuda_stream_elements(const struct sp_cuda *cuda)
 {
 	(void)cuda;

@@ -50,6 +50,11 @@ extern "C" void sp_cuda_runtime_describe(const struct sp_cuda *, char *text, siz
 	snprintf(text, size, "simulated, schedule %s", schedules[simulator::schedule]);
 }
 
+extern "C" size_t sp_cuda_shared_limit(const struct sp_cuda *)
+{
+	return 160 << 10;
+}
+
 extern "C" int64_t sp_cuda_stream_elements(const struct sp_cuda *)
 {
 	return 1 << 16;
