@@ -61,3 +61,10 @@ need_compute()
 	echo "skipped: no compute module"
 	exit 77
 }
+
+children_of() # PID: a machine may have no ps
+{
+	for status in /proc/[0-9]*/status; do
+		grep -qs "^PPid:[[:space:]]*$1\$" "$status" && echo "$status" | tr -dc '0-9\n'
+	done
+}

@@ -11,12 +11,6 @@ in_time()
 	test $seconds -le 10 || fail "$command: took $seconds seconds"
 }
 
-children_of() # PID: a machine may have no ps
-{
-	for status in /proc/[0-9]*/status; do
-		grep -qs "^PPid:[[:space:]]*$1\$" "$status" && echo "$status" | tr -dc '0-9\n'
-	done
-}
 alive() # PID...
 {
 	for pid; do

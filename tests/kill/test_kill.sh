@@ -11,12 +11,6 @@ settings="model.preset=tiny model.layers=1 model.vocab_size=100 train.sequence_l
 	train.global_batch=2 train.eval_interval=0 parallel.sequence=2 optimizer.decay_iters=5000 checkpoint.interval=3
 	checkpoint.keep=2 log.interval=1000000"
 
-children_of() # PID: a machine may have no ps
-{
-	for status in /proc/[0-9]*/status; do
-		grep -qs "^PPid:[[:space:]]*$1\$" "$status" && echo "$status" | tr -dc '0-9\n'
-	done
-}
 random() # BELOW
 {
 	echo $(($(od -An -N4 -tu4 /dev/urandom) % $1))
