@@ -1,8 +1,8 @@
 /* BERT, forward and backward, on one rank's part of every sequence. May include: attention, layers, parallel, backend.
  *
- * Knows no files, no optimiser, no data set. The parameters are one flat buffer in device memory, replicated on all ranks;
- * gradients another one of the same layout, to which each pass adds this rank's contribution: the true gradient is their
- * sum over all ranks of the grid. */
+ * Knows no files, no optimiser, no data set. The parameters are one flat buffer in device memory: those of the rank's part of
+ * the model, replicated on the data and sequence ranks; gradients another one of the same layout, to which each pass adds
+ * this rank's contribution: the true gradient is their sum over those ranks. */
 #ifndef SP_MODEL_MODEL_H
 #define SP_MODEL_MODEL_H
 
