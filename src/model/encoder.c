@@ -16,6 +16,8 @@ static void bind_joints(struct sp_encoder_layer *layer, const struct sp_binding 
 	layer->joint_attention.norm = sp_bind_norm(b, name);
 	layer->joint_attention.bias = sp_bind(b, at, ".attention.output.dense.bias");
 	layer->joint_mlp.bias = sp_bind(b, at, ".output.dense.bias");
+	if (layer->open)
+		return;
 	if (!config->pre_norm)
 		snprintf(next, sizeof next, "%s.output.LayerNorm", at);
 	else if (last)
@@ -26,12 +28,13 @@ static void bind_joints(struct sp_encoder_layer *layer, const struct sp_binding 
 }
 
 void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_binding *b, const struct sp_model_config *config,
-                           int64_t index)
+                           int64_t index, int ends)
 {
 	char at[64], name[96];
 	snprintf(at, sizeof at, "bert.encoder.layer.%lld", (long long)index);
 	layer->index = index;
 	layer->pre_norm = config->pre_norm;
+	layer->open = config->pre_norm && ends;
 	layer->attention_dropout = config->attention_dropout;
 	layer->qkv.weight = sp_bind_three(b, at, ".attention.self.query.weight");
 	layer->qkv.bias = sp_bind_three(b, at, ".attention.self.query.bias");
@@ -81,8 +84,9 @@ int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *are
 		{ &layer->joint_mlp.rstd, 1, rows },
 		{ &layer->joint_mlp.y, rows, h },
 	};
+	const size_t count = sizeof kept / sizeof *kept - (layer->open ? 3 : 0); /* the last three are the norm's */
 	int rc = SP_OK;
-	for (size_t k = 0; rc == SP_OK && k < sizeof kept / sizeof *kept; k++)
+	for (size_t k = 0; rc == SP_OK && k < count; k++)
 		rc = sp_arena_take_matrix(arena, kept[k].rows, kept[k].cols, kept[k].view);
 	return rc;
 }
@@ -126,11 +130,15 @@ void sp_encoder_layer_share(struct sp_encoder_layer *layer, const struct sp_enco
 	layer->attention = (struct sp_attention_state){ shared->qkv, shared->o, shared->lse };
 	layer->mlp.pre = shared->pre;
 	layer->mlp.hidden = shared->hidden;
-	layer->joint_attention.mean = layer->joint_mlp.mean = shared->mean;
-	layer->joint_attention.rstd = layer->joint_mlp.rstd = shared->rstd;
+	layer->joint_attention.mean = shared->mean;
+	layer->joint_attention.rstd = shared->rstd;
 	layer->joint_attention.s = shared->sum;
 	layer->joint_attention.y = shared->normed;
 	layer->joint_mlp.s = layer->pre_norm ? shared->stream : shared->sum;
+	if (layer->open)
+		return;
+	layer->joint_mlp.mean = shared->mean;
+	layer->joint_mlp.rstd = shared->rstd;
 	layer->joint_mlp.y = layer->pre_norm ? shared->normed : shared->stream;
 }
 
@@ -195,9 +203,11 @@ int sp_encoder_layer_forward(const struct sp_encoder_layer *layer, const struct 
 /* The gradient through a joint: dx to the block's output, and to the residual where the stream keeps its gradient: in dsum
  * (pre-LN), or in dy, which the block's own gradient is then added to (post-LN). */
 static int joint_backward(const struct sp_norm_layer *joint, const struct sp_layer_context *ctx,
-                          const struct sp_encoder_scratch *s, int pre_norm, int first_sum)
+                          const struct sp_encoder_scratch *s, int pre_norm, int open, int first_sum)
 {
 	const struct sp_matrix nothing = { 0 };
+	if (open)
+		return sp_norm_layer_backward(joint, ctx, nothing, s->dy, s->dx, s->dsum);
 	return sp_norm_layer_backward(joint, ctx, s->dy, pre_norm && !first_sum ? s->dsum : nothing, s->dx,
 	                              pre_norm ? s->dsum : s->dy);
 }
@@ -213,7 +223,7 @@ static int mlp_backward(const struct sp_encoder_layer *layer, const struct sp_la
                         const struct sp_encoder_attention *attention, const struct sp_encoder_scratch *s, int first_sum)
 {
 	const struct sp_matrix dpre = sp_matrix(s->wide.data, s->dy.rows, layer->mlp.pre.cols);
-	int rc = joint_backward(&layer->joint_mlp, ctx, s, layer->pre_norm, first_sum);
+	int rc = joint_backward(&layer->joint_mlp, ctx, s, layer->pre_norm, layer->open, first_sum);
 	if (rc)
 		return rc;
 	rc = sp_mlp_layer_backward(&layer->mlp, ctx, layer->joint_attention.y, s->dx, dpre, s->dy,
@@ -228,7 +238,7 @@ static int attention_backward(const struct sp_encoder_layer *layer, const struct
 	const struct sp_attention_call call = call_of(layer, ctx, attention);
 	const struct sp_matrix dqkv = sp_matrix(s->wide.data, s->dy.rows, layer->attention.qkv.cols);
 	const struct sp_matrix dout = sp_matrix(s->dout.data, s->dy.rows, layer->attention.o.cols);
-	int rc = joint_backward(&layer->joint_attention, ctx, s, layer->pre_norm, 0);
+	int rc = joint_backward(&layer->joint_attention, ctx, s, layer->pre_norm, 0, 0);
 	if (rc == SP_OK)
 		rc = sp_linear_layer_backward_weight(&layer->projection, NULL, ctx, s->dx, layer->attention.o);
 	if (rc == SP_OK)

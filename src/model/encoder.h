@@ -25,6 +25,7 @@ struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config,
 struct sp_encoder_layer {
 	int64_t index;
 	int pre_norm;
+	int open; /* pre-LN: ends with the sum, which whoever goes on norms; then joint_mlp has neither norm nor y */
 	float attention_dropout;
 	struct sp_dense_weights qkv; /* (3 H, H) */
 	struct sp_weight projection; /* (H, H); its bias belongs to `joint_attention` */
@@ -36,16 +37,17 @@ struct sp_encoder_layer {
 
 /* Gradients of activations, scratch shared by all layers. */
 struct sp_encoder_scratch {
-	struct sp_matrix dy;   /* (T, H): gradient of the stream's y, in and out */
+	struct sp_matrix dy;   /* (T, H): gradient of the stream's y, in and out; behind an open layer: in, of its residual */
 	struct sp_matrix dsum; /* (T, H): of the stream's residual where that is not y (pre-LN), in and out; else nothing */
 	struct sp_matrix dx;   /* (T, H) */
 	struct sp_matrix dout; /* (T, H) */
 	struct sp_matrix wide; /* T rows of max(I, 3 H) elements */
 };
 
-/* Weights of layer `index`. The norm that closes the MLP belongs, in a pre-LN model, to the next layer or is the last. */
+/* Weights of layer `index`. The norm that closes the MLP belongs, in a pre-LN model, to the next layer or is the last;
+ * where the next layer is not held (`ends`) the layer is left open. */
 void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_binding *b, const struct sp_model_config *config,
-                           int64_t index);
+                           int64_t index, int ends);
 
 /* Carves what is kept from forward for backward, for B samples of C tokens. */
 int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *arena, const struct sp_encoder_widths *widths,
@@ -79,11 +81,12 @@ struct sp_encoder_attention {
 /* y becomes its sum over the tensor ranks. y (T, H), packed. */
 int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct sp_matrix y);
 
+/* Of an open layer only the residual. */
 struct sp_stream sp_encoder_layer_out(const struct sp_encoder_layer *layer);
 
 int sp_encoder_layer_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                              const struct sp_encoder_attention *attention, struct sp_stream in);
-/* `first_sum` is nonzero when nothing has reached the residual past the closing norm yet (last layer). */
+/* `first_sum` is nonzero when nothing has reached the residual past the closing norm yet (last layer, open layer). */
 int sp_encoder_layer_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                               const struct sp_encoder_attention *attention, struct sp_stream in,
                               const struct sp_encoder_scratch *scratch, int first_sum);

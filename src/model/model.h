@@ -33,6 +33,10 @@ struct sp_pass {
 	int training;        /* 0: no dropout, no gradients */
 	float mlm_scale;     /* 1 / predicted tokens of the whole global batch, all ranks and micro-batches */
 	float order_scale;   /* 1 / samples of the whole global batch */
+	/* Optional: told by backward as it goes that the gradients at `offset` of the flat buffer and behind it are final, if
+	 * this is the last micro-batch. Offsets fall, the last is 0. An error ends the pass. */
+	int (*ready)(void *context, int64_t offset);
+	void *ready_context;
 };
 
 struct sp_model;
@@ -45,14 +49,17 @@ struct sp_model_options {
 	int overlap;              /* hops overlap with compute */
 	int forward_only;         /* no gradients, and one set of buffers for all layers: memory does not grow with them */
 	struct sp_model_part part; /* all zero: the whole model */
-	struct sp_comm *tensor;    /* ranks that hold the other parts; NULL if there is but one; borrowed */
+	struct sp_comm *tensor;    /* ranks that hold the other parts of the weights; NULL if there is but one; borrowed */
+	const int *slots;          /* [pieces] micro-batches between forward and backward at a time; NULL: 1 each; read only by
+	                              the call that it is given to */
 };
 
 /* Bytes per rank of each kind, without a device: ranks is the size of the sequence group. */
 struct sp_model_memory {
 	size_t parameters, gradients; /* flat buffers; forward only: no gradients */
-	size_t activations;           /* kept from forward for backward, and gradients of the residual stream; forward only: the
-	                                 residual stream */
+	size_t activations;           /* kept from forward for backward, of all slots, and gradients of the residual stream;
+	                                 forward only: the residual stream */
+	size_t pipeline;              /* of `activations`, what is received from and sent to other stages */
 	size_t scratch;               /* inside a layer: gradients (forward only: activations), ring buffers and attention
 	                                 workspace */
 	size_t head;                  /* one chunk of the prediction heads; shares its place with `scratch` */
@@ -70,8 +77,29 @@ float *sp_model_values(struct sp_model *m);    /* flat, device */
 float *sp_model_gradients(struct sp_model *m); /* flat, device */
 const struct sp_arena *sp_model_arena(const struct sp_model *m);
 
-/* Forward, and backward if pass->training. Collective over the sequence group. Adds to the losses and gradients. */
+/* Forward, and backward if pass->training, of a model without other stages. Collective over the sequence group. Adds to the
+ * losses and gradients. */
 int sp_model_run(struct sp_model *m, const struct sp_batch *batch, const struct sp_pass *pass);
+
+/* ---- one piece at a time, for the stages of a pipeline ----
+ *
+ * Micro-batches 0, 1, 2, ... go through each piece in this order, forward and backward, at most `slots` of them between
+ * the two. What enters and leaves a piece is one (T, H) matrix without gaps, in device memory: the residual stream. */
+
+/* Where the stream of a micro-batch is put before its forward, unless the model begins with this piece. Free as soon as the
+ * micro-batch (slots + 1) before it has gone backward, or in a forward-only model 2 before it forward. */
+struct sp_matrix sp_model_entrance(const struct sp_model *m, int piece, int64_t micro);
+/* Where forward leaves the stream, until the same slot goes forward again; in a forward-only model until any piece does. */
+struct sp_matrix sp_model_exit(const struct sp_model *m, int piece, int64_t micro);
+/* Buffers for the gradient of the stream: the exit's before backward, the entrance's after it. */
+enum { SP_MODEL_STREAM_GRADIENTS = 3 };
+struct sp_matrix sp_model_stream_gradient(const struct sp_model *m, int i);
+
+/* The last piece of the last stage adds to the losses: in backward if there is one (pass->training), else in forward. */
+int sp_model_forward(struct sp_model *m, int piece, int64_t micro, const struct sp_batch *batch, const struct sp_pass *pass);
+/* From and to stream gradient i. Adds to the gradients of the weights. */
+int sp_model_backward(struct sp_model *m, int piece, int64_t micro, int i, const struct sp_batch *batch,
+                      const struct sp_pass *pass);
 
 /* The encoder alone, without dropout. `hidden` (T, H): the last hidden states of this rank's tokens, in device memory,
  * the model's, until the next pass; rows of padding hold numbers without meaning. Collective over the sequence group. */

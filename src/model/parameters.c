@@ -26,21 +26,6 @@ enum kind { WEIGHT, OUTPUT_WEIGHT, GAMMA, ZEROS };
 /* What tensor ranks share out: nothing, rows or columns. */
 enum cut { WHOLE, ROWS, COLS };
 
-int64_t sp_part_first(const struct sp_model_part *part, int64_t n)
-{
-	return part->tensors > 1 ? n * part->tensor / part->tensors : 0;
-}
-
-int64_t sp_part_end(const struct sp_model_part *part, int64_t n)
-{
-	return part->tensors > 1 ? n * (part->tensor + 1) / part->tensors : n;
-}
-
-int64_t sp_part_size(const struct sp_model_part *part, int64_t n)
-{
-	return sp_part_end(part, n) - sp_part_first(part, n);
-}
-
 /* The largest share. */
 static int64_t room_for(const struct sp_model_part *part, int64_t n)
 {
@@ -82,6 +67,7 @@ static void append(struct builder *b, enum kind kind, enum cut cut, int64_t rows
 		p->mean = kind == GAMMA ? 1.0f : 0.0f;
 		p->std = initial_std(b->config, kind);
 		p->decay = kind == WEIGHT || kind == OUTPUT_WEIGHT;
+		p->counted = b->part.tensor == 0 || sp_parameter_is_cut(p);
 		p->offset = beside ? t->elements : sp_round_up(t->elements, ALIGN);
 	}
 	t->elements = (beside ? t->elements : sp_round_up(t->elements, ALIGN)) + room;
@@ -102,10 +88,23 @@ static void append_dense(struct builder *b, enum kind kind, enum cut cut, int64_
 	append(b, ZEROS, cut == ROWS ? COLS : WHOLE, 1, out, 0, "%s.bias", name);
 }
 
-static void append_embeddings(struct builder *b)
+/* The first stage looks words up, the last one predicts them: the table comes first on both, so that its place and the
+ * order of its sums do not depend on what else a stage holds. */
+static void append_words(struct builder *b)
 {
 	const struct sp_model_config *c = b->config;
 	append(b, WEIGHT, ROWS, c->vocab_size, c->hidden, 0, "bert.embeddings.word_embeddings.weight");
+	if (sp_part_stages(&b->part) == 1)
+		return;
+	b->table->elements = sp_round_up(b->table->elements, ALIGN);
+	b->table->tied = b->table->elements;
+	if (b->table->entry && !sp_part_is_first(&b->part))
+		b->table->entry[b->table->count - 1].counted = 0;
+}
+
+static void append_embeddings(struct builder *b)
+{
+	const struct sp_model_config *c = b->config;
 	append(b, WEIGHT, WHOLE, c->max_positions, c->hidden, 0, "bert.embeddings.position_embeddings.weight");
 	append(b, WEIGHT, WHOLE, 2, c->hidden, 0, "bert.embeddings.token_type_embeddings.weight");
 	if (!c->pre_norm)
@@ -140,6 +139,12 @@ static void append_layer(struct builder *b, int64_t layer)
 	}
 }
 
+static void append_layers(struct builder *b, struct sp_layer_range layers)
+{
+	for (int64_t layer = layers.first; layer < layers.end; layer++)
+		append_layer(b, layer);
+}
+
 static void append_heads(struct builder *b)
 {
 	const struct sp_model_config *c = b->config;
@@ -158,11 +163,15 @@ static void append_heads(struct builder *b)
 static void walk(struct builder *b)
 {
 	b->table->count = 0;
-	b->table->elements = b->table->values = 0;
-	append_embeddings(b);
-	for (int64_t layer = 0; layer < b->config->layers; layer++)
-		append_layer(b, layer);
-	append_heads(b);
+	b->table->elements = b->table->values = b->table->tied = 0;
+	if (sp_part_is_first(&b->part) || sp_part_is_last(&b->part))
+		append_words(b);
+	if (sp_part_is_first(&b->part))
+		append_embeddings(b);
+	for (int i = 0; i < sp_part_pieces(&b->part); i++)
+		append_layers(b, sp_part_layers(&b->part, b->config, i));
+	if (sp_part_is_last(&b->part))
+		append_heads(b);
 	b->table->elements = sp_round_up(b->table->elements, ALIGN);
 }
 

@@ -7,14 +7,10 @@
 #define SP_MODEL_PARAMETERS_H
 
 #include "model/config.h"
+#include "model/part.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-/* What part of a model a rank holds. All zero: the whole. */
-struct sp_model_part {
-	int tensor, tensors; /* which of how many cuts along the weights' rows or columns (Shoeybi et al. 2019) */
-};
 
 struct sp_parameter {
 	char name[96];
@@ -23,6 +19,7 @@ struct sp_parameter {
 	int64_t whole_rows, whole_cols;
 	float mean, std;    /* initial values: normal (mean, std); std 0: all `mean` */
 	int decay;          /* weight decay applies (not on biases and norms) */
+	int counted;        /* 1 on one of the tensor ranks and stages that hold the same: there it enters norms and files */
 	int64_t offset;     /* elements from the start of the flat buffer */
 };
 
@@ -31,6 +28,7 @@ struct sp_parameters {
 	int count;
 	int64_t elements; /* of the flat buffer, gaps for alignment included (gaps are zero) */
 	int64_t values;   /* of the parameters alone */
+	int64_t tied;     /* elements at the start that another stage holds too, the word table; 0: there are none */
 };
 
 /* Needs no device. Free with sp_parameters_destroy. SP_ERR_MEMORY. */
@@ -62,11 +60,6 @@ void sp_parameters_spread(const struct sp_parameters *part, const float *own, co
 
 /* The way back: what a rank holds of a whole model. */
 void sp_parameters_take(const struct sp_parameters *part, float *own, const struct sp_parameters *whole, const float *all);
-
-/* How tensor rank `tensor` of `tensors` shares n columns, or rows: [first, end). */
-int64_t sp_part_first(const struct sp_model_part *part, int64_t n);
-int64_t sp_part_end(const struct sp_model_part *part, int64_t n);
-int64_t sp_part_size(const struct sp_model_part *part, int64_t n);
 
 /* Fills `values` (table->elements floats, host) with initial values: a function of seed and name only. */
 void sp_parameters_init(const struct sp_parameters *table, uint64_t seed, float *values);

@@ -1,0 +1,69 @@
+/* The model as its own files see it. May include: what model.h may. */
+#ifndef SP_MODEL_INSIDE_H
+#define SP_MODEL_INSIDE_H
+
+#include "layers/embedding.h"
+#include "layers/mlm_head.h"
+#include "layers/order_head.h"
+#include "model/encoder.h"
+#include "model/model.h"
+
+/* Sums in device memory, in one block so that they are zeroed and read at once. */
+struct sp_model_device_sums {
+	double mlm, order;
+	int64_t correct, ordered;
+};
+
+/* What a micro-batch leaves in a piece between forward and backward, and the weights it met there. */
+struct sp_model_slot {
+	struct sp_embedding_layer embedding; /* where the model begins */
+	struct sp_norm_layer entry;          /* pre-LN: the first layer's norm, on what enters; its s is not set */
+	struct sp_encoder_layer *layer;
+};
+
+/* Layers that follow one another here. */
+struct sp_model_piece {
+	struct sp_layer_range layers; /* numbers in the whole model */
+	int begins, ends;             /* the model: here are the embeddings, the heads */
+	int slots;
+	struct sp_model_slot *slot;
+	struct sp_matrix *entrance; /* [slots + 1], unless `begins` */
+};
+
+struct sp_model {
+	struct sp_compute *compute;
+	struct sp_model_options options;
+	struct sp_parameters parameters;
+	float *values, *gradients;
+	struct sp_arena arena;
+	struct sp_model_memory memory;
+	struct sp_model_device_sums *sums; /* device */
+
+	struct sp_model_piece *piece;
+	int pieces;
+	struct sp_mlm_head mlm;
+	struct sp_order_head order;
+	struct sp_matrix stream_gradient[SP_MODEL_STREAM_GRADIENTS]; /* without other stages only the first */
+	struct sp_encoder_scratch scratch;                           /* its dy: one of these */
+	struct sp_encoder_shared shared; /* instead of kept activations and scratch when forward_only */
+	struct sp_encoder_attention attention;
+	struct sp_encoder_widths widths;
+	struct sp_embedding_parts words; /* with several tensor ranks */
+};
+
+int sp_model_tensors(const struct sp_model *m); /* 1 or more */
+
+/* ---- layout.c ---- */
+
+/* Pieces, slots and the table of parameters; no device memory. */
+int sp_model_prepare(struct sp_model *m, const struct sp_model_options *options);
+/* What sp_model_prepare made. */
+void sp_model_discard(struct sp_model *m);
+/* Views of the weights. */
+void sp_model_bind(struct sp_model *m);
+/* Carves everything from an arena, for a sequence group of `ranks`. With no memory behind it m->memory learns how much that
+ * is. Undone by sp_model_unlay. */
+int sp_model_lay(struct sp_model *m, struct sp_arena *arena, int ranks);
+void sp_model_unlay(struct sp_model *m);
+
+#endif

@@ -1,0 +1,315 @@
+#include "config.h"
+
+#include "model/inside.h"
+
+#include "base/log.h"
+#include "base/size.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- pieces and slots ---- */
+
+static int create_slots(struct sp_model_piece *p)
+{
+	const size_t layers = (size_t)(p->layers.end - p->layers.first), slots = (size_t)p->slots;
+	p->slot = calloc(slots, sizeof *p->slot);
+	p->entrance = calloc(slots + 1, sizeof *p->entrance);
+	int bad = !p->slot || !p->entrance;
+	for (int s = 0; !bad && s < p->slots; s++) {
+		p->slot[s].layer = calloc(layers + 1, sizeof *p->slot[s].layer);
+		bad = !p->slot[s].layer;
+	}
+	return bad ? sp_fail(SP_ERR_MEMORY, "no memory for %d times %zu layers", p->slots, layers) : SP_OK;
+}
+
+static int create_pieces(struct sp_model *m)
+{
+	const struct sp_model_options *o = &m->options;
+	m->pieces = sp_part_pieces(&o->part);
+	m->piece = calloc((size_t)m->pieces, sizeof *m->piece);
+	int rc = m->piece ? SP_OK : sp_fail(SP_ERR_MEMORY, "no memory for %d pieces of a model", m->pieces);
+	for (int i = 0; rc == SP_OK && i < m->pieces; i++) {
+		struct sp_model_piece *p = &m->piece[i];
+		p->layers = sp_part_layers(&o->part, &o->config, i);
+		p->begins = i == 0 && sp_part_is_first(&o->part);
+		p->ends = i == m->pieces - 1 && sp_part_is_last(&o->part);
+		p->slots = o->slots && !o->forward_only ? o->slots[i] : 1;
+		rc = create_slots(p);
+	}
+	return rc;
+}
+
+static void destroy_pieces(struct sp_model *m)
+{
+	for (int i = 0; m->piece && i < m->pieces; i++) {
+		for (int s = 0; m->piece[i].slot && s < m->piece[i].slots; s++)
+			free(m->piece[i].slot[s].layer);
+		free(m->piece[i].slot);
+		free(m->piece[i].entrance);
+	}
+	free(m->piece);
+	m->piece = NULL;
+}
+
+/* ---- which part is this rank's ---- */
+
+int sp_model_tensors(const struct sp_model *m)
+{
+	return m->options.part.tensors > 1 ? m->options.part.tensors : 1;
+}
+
+static int gather_stats(void *context, struct sp_matrix stats)
+{
+	const struct sp_encoder_attention *a = context;
+	struct sp_transfer transfer = { 0 };
+	const int64_t own = stats.rows / sp_comm_size(a->tensor) * stats.cols;
+	int rc = sp_comm_all_gather_start(a->tensor, stats.data, own, SP_F32, &transfer);
+	return rc ? rc : sp_comm_wait(a->tensor, &transfer);
+}
+
+static int sum_parts(void *context, struct sp_matrix y)
+{
+	return sp_encoder_tensor_sum(context, y);
+}
+
+/* Which heads, features and words are this rank's. */
+static void take_part(struct sp_model *m)
+{
+	const struct sp_model_part *part = &m->options.part;
+	const int32_t first = (int32_t)sp_part_first(part, m->options.config.vocab_size);
+	m->widths = sp_encoder_widths(&m->options.config, part);
+	m->attention.tensor = sp_model_tensors(m) > 1 ? m->options.tensor : NULL;
+	m->words.first = first;
+	m->mlm.parts = (struct sp_head_parts){ part->tensor, sp_model_tensors(m), first, gather_stats, sum_parts, &m->attention };
+}
+
+int sp_model_prepare(struct sp_model *m, const struct sp_model_options *options)
+{
+	int rc = sp_part_check(&options->part, &options->config);
+	if (rc)
+		return rc;
+	m->options = *options;
+	m->attention.variant = options->attention;
+	take_part(m);
+	rc = create_pieces(m);
+	return rc ? rc : sp_parameters_create_part(&options->config, &options->part, &m->parameters);
+}
+
+void sp_model_discard(struct sp_model *m)
+{
+	sp_model_unlay(m);
+	sp_parameters_destroy(&m->parameters);
+	destroy_pieces(m);
+}
+
+/* ---- weights ---- */
+
+static void bind_embedding(struct sp_embedding_layer *e, const struct sp_binding *b, const struct sp_model_config *c)
+{
+	e->word = sp_bind(b, "bert.embeddings.word_embeddings", ".weight");
+	e->position = sp_bind(b, "bert.embeddings.position_embeddings", ".weight");
+	e->type = sp_bind(b, "bert.embeddings.token_type_embeddings", ".weight");
+	e->dropout = c->dropout;
+	if (!c->pre_norm)
+		e->norm = sp_bind_norm(b, "bert.embeddings.LayerNorm");
+}
+
+static void bind_slot(const struct sp_model_piece *p, struct sp_model_slot *slot, const struct sp_binding *b,
+                      const struct sp_model_config *c)
+{
+	char name[64];
+	snprintf(name, sizeof name, "bert.encoder.layer.%lld.attention.ln", (long long)p->layers.first);
+	if (p->begins)
+		bind_embedding(&slot->embedding, b, c);
+	if (c->pre_norm)
+		slot->entry.norm = sp_bind_norm(b, name);
+	for (int64_t i = p->layers.first; i < p->layers.end; i++)
+		sp_encoder_layer_bind(&slot->layer[i - p->layers.first], b, c, i, i + 1 == p->layers.end && !p->ends);
+}
+
+static void bind_heads(struct sp_model *m, const struct sp_binding *b)
+{
+	m->mlm.dense = sp_bind_dense(b, "cls.predictions.transform.dense");
+	m->mlm.norm = sp_bind_norm(b, "cls.predictions.transform.LayerNorm");
+	m->mlm.decoder.weight = sp_bind(b, "bert.embeddings.word_embeddings", ".weight");
+	m->mlm.decoder.bias = sp_bind(b, "cls.predictions.bias", "");
+	m->mlm.act = m->options.config.activation;
+	if (!m->options.config.sentence_order)
+		return;
+	m->order.pooler = sp_bind_dense(b, "bert.pooler.dense");
+	m->order.classifier = sp_bind_dense(b, "cls.seq_relationship");
+}
+
+void sp_model_bind(struct sp_model *m)
+{
+	const struct sp_binding b = { &m->parameters, m->values, m->gradients };
+	for (int i = 0; i < m->pieces; i++)
+		for (int s = 0; s < m->piece[i].slots; s++)
+			bind_slot(&m->piece[i], &m->piece[i].slot[s], &b, &m->options.config);
+	if (sp_part_is_last(&m->options.part))
+		bind_heads(m, &b);
+}
+
+/* ---- activations ---- */
+
+static int take_all(struct sp_arena *arena, int64_t rows, int64_t cols, struct sp_matrix *const *views, int count)
+{
+	int rc = SP_OK;
+	for (int i = 0; rc == SP_OK && i < count; i++)
+		rc = sp_arena_take_matrix(arena, rows, cols, views[i]);
+	return rc;
+}
+
+/* The norm of what enters: of the embedding in a post-LN model, before the first layer in a pre-LN one. */
+static int lay_entry(const struct sp_model *m, const struct sp_model_piece *p, struct sp_model_slot *slot,
+                     struct sp_arena *arena, int64_t rows)
+{
+	const int pre = m->options.config.pre_norm;
+	struct sp_embedding_layer *e = &slot->embedding;
+	struct sp_matrix *const tall[] = { &e->y, pre ? &slot->entry.y : &e->s };
+	struct sp_matrix *const flat[] = { pre ? &slot->entry.mean : &e->mean, pre ? &slot->entry.rstd : &e->rstd };
+	int rc = SP_OK;
+	if (p->begins || pre)
+		rc = take_all(arena, rows, m->options.config.hidden, tall + !p->begins, 2 - !p->begins);
+	if (rc == SP_OK && (p->begins || pre))
+		rc = take_all(arena, 1, rows, flat, 2);
+	return rc;
+}
+
+static int lay_slot(const struct sp_model *m, const struct sp_model_piece *p, struct sp_model_slot *slot,
+                    struct sp_arena *arena, int64_t rows)
+{
+	int rc = lay_entry(m, p, slot, arena, rows);
+	for (int64_t i = 0; rc == SP_OK && i < p->layers.end - p->layers.first; i++)
+		rc = sp_encoder_layer_layout(&slot->layer[i], arena, &m->widths, m->options.batch, m->options.chunk);
+	return rc;
+}
+
+/* One set of buffers for all layers. */
+static int lay_shared(struct sp_model *m, struct sp_arena *arena, int64_t rows)
+{
+	const struct sp_model_config *c = &m->options.config;
+	struct sp_encoder_shared *s = &m->shared;
+	int rc = sp_encoder_shared_layout(s, arena, rows, c->hidden);
+	for (int i = 0; i < m->pieces; i++) {
+		struct sp_model_slot *slot = m->piece[i].slot;
+		slot->embedding.y = s->stream;
+		struct sp_matrix *const mean = c->pre_norm ? &slot->entry.mean : &slot->embedding.mean,
+								*const rstd = c->pre_norm ? &slot->entry.rstd : &slot->embedding.rstd;
+		*mean = s->mean;
+		*rstd = s->rstd;
+		slot->entry.y = s->normed;
+		slot->embedding.s = c->pre_norm ? (struct sp_matrix){ 0 } : s->sum;
+	}
+	return rc;
+}
+
+/* What other stages send, and the gradients that go the other way. */
+static int lay_pipeline(struct sp_model *m, struct sp_arena *arena, int64_t rows)
+{
+	const int64_t h = m->options.config.hidden;
+	const int gradients = sp_part_stages(&m->options.part) > 1 ? SP_MODEL_STREAM_GRADIENTS : 1;
+	int rc = SP_OK;
+	for (int i = 0; rc == SP_OK && i < m->pieces; i++)
+		for (int s = 0; rc == SP_OK && !m->piece[i].begins && s <= m->piece[i].slots; s++)
+			rc = sp_arena_take_matrix(arena, rows, h, &m->piece[i].entrance[s]);
+	for (int i = 0; rc == SP_OK && !m->options.forward_only && i < gradients; i++)
+		rc = sp_arena_take_matrix(arena, rows, h, &m->stream_gradient[i]);
+	return rc;
+}
+
+static int lay_kept(struct sp_model *m, struct sp_arena *arena, int64_t rows)
+{
+	const struct sp_model_config *c = &m->options.config;
+	if (m->options.forward_only)
+		return lay_shared(m, arena, rows);
+	int rc = SP_OK;
+	for (int i = 0; i < m->pieces; i++)
+		for (int s = 0; rc == SP_OK && s < m->piece[i].slots; s++)
+			rc = lay_slot(m, &m->piece[i], &m->piece[i].slot[s], arena, rows);
+	return rc == SP_OK && c->pre_norm ? sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dsum) : rc;
+}
+
+static int lay_inner_shared(struct sp_model *m, struct sp_arena *arena, int64_t rows)
+{
+	int rc = sp_encoder_shared_layout_inner(&m->shared, arena, &m->widths, m->options.batch, m->options.chunk);
+	for (int i = 0; i < m->pieces; i++)
+		for (int64_t l = 0; l < m->piece[i].layers.end - m->piece[i].layers.first; l++)
+			sp_encoder_layer_share(&m->piece[i].slot->layer[l], &m->shared);
+	if (rc == SP_OK && sp_model_tensors(m) > 1)
+		rc = sp_arena_take_matrix(arena, rows, m->options.config.hidden, &m->words.words);
+	return rc;
+}
+
+/* What is used inside a layer only, besides attention's own. */
+static int lay_inner(struct sp_model *m, struct sp_arena *arena, int64_t rows)
+{
+	const struct sp_model_config *c = &m->options.config;
+	if (m->options.forward_only)
+		return lay_inner_shared(m, arena, rows);
+	int rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dx);
+	if (rc == SP_OK)
+		rc = sp_arena_take_matrix(arena, rows, m->widths.attention, &m->scratch.dout);
+	m->words.words = m->scratch.dx; /* no layer is at work when words are looked up */
+	if (rc)
+		return rc;
+	return sp_arena_take_matrix(arena, rows, sp_max(m->widths.intermediate, 3 * m->widths.attention), &m->scratch.wide);
+}
+
+static int lay_scratch(struct sp_model *m, struct sp_arena *arena, int64_t rows, int ranks)
+{
+	const struct sp_model_config *c = &m->options.config;
+	const struct sp_attention_setup setup = {
+		.compute = m->compute,
+		.comm = m->options.sequence,
+		.shape = { m->options.batch, m->options.chunk, m->widths.heads, c->hidden / c->heads, ranks },
+		.overlap = m->options.overlap,
+		.forward_only = m->options.forward_only,
+	};
+	int rc = lay_inner(m, arena, rows);
+	const size_t before = arena->used;
+	if (rc == SP_OK)
+		rc = m->options.attention->create(&setup, arena, &m->attention.work);
+	m->memory.attention = arena->used - before;
+	return rc;
+}
+
+static int lay_heads(struct sp_model *m, struct sp_arena *arena, int64_t rows)
+{
+	const struct sp_model_config *c = &m->options.config;
+	if (!sp_part_is_last(&m->options.part))
+		return SP_OK;
+	int rc = sp_mlm_head_layout(&m->mlm, arena, rows, c->hidden, sp_part_size(&m->options.part, c->vocab_size));
+	return rc || !c->sentence_order ? rc : sp_order_head_layout(&m->order, arena, m->options.batch, c->hidden);
+}
+
+/* The heads run between forward and backward, when no layer is at work: they share the layers' scratch. */
+int sp_model_lay(struct sp_model *m, struct sp_arena *arena, int ranks)
+{
+	const int64_t rows = m->options.batch * m->options.chunk;
+	struct sp_model_memory *memory = &m->memory;
+	int rc = lay_kept(m, arena, rows);
+	memory->pipeline = arena->used;
+	if (rc == SP_OK)
+		rc = lay_pipeline(m, arena, rows);
+	memory->activations = arena->used;
+	memory->pipeline = sp_part_stages(&m->options.part) > 1 ? arena->used - memory->pipeline : 0;
+	if (rc == SP_OK)
+		rc = lay_scratch(m, arena, rows, ranks);
+	memory->scratch = arena->used - memory->activations;
+	sp_arena_release(arena, memory->activations);
+	if (rc == SP_OK)
+		rc = lay_heads(m, arena, rows);
+	memory->head = arena->used - memory->activations;
+	sp_arena_release(arena, 0);
+	memory->arena = arena->high;
+	return rc;
+}
+
+void sp_model_unlay(struct sp_model *m)
+{
+	if (m->attention.work)
+		m->options.attention->destroy(m->attention.work);
+	m->attention.work = NULL;
+}

@@ -1,0 +1,294 @@
+#include "config.h"
+
+#include "model/inside.h"
+
+#include "base/log.h"
+#include "base/size.h"
+#include "base/trace.h"
+
+#include <stdlib.h>
+
+/* ---- what goes in and out ---- */
+
+static struct sp_model_slot *slot_of(const struct sp_model_piece *p, int64_t micro)
+{
+	return &p->slot[micro % p->slots];
+}
+
+static int64_t layers_of(const struct sp_model_piece *p)
+{
+	return p->layers.end - p->layers.first;
+}
+
+struct sp_matrix sp_model_entrance(const struct sp_model *m, int piece, int64_t micro)
+{
+	const struct sp_model_piece *p = &m->piece[piece];
+	return p->begins ? slot_of(p, micro)->embedding.y : p->entrance[micro % (p->slots + 1)];
+}
+
+static struct sp_stream stream_into(const struct sp_model *m, int piece, int64_t micro, int64_t layer)
+{
+	const struct sp_model_slot *slot = slot_of(&m->piece[piece], micro);
+	if (layer > 0)
+		return sp_encoder_layer_out(&slot->layer[layer - 1]);
+	const struct sp_matrix in = sp_model_entrance(m, piece, micro);
+	return (struct sp_stream){ .y = m->options.config.pre_norm ? slot->entry.y : in, .residual = in };
+}
+
+static struct sp_stream stream_out(const struct sp_model *m, int piece, int64_t micro)
+{
+	return stream_into(m, piece, micro, layers_of(&m->piece[piece]));
+}
+
+struct sp_matrix sp_model_exit(const struct sp_model *m, int piece, int64_t micro)
+{
+	return stream_out(m, piece, micro).residual;
+}
+
+struct sp_matrix sp_model_stream_gradient(const struct sp_model *m, int i)
+{
+	return m->stream_gradient[i];
+}
+
+/* ---- forward ---- */
+
+static int embed(const struct sp_model *m, const struct sp_embedding_layer *embedding, const struct sp_layer_context *ctx,
+                 const struct sp_tokens *tokens)
+{
+	if (sp_model_tensors(m) == 1)
+		return sp_embedding_layer_forward(embedding, ctx, tokens);
+	int rc = sp_embedding_layer_forward_part(embedding, ctx, tokens, &m->words);
+	if (rc == SP_OK)
+		rc = sp_encoder_tensor_sum(&m->attention, m->words.words);
+	return rc ? rc : sp_embedding_layer_forward_summed(embedding, ctx, tokens, &m->words);
+}
+
+/* Pre-LN: the norm before the first layer's attention, of what has entered. */
+static struct sp_norm_layer entry_of(const struct sp_model *m, int piece, int64_t micro)
+{
+	struct sp_norm_layer entry = slot_of(&m->piece[piece], micro)->entry;
+	entry.s = sp_model_entrance(m, piece, micro);
+	return entry;
+}
+
+static int enter(const struct sp_model *m, int piece, int64_t micro, const struct sp_layer_context *ctx,
+                 const struct sp_tokens *tokens)
+{
+	const struct sp_matrix nothing = { 0 };
+	const struct sp_norm_layer entry = entry_of(m, piece, micro);
+	int rc = SP_OK;
+	sp_trace_begin(SP_TRACE_COMPUTE, "forward embedding", -1);
+	if (m->piece[piece].begins)
+		rc = embed(m, &slot_of(&m->piece[piece], micro)->embedding, ctx, tokens);
+	if (rc == SP_OK && m->options.config.pre_norm)
+		rc = sp_norm_layer_forward(&entry, ctx, nothing);
+	sp_trace_end(SP_TRACE_COMPUTE);
+	return rc;
+}
+
+static int forward(const struct sp_model *m, int piece, int64_t micro, const struct sp_layer_context *ctx,
+                   const struct sp_tokens *tokens)
+{
+	const struct sp_model_piece *p = &m->piece[piece];
+	int rc = enter(m, piece, micro, ctx, tokens);
+	for (int64_t i = 0; rc == SP_OK && i < layers_of(p); i++)
+		rc = sp_encoder_layer_forward(&slot_of(p, micro)->layer[i], ctx, &m->attention, stream_into(m, piece, micro, i));
+	return rc;
+}
+
+/* Losses, and their gradients of the last stream x into dx. */
+static int heads(const struct sp_model *m, const struct sp_layer_context *ctx, const struct sp_batch *batch,
+                 const struct sp_pass *pass, struct sp_matrix x, struct sp_matrix dx)
+{
+	const struct sp_mlm_targets mlm = {
+		batch->predictions, batch->predicted, batch->label, pass->mlm_scale, &m->sums->mlm, &m->sums->correct,
+	};
+	const struct sp_order_targets order = {
+		batch->orders, batch->order_row, batch->order_label, pass->order_scale, &m->sums->order, &m->sums->ordered,
+	};
+	sp_trace_begin(SP_TRACE_COMPUTE, "heads", -1);
+	int rc = SP_OK;
+	if (ctx->training)
+		rc = sp_compute_zero(m->compute, dx.data, (size_t)(dx.rows * dx.cols) * sizeof(float));
+	if (rc == SP_OK)
+		rc = sp_mlm_head_run(&m->mlm, ctx, &mlm, x, dx);
+	if (rc == SP_OK && m->options.config.sentence_order)
+		rc = sp_order_head_run(&m->order, ctx, &order, x, dx);
+	sp_trace_end(SP_TRACE_COMPUTE);
+	return rc;
+}
+
+/* ---- backward ---- */
+
+static int embed_backward(const struct sp_model *m, const struct sp_embedding_layer *embedding,
+                          const struct sp_layer_context *ctx, const struct sp_tokens *tokens, struct sp_matrix dy)
+{
+	if (sp_model_tensors(m) == 1)
+		return sp_embedding_layer_backward(embedding, ctx, tokens, dy);
+	return sp_embedding_layer_backward_part(embedding, ctx, tokens, &m->words, dy);
+}
+
+static int leave(const struct sp_model *m, int piece, int64_t micro, const struct sp_layer_context *ctx,
+                 const struct sp_tokens *tokens, const struct sp_encoder_scratch *s)
+{
+	const struct sp_norm_layer entry = entry_of(m, piece, micro);
+	int rc = SP_OK;
+	sp_trace_begin(SP_TRACE_COMPUTE, "backward embedding", -1);
+	if (m->options.config.pre_norm)
+		rc = sp_norm_layer_backward(&entry, ctx, s->dy, s->dsum, s->dy, (struct sp_matrix){ 0 });
+	if (rc == SP_OK && m->piece[piece].begins)
+		rc = embed_backward(m, &slot_of(&m->piece[piece], micro)->embedding, ctx, tokens, s->dy);
+	sp_trace_end(SP_TRACE_COMPUTE);
+	return rc;
+}
+
+/* Of a layer's gradients that of the norm before its attention (pre-LN) becomes final one layer later. */
+static int tell(const struct sp_model *m, const struct sp_pass *pass, const void *first_final)
+{
+	return pass->ready ? pass->ready(pass->ready_context, (const float *)first_final - m->gradients) : SP_OK;
+}
+
+static int tell_end(const struct sp_model *m, const struct sp_pass *pass, int piece, const struct sp_model_slot *slot)
+{
+	const struct sp_weight *first = m->options.config.pre_norm ? &slot->entry.norm.gamma : &slot->layer->qkv.weight;
+	return tell(m, pass, piece == 0 ? m->gradients : first->grad.data);
+}
+
+static int backward(const struct sp_model *m, int piece, int64_t micro, const struct sp_layer_context *ctx,
+                    const struct sp_tokens *tokens, const struct sp_pass *pass, const struct sp_encoder_scratch *s)
+{
+	const struct sp_model_slot *slot = slot_of(&m->piece[piece], micro);
+	const int64_t layers = layers_of(&m->piece[piece]);
+	int rc = SP_OK;
+	for (int64_t i = layers - 1; rc == SP_OK && i >= 0; i--) {
+		rc = sp_encoder_layer_backward(&slot->layer[i], ctx, &m->attention, stream_into(m, piece, micro, i), s, i == layers - 1);
+		if (rc == SP_OK && i > 0)
+			rc = tell(m, pass, slot->layer[i].qkv.weight.grad.data);
+	}
+	if (rc == SP_OK)
+		rc = leave(m, piece, micro, ctx, tokens, s);
+	return rc ? rc : tell_end(m, pass, piece, slot);
+}
+
+/* ---- a pass ---- */
+
+static int check_batch(const struct sp_model *m, const struct sp_batch *b)
+{
+	if (b->batch == m->options.batch && b->chunk == m->options.chunk)
+		return SP_OK;
+	return sp_fail(SP_ERR_SHAPE, "model laid out for %lld samples of %lld tokens was given %lld of %lld",
+	               (long long)m->options.batch, (long long)m->options.chunk, (long long)b->batch, (long long)b->chunk);
+}
+
+static struct sp_layer_context context(const struct sp_model *m, const struct sp_batch *batch, const struct sp_pass *pass)
+{
+	return (struct sp_layer_context){
+		.compute = m->compute,
+		.rows = { batch->batch, batch->chunk, batch->sample, batch->first },
+		.seed = pass->seed,
+		.step = pass->step,
+		.training = pass->training,
+		.eps = m->options.config.layer_norm_eps,
+	};
+}
+
+static int begin(struct sp_model *m, const struct sp_batch *batch, const struct sp_pass *pass)
+{
+	int rc = check_batch(m, batch);
+	if (rc == SP_OK && pass->training && m->options.forward_only)
+		rc = sp_fail(SP_ERR_ARGUMENT, "a forward-only model cannot be trained");
+	m->attention.doc = batch->doc;
+	m->attention.sample = batch->head_sample ? batch->head_sample : batch->sample;
+	return rc;
+}
+
+static struct sp_tokens tokens_of(const struct sp_batch *batch)
+{
+	return (struct sp_tokens){ batch->token, batch->position, batch->kind };
+}
+
+int sp_model_forward(struct sp_model *m, int piece, int64_t micro, const struct sp_batch *batch, const struct sp_pass *pass)
+{
+	const struct sp_matrix nothing = { 0 };
+	const struct sp_tokens tokens = tokens_of(batch);
+	const struct sp_layer_context ctx = context(m, batch, pass);
+	int rc = begin(m, batch, pass);
+	if (rc == SP_OK)
+		rc = forward(m, piece, micro, &ctx, &tokens);
+	if (rc || pass->training || !m->piece[piece].ends)
+		return rc;
+	return heads(m, &ctx, batch, pass, stream_out(m, piece, micro).y, nothing);
+}
+
+int sp_model_backward(struct sp_model *m, int piece, int64_t micro, int i, const struct sp_batch *batch,
+                      const struct sp_pass *pass)
+{
+	const struct sp_tokens tokens = tokens_of(batch);
+	const struct sp_layer_context ctx = context(m, batch, pass);
+	struct sp_encoder_scratch scratch = m->scratch;
+	int rc = begin(m, batch, pass);
+	scratch.dy = m->stream_gradient[i];
+	if (rc == SP_OK && m->piece[piece].ends)
+		rc = heads(m, &ctx, batch, pass, stream_out(m, piece, micro).y, scratch.dy);
+	return rc ? rc : backward(m, piece, micro, &ctx, &tokens, pass, &scratch);
+}
+
+static int check_whole(const struct sp_model *m)
+{
+	return sp_part_stages(&m->options.part) == 1 ?
+	               SP_OK :
+	               sp_fail(SP_ERR_ARGUMENT, "a stage of a pipeline cannot do a whole model's work");
+}
+
+int sp_model_run(struct sp_model *m, const struct sp_batch *batch, const struct sp_pass *pass)
+{
+	int rc = check_whole(m);
+	if (rc == SP_OK)
+		rc = sp_model_forward(m, 0, 0, batch, pass);
+	return rc == SP_OK && pass->training ? sp_model_backward(m, 0, 0, 0, batch, pass) : rc;
+}
+
+int sp_model_encode(struct sp_model *m, const struct sp_batch *batch, struct sp_matrix *hidden)
+{
+	const struct sp_pass pass = { .training = 0 };
+	const struct sp_tokens tokens = tokens_of(batch);
+	const struct sp_layer_context ctx = context(m, batch, &pass);
+	int rc = check_whole(m);
+	if (rc == SP_OK)
+		rc = begin(m, batch, &pass);
+	*hidden = stream_out(m, 0, 0).y;
+	return rc ? rc : forward(m, 0, 0, &ctx, &tokens);
+}
+
+/* Rows one by one through host memory: a row is small against the work of making it. */
+static int hand_out(struct sp_model *m, struct sp_matrix logits, int64_t first, float *host,
+                    int (*take)(void *context, int64_t i, const float *logits), void *to)
+{
+	int rc = SP_OK;
+	for (int64_t i = 0; rc == SP_OK && i < logits.rows; i++) {
+		rc = sp_compute_copy_out(m->compute, host, sp_matrix_rows(logits, i, 1).data, (size_t)logits.cols * sizeof *host);
+		if (rc == SP_OK)
+			rc = take(to, first + i, host);
+	}
+	return rc;
+}
+
+int sp_model_predict(struct sp_model *m, const int32_t *row, int64_t n,
+                     int (*take)(void *context, int64_t i, const float *logits), void *to)
+{
+	const struct sp_layer_context ctx = { .compute = m->compute, .eps = m->options.config.layer_norm_eps };
+	const struct sp_matrix x = stream_out(m, 0, 0).y;
+	if (sp_model_tensors(m) > 1 || sp_part_stages(&m->options.part) > 1)
+		return sp_fail(SP_ERR_ARGUMENT, "rows of logits are handed out by models that one rank holds whole");
+	float *host = malloc((size_t)m->options.config.vocab_size * sizeof *host);
+	int rc = host ? SP_OK : sp_fail(SP_ERR_MEMORY, "no memory for a row of logits");
+	for (int64_t first = 0; rc == SP_OK && first < n; first += m->mlm.rows) {
+		struct sp_matrix logits;
+		rc = sp_mlm_head_logits(&m->mlm, &ctx, row + first, sp_min(m->mlm.rows, n - first), x, &logits);
+		if (rc == SP_OK)
+			rc = hand_out(m, logits, first, host, take, to);
+	}
+	free(host);
+	return rc;
+}
+
