@@ -26,6 +26,7 @@ include tests/unit/checkpoint_directory.mk
 include tests/unit/parallel.mk
 include tests/unit/model.mk
 include tests/unit/checkpoint.mk
+include tests/unit/plan.mk
 include tests/unit/train.mk
 include tests/unit/use.mk
 include tests/conformance/local.mk

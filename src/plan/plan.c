@@ -2,14 +2,16 @@
 
 #include "plan/plan.h"
 
+#include "base/size.h"
 #include "parallel/reduce.h"
+#include "parallel/shard.h"
 #include "plan/batch_layout.h"
 
 #include <string.h>
 
 enum { SAMPLE_ARRAYS = 5 }; /* of struct sp_sample */
 
-static int64_t micro_batches(const struct sp_plan_input *in)
+int64_t sp_plan_micro_batches(const struct sp_plan_input *in)
 {
 	return in->global_batch / (in->data_ranks * in->model.batch);
 }
@@ -17,7 +19,24 @@ static int64_t micro_batches(const struct sp_plan_input *in)
 size_t sp_plan_batch_bytes(const struct sp_plan_input *in)
 {
 	const struct sp_batch_layout at = sp_batch_layout_of(in->model.batch, in->model.chunk, in->sequence_ranks);
-	return (size_t)(at.size * micro_batches(in) + SAMPLE_ARRAYS * in->length) * sizeof(int32_t);
+	return (size_t)(at.size * sp_plan_micro_batches(in) + SAMPLE_ARRAYS * in->length) * sizeof(int32_t);
+}
+
+struct sp_plan_input sp_plan_with_length(const struct sp_plan_input *in, int64_t length)
+{
+	struct sp_plan_input other = *in;
+	other.length = length;
+	other.model.chunk = sp_shard_of(length, in->sequence_ranks, 0, in->multiple).chunk;
+	other.model.config.max_positions = sp_max(in->model.config.max_positions, length);
+	return other;
+}
+
+struct sp_plan_input sp_plan_with_batch(const struct sp_plan_input *in, int64_t batch)
+{
+	struct sp_plan_input other = *in;
+	other.model.batch = batch;
+	other.global_batch = sp_plan_micro_batches(in) * in->data_ranks * batch;
+	return other;
 }
 
 static int tensors(const struct sp_plan_input *in)
@@ -32,7 +51,7 @@ static uint64_t tensor_bytes(const struct sp_plan_input *in)
 {
 	const struct sp_model_config *c = &in->model.config;
 	const uint64_t n = (uint64_t)tensors(in), rows = (uint64_t)(in->model.batch * in->model.chunk);
-	const uint64_t sums = (uint64_t)(4 * c->layers + 1) * (uint64_t)micro_batches(in);
+	const uint64_t sums = (uint64_t)(4 * c->layers + 1) * (uint64_t)sp_plan_micro_batches(in);
 	return sums * (2 * rows * (uint64_t)c->hidden * sizeof(float) * (n - 1) / n);
 }
 
@@ -44,7 +63,7 @@ static uint64_t ring_bytes(const struct sp_plan_input *in)
 		in->model.batch, in->model.chunk, c->heads / tensors(in), c->hidden / c->heads, in->sequence_ranks,
 	};
 	const uint64_t layer = in->model.attention->sent_forward(&shape) + in->model.attention->sent_backward(&shape);
-	return layer * (uint64_t)(c->layers * micro_batches(in)) * sizeof(float);
+	return layer * (uint64_t)(c->layers * sp_plan_micro_batches(in)) * sizeof(float);
 }
 
 int sp_plan_make(const struct sp_plan_input *in, struct sp_plan *plan)
@@ -64,5 +83,6 @@ int sp_plan_make(const struct sp_plan_input *in, struct sp_plan *plan)
 	plan->ring_bytes = ring_bytes(in);
 	plan->tensor_bytes = tensor_bytes(in);
 	plan->gradient_bytes = sp_reduce_sent_of(elements, ranks);
+	plan->sent = plan->ring_bytes + plan->tensor_bytes + plan->gradient_bytes;
 	return SP_OK;
 }

@@ -11,11 +11,13 @@ struct sp_plan_input {
 	struct sp_model_options model; /* its communicators are not looked at; part: whose memory is planned */
 	int data_ranks, sequence_ranks;
 	int64_t length;       /* tokens of a sequence */
+	int64_t multiple;     /* tokens per rank are rounded up to it */
 	int64_t global_batch; /* sequences of a step */
 	int checkpoints;      /* they are saved */
 };
 
-/* Bytes on the rank that needs most (the first). */
+/* Bytes on a rank that holds this part; of its replicas, the one whose share of the optimiser is largest (the first).
+ * Nothing but sizes: plans are compared by their bytes. */
 struct sp_plan {
 	struct sp_model_memory model;
 	size_t optimizer; /* both moments, own share */
@@ -24,6 +26,7 @@ struct sp_plan {
 	size_t total;     /* parameters, gradients, moments, arena, batches, snapshot; libraries and program come on top */
 	/* sent by one rank in one training step */
 	uint64_t ring_bytes, tensor_bytes, gradient_bytes;
+	uint64_t sent; /* of all kinds */
 };
 
 /* SP_ERR_MEMORY if sizes overflow. Needs neither device nor ranks. */
@@ -31,5 +34,12 @@ int sp_plan_make(const struct sp_plan_input *input, struct sp_plan *plan);
 
 /* Bytes of the host arrays of a step's samples: `micro_batches` blocks and one whole sample. */
 size_t sp_plan_batch_bytes(const struct sp_plan_input *input);
+
+/* The same input with sequences of `length` tokens, and a position table that is at least as long. */
+struct sp_plan_input sp_plan_with_length(const struct sp_plan_input *input, int64_t length);
+/* The same with micro-batches of `batch` sequences, as many of them in a step as before. */
+struct sp_plan_input sp_plan_with_batch(const struct sp_plan_input *input, int64_t batch);
+/* How many micro-batches of a step a rank works through. */
+int64_t sp_plan_micro_batches(const struct sp_plan_input *input);
 
 #endif

@@ -6,6 +6,7 @@
 #include "data/vocab.h"
 #include "parallel/grid.h"
 #include "parallel/shard.h"
+#include "plan/classes.h"
 
 #include <string.h>
 
@@ -60,7 +61,7 @@ static int check_division(const struct sp_settings *s, const struct sp_grid_poin
 	return SP_OK;
 }
 
-int sp_planned(const struct sp_settings *s, int ranks, int64_t multiple, struct sp_plan *plan)
+int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, struct sp_plan_input *input)
 {
 	struct sp_grid_point shape;
 	int status = sp_grid_shape(ranks, 1, s->parallel.sequence, s->parallel.tensor, &shape);
@@ -80,11 +81,28 @@ int sp_planned(const struct sp_settings *s, int ranks, int64_t multiple, struct 
 		.data_ranks = shape.at[SP_AXIS_DATA],
 		.sequence_ranks = shape.at[SP_AXIS_SEQUENCE],
 		.length = s->train.sequence_length,
+		.multiple = multiple,
 		.global_batch = s->train.global_batch,
 		.checkpoints = s->checkpoint.dir[0] != 0,
 	};
 	if (!in.model.attention)
 		return SP_ERR_SETTING;
 	status = settle_vocab_size(s, &in.model.config);
-	return status ? status : sp_plan_make(&in, plan);
+	if (!status)
+		*input = in;
+	return status;
+}
+
+int sp_planned(const struct sp_settings *s, int ranks, int64_t multiple, struct sp_plan *plan)
+{
+	struct sp_plan_input input;
+	struct sp_plan_classes classes;
+	int status = sp_planned_input(s, ranks, multiple, &input);
+	if (!status)
+		status = sp_plan_classes_make(&input, &classes);
+	if (status)
+		return status;
+	*plan = *sp_plan_classes_largest(&classes);
+	sp_plan_classes_free(&classes);
+	return SP_OK;
 }

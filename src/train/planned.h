@@ -11,9 +11,12 @@ struct sp_model_config sp_planned_config(const struct sp_settings *settings);
 /* Rows of the word table for synthetic data. */
 int64_t sp_planned_synthetic_vocab_size(void);
 
-/* Training of finished settings on `ranks` ranks, with a backend that rounds tokens per rank up to `multiple`. Reads
- * the vocabulary if the model's size depends on it; starts no ranks and opens no device. SP_ERR_SETTING, logged, if the
- * ranks or the batch cannot be divided so. */
+/* Training of finished settings on `ranks` ranks, with a backend that rounds tokens per rank up to `multiple`: what to plan.
+ * Reads the vocabulary if the model's size depends on it; starts no ranks and opens no device. SP_ERR_SETTING, logged, if
+ * the ranks or the batch cannot be divided so. */
+int sp_planned_input(const struct sp_settings *settings, int ranks, int64_t multiple, struct sp_plan_input *input);
+
+/* The plan of the ranks that need most. Errors as above. */
 int sp_planned(const struct sp_settings *settings, int ranks, int64_t multiple, struct sp_plan *plan);
 
 #endif

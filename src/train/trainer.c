@@ -188,7 +188,7 @@ static int announce(struct trainer *t)
 	                                  u->grid.shape.at[SP_AXIS_TENSOR], "chunk", (json_int_t)u->shard.chunk,
 	                                  "vocab_size", (json_int_t)u->config.vocab_size,
 	                                  "parameters", (json_int_t)sp_parameters_values(&u->config),
-	                                  "arena_bytes", (json_int_t)sp_model_arena(u->model)->size,
+	                                  "arena_bytes", (json_int_t)sp_model_arena(u->model)->high,
 	                                  "planned_bytes", (json_int_t)t->plan.total,
 	                                  "device", sp_compute_name(t->compute), "device_text", device,
 	                                  "threads", sp_compute_threads(t->compute), "comm", sp_comm_name(t->world),

@@ -1,0 +1,128 @@
+#include "config.h"
+
+#include "cli/plan_table.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+enum { COLUMNS = 6, LEFT = 36, RUNS = 12 }; /* columns beside each other, width of the names, runs of ranks that are named */
+
+struct row {
+	const char *name;
+	size_t at, size; /* of the figure in struct sp_plan */
+};
+
+#define FIGURE(name, member) { name, offsetof(struct sp_plan, member), sizeof(((struct sp_plan *)0)->member) }
+
+static const struct row memory[] = {
+	FIGURE("parameters", model.parameters),
+	FIGURE("gradients", model.gradients),
+	FIGURE("optimizer moments, own share", optimizer),
+	FIGURE("activations kept for backward", model.activations),
+	FIGURE("scratch of layers, ring buffers", model.scratch),
+	FIGURE("  of it attention and ring", model.attention),
+	FIGURE("prediction head, in its place", model.head),
+	FIGURE("arena (kept + larger of the two)", model.arena),
+	FIGURE("samples of a step", batches),
+	FIGURE("snapshot for checkpoints", snapshot),
+	FIGURE("total", total),
+	{ 0 },
+};
+
+static const struct row traffic[] = {
+	FIGURE("keys, values and their gradients", ring_bytes),
+	FIGURE("sums over tensor ranks", tensor_bytes),
+	FIGURE("gradients and parameters", gradient_bytes),
+	FIGURE("total", sent),
+	{ 0 },
+};
+
+/* Classes are named A, B ... Z, AA, AB ... */
+static const char *name_of(int class, char text[8])
+{
+	char *at = text + 7;
+	*at = 0;
+	for (int n = class + 1; n > 0 && at > text; n = (n - 1) / 26)
+		*--at = (char)('A' + (n - 1) % 26);
+	return at;
+}
+
+static int class_of(const struct sp_plan_classes *c, const struct sp_grid_point *shape, int rank)
+{
+	return sp_plan_class_of(c, sp_grid_place(shape, rank).at[SP_AXIS_TENSOR]);
+}
+
+static int ranks_of(const struct sp_grid_point *shape)
+{
+	return shape->at[SP_AXIS_DATA] * shape->at[SP_AXIS_PIPELINE] * shape->at[SP_AXIS_SEQUENCE] * shape->at[SP_AXIS_TENSOR];
+}
+
+/* "A  ranks 0-3 8-11" */
+static void print_class(const struct sp_plan_classes *c, const struct sp_grid_point *shape, int class)
+{
+	const int ranks = ranks_of(shape);
+	char name[8];
+	int runs = 0;
+	printf("%-4s ranks", name_of(class, name));
+	for (int first = 0, end; first < ranks; first = end) {
+		end = first + 1;
+		if (class_of(c, shape, first) != class)
+			continue;
+		while (end < ranks && class_of(c, shape, end) == class)
+			end++;
+		if (runs++ == RUNS) {
+			printf(" ...");
+			break;
+		}
+		printf(end == first + 1 ? " %d" : " %d-%d", first, end - 1);
+	}
+	putchar('\n');
+}
+
+static void print_figure(const struct sp_plan *plan, const struct row *row, int exact)
+{
+	const char *at = (const char *)plan + row->at;
+	const uint64_t bytes = row->size == sizeof(uint64_t) ? *(const uint64_t *)at : *(const size_t *)at;
+	if (exact)
+		printf(" %15llu", (unsigned long long)bytes);
+	else
+		printf(" %12.1f", (double)bytes / 1048576.0);
+}
+
+/* Classes [first, end). */
+static void print_rows(const char *title, const struct row *rows, const struct sp_plan_classes *c, int first, int end,
+                       int exact)
+{
+	const char *const unit = exact ? "bytes" : "MiB";
+	char name[8], head[24];
+	printf("%-*s", LEFT, title);
+	for (int i = first; i < end; i++) {
+		snprintf(head, sizeof head, "%s, %s", name_of(i, name), unit);
+		printf(" %*s", exact ? 15 : 12, c->count > 1 ? head : unit);
+	}
+	putchar('\n');
+	for (const struct row *row = rows; row->name; row++) {
+		printf("%-*s", LEFT, row->name);
+		for (int i = first; i < end; i++)
+			print_figure(&c->plan[i], row, exact);
+		putchar('\n');
+	}
+	putchar('\n');
+}
+
+void sp_cli_plan_table(const struct sp_plan_classes *c, const struct sp_grid_point *shape, int exact)
+{
+	printf("%d ranks =", ranks_of(shape));
+	for (int axis = 0; axis < SP_AXES; axis++)
+		printf(" %s%d %s", axis ? "x " : "", shape->at[axis], sp_axis_name((enum sp_axis)axis));
+	printf("\n\n");
+	for (int i = 0; i < c->count && c->count > 1; i++)
+		print_class(c, shape, i);
+	if (c->count > 1)
+		putchar('\n');
+	for (int first = 0; first < c->count; first += COLUMNS) {
+		const int end = first + COLUMNS < c->count ? first + COLUMNS : c->count;
+		print_rows("memory per rank", memory, c, first, end, exact);
+		print_rows("sent by each rank, per step", traffic, c, first, end, exact);
+	}
+}

@@ -1,0 +1,76 @@
+#!/bin/sh
+# seqpar plan: the table, what fits into a rank's memory, the paper's comparison, and what it refuses.
+. "${srcdir:-.}/tests/cli/common.sh"
+
+small="model.preset=tiny model.vocab_size=1001 train.sequence_length=64 train.micro_batch=2 train.global_batch=8"
+
+# total SETTING...: bytes of the first class.
+total()
+{
+	"$SEQPAR" plan --bytes -n 4 "$@" | sed -n 's/^total *\([0-9]*\).*/\1/p' | head -n 1
+}
+
+# Word splitting of $small is wanted.
+run 0 "$SEQPAR" plan -n 4 $small parallel.sequence=2
+says '4 ranks = 2 data x 1 pipeline x 2 sequence x 1 tensor'
+says 'gradients and parameters'
+grep -q '^A ' "$dir/out" && fail "equal ranks are told apart"
+run 0 "$SEQPAR" plan -n 4 $small parallel.tensor=2
+says 'A    ranks 0 2'
+says 'B    ranks 1 3'
+says 'A, MiB'
+
+# The most that fits does, and one more does not.
+run 0 "$SEQPAR" plan -n 4 --memory 200MiB $small parallel.sequence=2
+says ' and fits.'
+room=$((200 * 1024 * 1024 - $(sed -n 's/^Of 200 MiB per rank, \([0-9]*\).* MiB are for.*/\1/p' "$dir/out") * 1024 * 1024))
+length=$(sed -n 's/^longest sequence .*sequence_length=\([0-9]*\) .*/\1/p' "$dir/out")
+batch=$(sed -n 's/^largest batch .*micro_batch=\([0-9]*\) .*/\1/p' "$dir/out")
+says "model.max_positions=$length"
+says "train.global_batch=$((batch * 4))"
+for more in 0 1; do
+	words="train.sequence_length=$((length + more)) model.max_positions=$((length + more))"
+	test $(($(total $small parallel.sequence=2 $words) > room)) = $more || fail "longest sequence: $length + $more"
+	words="train.micro_batch=$((batch + more)) train.global_batch=$((batch * 4 + more * 4))"
+	test $(($(total $small parallel.sequence=2 $words) > room)) = $more || fail "largest batch: $batch + $more"
+done
+cp "$dir/out" "$dir/words"
+for words in --memory=200mib "--memory 209715200" "--memory 0.1953125GiB"; do
+	run 0 "$SEQPAR" plan -n 4 $words $small parallel.sequence=2
+	cmp -s "$dir/out" "$dir/words" || fail "$words is not 200MiB"
+done
+
+run 0 "$SEQPAR" plan -n 1 --memory 100MiB $small train.micro_batch=512 train.global_batch=512
+says 'does not fit'
+says 'longest sequence   train.sequence_length=4 '
+run 0 "$SEQPAR" plan -n 1 --memory 1GB $small train.sequence_length=60000 model.max_positions=60000
+says 'largest batch      none: train.sequence_length=60000 is too long'
+run 1 "$SEQPAR" plan -n 4 --memory 60MiB $small
+ends_with_the_only_error 'too little'
+for words in 0 -5GiB GiB 16foo 2000TiB "" 1e400 nan "16 G B"; do
+	run 2 "$SEQPAR" plan -n 4 "--memory=$words" $small
+	ends_with_the_only_error 'not an amount of memory'
+done
+run 2 "$SEQPAR" plan $small --memory
+run 2 "$SEQPAR" plan $small
+ends_with_the_only_error '-n RANKS'
+for ranks in 0 -1 two 4x 99999999999; do
+	run 2 "$SEQPAR" plan -n $ranks $small
+	ends_with_the_only_error '-n RANKS'
+done
+run 2 "$SEQPAR" plan -n 4 $small --memry=3
+run 2 "$SEQPAR" plan -n 3 $small parallel.sequence=2
+ends_with_the_only_error 'parallel.sequence = 2 does not divide 3 ranks'
+run 0 "$SEQPAR" plan --help
+says '--memory AMOUNT'
+
+# BERT-base: the paper's crossovers, and this program's.
+run 0 "$SEQPAR" plan --paper -n 4 model.preset=base train.micro_batch=1
+says '24580 tokens, above 32 H = 24576'
+says '12292 tokens, above 16 A Z = 12288'
+grep -q '^layer .*460[48] tokens' "$dir/out" || fail "crossover of the own layout: $(cat "$dir/out")"
+run 2 "$SEQPAR" plan --paper -n 1 model.preset=base
+ends_with_the_only_error 'two or more'
+run 2 "$SEQPAR" plan --paper -n 5 model.preset=base train.global_batch=5 train.micro_batch=1
+ends_with_the_only_error 'does not divide model.heads'
+exit $failed
