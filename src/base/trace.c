@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/where.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,8 @@ static size_t fresh(void)
 
 void sp_trace_begin(enum sp_trace_row row, const char *name, int index)
 {
+	if (row == SP_TRACE_COMPUTE)
+		sp_where_enter(name, index);
 	if (!on)
 		return;
 	size_t at = fresh();
@@ -73,6 +76,8 @@ void sp_trace_begin(enum sp_trace_row row, const char *name, int index)
 
 void sp_trace_end(enum sp_trace_row row)
 {
+	if (row == SP_TRACE_COMPUTE)
+		sp_where_leave();
 	if (!on || depth[row] == 0)
 		return;
 	depth[row]--;

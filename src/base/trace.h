@@ -1,5 +1,5 @@
 /* Spans of time with a name, kept in memory while tracing is on, and written as Chrome trace events. One recorder per
- * process, used by its main thread. May include: libc. */
+ * process, used by its main thread. Open spans of compute also tell where it stands (base/where.h). May include: libc. */
 #ifndef SP_BASE_TRACE_H
 #define SP_BASE_TRACE_H
 
@@ -12,7 +12,8 @@ enum sp_trace_row { SP_TRACE_COMPUTE = 0, SP_TRACE_COMM, SP_TRACE_DATA, SP_TRACE
 void sp_trace_start(void);
 int sp_trace_on(void);
 
-/* Spans of one row nest. `name` is copied (at most 31 bytes); `index` is appended if >= 0 ("layer 3"). Cheap when off. */
+/* Spans of one row nest. `name` is copied (at most 31 bytes) and, of compute, lives until the end of the span; `index` is
+ * appended if >= 0 ("layer 3"). Cheap when off. */
 void sp_trace_begin(enum sp_trace_row row, const char *name, int index);
 void sp_trace_end(enum sp_trace_row row);
 

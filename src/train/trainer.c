@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/trace.h"
+#include "base/where.h"
 #include "train/evaluate.h"
 #include "train/flops.h"
 #include "train/metrics.h"
@@ -274,6 +275,7 @@ static int do_step(struct trainer *t, const volatile sig_atomic_t *stop, struct 
 	const struct sp_comm_counters before = counters(t);
 	struct sp_outcome outcome;
 	double norm = 0;
+	sp_where_step(t->done + 1);
 	int status = sp_setup_pass(&t->setup, SP_TRAIN, (uint64_t)t->done, 1, &outcome);
 	t->done++;
 	if (!status)
