@@ -4,9 +4,11 @@
 
 #include "backend/launcher.h"
 #include "backend/module.h"
+#include "backend/waiting.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/trace.h"
+#include "base/where.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,8 +21,21 @@ struct sp_comm {
 	void *comm; /* the module's own */
 	char what[16];
 	struct sp_place place;
+	int32_t *member; /* the ranks of this group, as numbered in the job; NULL: all of them */
 	struct sp_comm_counters counters;
 };
+
+/* A member's rank in the job. */
+static int rank_of(const struct sp_comm *c, int member)
+{
+	return c->member ? (int)c->member[member] : member;
+}
+
+/* From here on the main thread may block. */
+static void waits(const struct sp_comm *c, const char *operation, int to, int from)
+{
+	sp_waiting_begin(&(struct sp_waiting){ operation, c->what, c->member, c->place.size, to, from });
+}
 
 /* ---- opening ---- */
 
@@ -102,13 +117,25 @@ int sp_comm_open(const char *name, int want_ranks, struct sp_comm **comm)
 /* After a failure inside the library: it has logged its own words. */
 static int failed(const struct sp_comm *c, const char *op, const char *peers)
 {
-	return sp_fail(SP_ERR_COMM, "%s%s failed in group %s on rank %d of %d; communication ends here", op, peers, c->what,
-	               c->place.rank, c->place.size);
+	char where[128];
+	sp_where_text(where, sizeof where);
+	return sp_fail(SP_ERR_COMM, "%s%s%s failed in group %s on rank %d of %d; communication ends here", where, op, peers,
+	               c->what, c->place.rank, c->place.size);
 }
 
 static int refused(const struct sp_comm *c, const char *op, const char *why)
 {
 	return sp_fail(SP_ERR_ARGUMENT, "%s in group %s on rank %d of %d: %s", op, c->what, c->place.rank, c->place.size, why);
+}
+
+/* Who is in a new group: every rank fills in its own place. */
+static int name_members(struct sp_comm *c, int own)
+{
+	c->member = calloc((size_t)c->place.size, sizeof *c->member);
+	if (!c->member)
+		return sp_fail(SP_ERR_MEMORY, "out of memory for the ranks of group %s", c->what);
+	c->member[c->place.rank] = own;
+	return c->ops->all_reduce(c->comm, c->member, c->place.size, SP_I32, SP_SUM);
 }
 
 int sp_comm_split(struct sp_comm *comm, int colour, int key, const char *what, struct sp_comm **part)
@@ -118,10 +145,15 @@ int sp_comm_split(struct sp_comm *comm, int colour, int key, const char *what, s
 	struct sp_comm *c = create(comm->name, comm->ops, what);
 	if (!c)
 		return SP_ERR_MEMORY;
+	waits(comm, "split", -1, -1);
 	int status = comm->ops->split(comm->comm, colour, key, &c->comm);
 	if (status == SP_OK)
 		status = c->ops->place(c->comm, &c->place);
+	if (status == SP_OK)
+		status = name_members(c, rank_of(comm, comm->place.rank));
+	sp_waiting_end();
 	if (status) {
+		free(c->member);
 		free(c);
 		return failed(comm, "split", "");
 	}
@@ -134,6 +166,7 @@ void sp_comm_close(struct sp_comm *comm)
 	if (!comm)
 		return;
 	comm->ops->close(comm->comm);
+	free(comm->member);
 	free(comm);
 }
 
@@ -234,6 +267,9 @@ int sp_comm_exchange_start(struct sp_comm *comm, const struct sp_exchange *args,
 	struct sp_exchange passed = *args;
 	if (sp_stage_needed(transfer->compute))
 		status = sp_stage_exchange(transfer->compute, &passed, &transfer->staged);
+	transfer->operation = "exchange";
+	transfer->to = args->send_bytes ? rank_of(comm, args->to) : -1;
+	transfer->from = args->receive_bytes ? rank_of(comm, args->from) : -1;
 	if (status || comm->ops->exchange_start(comm->comm, &passed, &transfer->request) || done_at_once(transfer))
 		return failed(comm, "exchange", peers);
 	return started(comm, args->to == comm->place.rank ? 0 : args->send_bytes, transfer->request);
@@ -247,6 +283,12 @@ static int reduction_fits(const struct sp_comm *c, const char *op, const void *d
 		return refused(c, op, why);
 	}
 	return SP_OK;
+}
+
+static void started_by_all(struct sp_transfer *t, const char *operation)
+{
+	t->operation = operation;
+	t->to = t->from = -1;
 }
 
 static uint64_t others_share(const struct sp_comm *c, int64_t count, enum sp_dtype dtype)
@@ -265,6 +307,7 @@ int sp_comm_reduce_scatter_start(struct sp_comm *comm, void *data, int64_t count
 	const size_t share = (size_t)count * sp_dtype_size(dtype), all = share * (size_t)comm->place.size;
 	const struct sp_stage_range range = { all, 0, all, share * (size_t)comm->place.rank, share };
 	status = stage(transfer, &data, range);
+	started_by_all(transfer, "reduce_scatter");
 	if (status || comm->ops->reduce_scatter_start(comm->comm, data, count, dtype, &transfer->request) ||
 	    done_at_once(transfer))
 		return failed(comm, "reduce_scatter", "");
@@ -282,6 +325,7 @@ int sp_comm_all_gather_start(struct sp_comm *comm, void *data, int64_t count, en
 	const size_t share = (size_t)count * sp_dtype_size(dtype), all = share * (size_t)comm->place.size;
 	const struct sp_stage_range range = { all, share * (size_t)comm->place.rank, share, 0, all };
 	status = stage(transfer, &data, range);
+	started_by_all(transfer, "all_gather");
 	if (status || comm->ops->all_gather_start(comm->comm, data, count, dtype, &transfer->request) ||
 	    done_at_once(transfer))
 		return failed(comm, "all_gather", "");
@@ -293,14 +337,16 @@ int sp_comm_wait(struct sp_comm *comm, struct sp_transfer *transfer)
 	if (!transfer->request)
 		return SP_OK;
 	span_begin(comm, "wait");
+	waits(comm, transfer->operation, transfer->to, transfer->from);
 	double begin = sp_clock();
 	int status = comm->ops->wait(comm->comm, transfer->request);
+	sp_waiting_end();
 	comm->counters.exposed += sp_clock() - begin;
 	transfer->request = NULL;
 	status = sp_stage_finish(transfer->compute, status, &transfer->staged);
 	span_end();
 	span_end();
-	return status ? failed(comm, "a transfer", "") : SP_OK;
+	return status ? failed(comm, transfer->operation, "") : SP_OK;
 }
 
 int sp_comm_progress(struct sp_comm *comm)
@@ -310,9 +356,17 @@ int sp_comm_progress(struct sp_comm *comm)
 
 /* ---- blocking operations ---- */
 
-/* Ends the span and the clock that `begin` was read from; counts, and passes the status on. */
+static double blocks(const struct sp_comm *c, const char *op)
+{
+	span_begin(c, op);
+	waits(c, op, -1, -1);
+	return sp_clock();
+}
+
+/* Ends what `begin` was read at the beginning of; counts, and passes the status on. */
 static int finished(struct sp_comm *c, const char *op, double begin, uint64_t bytes, int status)
 {
+	sp_waiting_end();
 	c->counters.exposed += sp_clock() - begin;
 	c->counters.messages++;
 	c->counters.bytes += bytes;
@@ -327,8 +381,7 @@ int sp_comm_all_reduce(struct sp_comm *comm, void *data, int64_t count, enum sp_
 		return status;
 	if ((unsigned)op > SP_MIN)
 		return refused(comm, "all_reduce", "there is no such reduction");
-	span_begin(comm, "all_reduce");
-	double begin = sp_clock();
+	double begin = blocks(comm, "all_reduce");
 	status = comm->ops->all_reduce(comm->comm, data, count, dtype, op);
 	return finished(comm, "all_reduce", begin, 2 * others_share(comm, count, dtype) / (uint64_t)comm->place.size, status);
 }
@@ -337,8 +390,7 @@ int sp_comm_broadcast(struct sp_comm *comm, void *data, size_t bytes, int root)
 {
 	if (root < 0 || root >= comm->place.size || (bytes && !data))
 		return refused(comm, "broadcast", "the root is not in the group, or the buffer is missing");
-	span_begin(comm, "broadcast");
-	double begin = sp_clock();
+	double begin = blocks(comm, "broadcast");
 	int status = comm->ops->broadcast(comm->comm, data, bytes, root);
 	uint64_t sent = root == comm->place.rank && comm->place.size > 1 ? bytes : 0;
 	return finished(comm, "broadcast", begin, sent, status);
@@ -346,7 +398,6 @@ int sp_comm_broadcast(struct sp_comm *comm, void *data, size_t bytes, int root)
 
 int sp_comm_barrier(struct sp_comm *comm)
 {
-	span_begin(comm, "barrier");
-	double begin = sp_clock();
+	double begin = blocks(comm, "barrier");
 	return finished(comm, "barrier", begin, 0, comm->ops->barrier(comm->comm));
 }

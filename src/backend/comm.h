@@ -2,7 +2,7 @@
  * May include: base, backend/stage.h, seqpar/{tensor,comm}.h.
  *
  * Contracts and collectivity are in seqpar/comm.h. A wrapper logs an error with the operation, rank and peers, and
- * returns SP_ERR_COMM; the communicator is then dead. */
+ * returns SP_ERR_COMM; the communicator is then dead. While an operation may block, backend/waiting.h says which it is. */
 #ifndef SP_BACKEND_COMM_H
 #define SP_BACKEND_COMM_H
 
@@ -44,7 +44,9 @@ struct sp_comm_counters sp_comm_counters(const struct sp_comm *comm);
 struct sp_transfer {
 	struct sp_compute *compute; /* NULL: host memory */
 	void *request;
-	struct sp_staged staged; /* backend/comm.c's own */
+	struct sp_staged staged;   /* backend/comm.c's own, like what follows */
+	const char *operation;     /* that started it */
+	int to, from;              /* an exchange's, ranks of the job; -1: none */
 };
 
 int sp_comm_exchange_start(struct sp_comm *comm, const struct sp_exchange *args, struct sp_transfer *transfer);

@@ -2,4 +2,4 @@ libseqpar_la_SOURCES += src/backend/arena.c src/backend/arena.h src/backend/buff
 	src/backend/comm.c src/backend/comm.h \
 	src/backend/compute.c src/backend/compute.h src/backend/launcher.c src/backend/launcher.h \
 	src/backend/module.c src/backend/module.h src/backend/stage.c src/backend/stage.h \
-	src/backend/tensor.c
+	src/backend/tensor.c src/backend/waiting.c src/backend/waiting.h
