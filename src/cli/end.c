@@ -7,6 +7,7 @@
 #include "backend/launcher.h"
 #include "backend/module.h"
 #include "base/log.h"
+#include "cli/watch.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -99,6 +100,10 @@ int sp_cli_end(struct sp_comm *comm, int status)
 {
 	int code = sp_cli_exit(status);
 	fflush(stdout);
+	if (bad(code))
+		sp_cli_watch_give_notice();
+	else
+		sp_cli_watch_stop();
 	if (!comm || sp_comm_size(comm) == 1 || code == SP_EXIT_DONE) {
 		joined = comm != NULL;
 		sp_comm_close(comm);

@@ -4,6 +4,8 @@
 
 #include "backend/comm.h"
 #include "base/log.h"
+#include "cli/stop.h"
+#include "cli/watch.h"
 #include "train/adopt.h"
 
 #include <stdio.h>
@@ -91,6 +93,7 @@ int sp_cli_open_world(const struct sp_settings *settings, int64_t want, struct s
 		char prefix[32];
 		snprintf(prefix, sizeof prefix, "rank %d", sp_comm_rank(*world));
 		sp_log_prefix(prefix);
+		status = sp_cli_watch_start(*world, settings->backend.timeout, sp_cli_stop_flag());
 	}
 	return status;
 }

@@ -13,8 +13,8 @@ void sp_cli_print_settings(void);
 
 struct sp_comm;
 
-/* Joins the ranks of the job, through the module that the settings name, and names this one in its messages. It is an
- * error, logged, if `want` is more than one and this process is alone. */
+/* Joins the ranks of the job, through the module that the settings name, names this one in its messages, and has a thread
+ * watch the others. It is an error, logged, if `want` is more than one and this process is alone. */
 int sp_cli_open_world(const struct sp_settings *settings, int64_t want, struct sp_comm **world);
 
 #endif

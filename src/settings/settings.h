@@ -51,6 +51,7 @@ struct sp_settings {
 	struct {
 		char device[16], comm[16];
 		int64_t threads; /* per rank; 0: cores available to this rank / ranks on this machine */
+		int64_t timeout; /* seconds; 0: none */
 	} backend;
 	struct {
 		char dir[SP_TEXT];     /* empty: nothing is saved */

@@ -75,6 +75,8 @@ const struct sp_setting_entry sp_settings_table[] = {
 	TEXT(backend.comm, "auto", "", "Communication module: auto, self (one rank) or mpi."),
 	INTEGER(backend.threads, "0", "[0,65536]",
 	        "Threads per rank; 0: the cores it may use, shared among the ranks of the machine."),
+	INTEGER(backend.timeout, "600", "[0,1000000000]",
+	        "Seconds that a rank may wait for others in one operation before it ends the job; 0: for ever."),
 
 	TEXT(checkpoint.dir, "", "",
 	     "Directory for checkpoints, on a file system that all ranks share; empty: none are written."),

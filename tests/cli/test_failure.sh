@@ -11,10 +11,10 @@ in_time()
 	test $seconds -le 10 || fail "$command: took $seconds seconds"
 }
 
-alive() # PID...
+alive() # PID...: a dead process that nobody has asked after yet is none
 {
 	for pid; do
-		kill -0 "$pid" 2>/dev/null && return 0
+		grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$pid/status" && return 0
 	done
 	return 1
 }
@@ -45,27 +45,72 @@ run 1 $TESTMPIRUN 2 "$SEQPAR" $small log.metrics=/nonexistent/metrics.jsonl
 ends_with_the_only_error 'rank 0: error: log.metrics'
 in_time
 
-# A rank is killed in the middle.
-$TESTMPIRUN 2 "$SEQPAR" $small train.iters=100000000 >"$dir/out" 2>"$dir/err" &
-mpirun=$!
-command="train, a rank killed"
+# A rank gets a signal in the middle of training; the others end, and say where they waited.
+middle() # RANKS VICTIM SIGNAL SETTING...: leaves the process of the victim in $victim, and mpirun's status in $status
+{
+	ranks=$1
+	which=$2
+	number=$3
+	shift 3
+	command="train, rank $which of $ranks gets SIG$number"
+	: >"$dir/out"
+	$TESTMPIRUN "$ranks" "$SEQPAR" $small parallel.sequence="$ranks" model.layers=4 train.sequence_length=200 \
+		train.iters=100000000 "$@" >"$dir/out" 2>"$dir/err" &
+	mpirun=$!
+	tries=0
+	until grep -q '^step ' "$dir/out" || test $tries -ge 60; do
+		sleep 1
+		tries=$((tries + 1))
+	done
+	children=$(children_of $mpirun | sort -n)
+	test "$(echo $children | wc -w)" = "$ranks" || fail "not $ranks ranks: $children"
+	victim=$(echo "$children" | sed -n "$((which + 1))p")
+	begin=$(date +%s)
+	kill "-$number" "$victim"
+	wait $mpirun
+	status=$?
+	while alive $children && test $(($(date +%s) - begin)) -le 10; do
+		sleep 1
+	done
+	seconds=$(($(date +%s) - begin))
+	in_time
+	test $status -ne 0 || fail "$command: this is a success"
+}
+# Which part of a step it meets is left to chance: until it was a layer.
+for layer in 1 2 3 4 5 6 7 8; do
+	middle $((2 + layer % 2)) 1 KILL
+	grep -q "^seqpar: rank [02]: error: step [0-9]*[,:].* rank 1 (process $victim) has died while this one" "$dir/err" ||
+		fail "$command: not said who has died"
+	grep -qE ": error: step [0-9]+, (for|back)ward layer [0-3]: .* waited in exchange of group sequence, to rank" "$dir/err" && break
+done
+test $layer -lt 8 || fail "$command: never said that it waited inside a layer"
+
+# One that is silent, not dead: as long as backend.timeout allows.
+middle 3 1 STOP backend.timeout=2
+kill -KILL "$victim" 2>/dev/null
+test $status = 1 || fail "$command: exit status $status"
+test $seconds -ge 2 || fail "$command: given up after $seconds seconds"
+grep -q "^seqpar: rank [02]: error: step [0-9]*[,:].* waited 2 seconds (backend.timeout) in .* of group .*; rank 1 (process $victim) is stopped" \
+	"$dir/err" || fail "$command: not said who is silent"
+
+# A stop takes no living rank for dead, and what is stopped as a whole is not silent.
+command="train, stopped as a whole"
+"$SEQPAR" launch -n 2 -- $small train.iters=100000000 backend.timeout=2 >"$dir/out" 2>"$dir/err" &
+launch=$!
 tries=0
 until grep -q '^step ' "$dir/out" || test $tries -ge 60; do
 	sleep 1
 	tries=$((tries + 1))
 done
-children=$(children_of $mpirun)
-test "$(echo $children | wc -w)" = 2 || fail "not two ranks: $children"
-begin=$(date +%s)
-kill -KILL $(echo "$children" | tail -n 1)
-wait $mpirun
-test $? -ne 0 || fail "a killed rank is a success"
-while alive $children && test $(($(date +%s) - begin)) -le 10; do
-	sleep 1
-done
-seconds=$(($(date +%s) - begin))
-in_time
-grep -q '^seqpar: .*error' "$dir/err" && fail "the other rank complains"
+ranks=$(children_of "$(children_of $launch)")
+kill -STOP $ranks
+sleep 3
+kill -CONT $ranks
+sleep 1
+kill -TERM $launch
+wait $launch
+test $? = 3 || fail "$command: not stopped in good order"
+grep -q 'seqpar: .*\(error\|warning\)' "$dir/err" && fail "$command: somebody complains"
 
 # Alone, but for two.
 run 2 env -u OMPI_COMM_WORLD_SIZE "$SEQPAR" $small
