@@ -22,14 +22,25 @@ struct communicator {
 	int first; /* from open(): closing it ends MPI */
 };
 
-/* A transfer under way: some MPI requests. */
-struct request {
-	struct request *next;
-	int count, room;
-	MPI_Request *part;
+/* Of a reduce_scatter: this rank's share, which becomes the sum of its own contribution and those that arrive. */
+struct sum {
+	char *own; /* NULL: nothing is to be added up */
+	size_t bytes;
+	enum sp_dtype dtype;
+	int rank, ranks;
 };
 
-static struct request *active, *spare;
+/* A transfer under way: some MPI requests, and what is to be done when all are finished. */
+struct request {
+	struct request *next, **home; /* where it is put back */
+	int count, room;
+	MPI_Request *part;
+	struct sum sum;
+	char *arrived; /* the other ranks' contributions in the order of ranks */
+	size_t arrived_room;
+};
+
+static struct request *active, *spare, *spare_sums; /* those of sums are kept apart for the room that they have */
 
 static MPI_Datatype datatype(enum sp_dtype dtype)
 {
@@ -54,6 +65,12 @@ static int failed(const char *call, int code)
 static int check(const char *call, int code)
 {
 	return code == MPI_SUCCESS ? SP_OK : failed(call, code);
+}
+
+/* Of what is left, those that go in one message. */
+static int bytes_of(size_t left)
+{
+	return (int)(left < piece ? left : piece);
 }
 
 /* ---- communicators ---- */
@@ -113,11 +130,12 @@ static int split(void *comm, int colour, int key, void **part)
 	return status ? status : wrap(group, 0, part);
 }
 
-static void free_spare(void)
+static void free_spare(struct request **spares)
 {
-	while (spare) {
-		struct request *r = spare;
-		spare = r->next;
+	while (*spares) {
+		struct request *r = *spares;
+		*spares = r->next;
+		free(r->arrived);
 		free(r->part);
 		free(r);
 	}
@@ -130,7 +148,8 @@ static void close_mpi(void *comm)
 		return;
 	MPI_Comm_free(&c->comm);
 	if (c->first) {
-		free_spare();
+		free_spare(&spare);
+		free_spare(&spare_sums);
 		MPI_Finalize();
 	}
 	free(c);
@@ -160,18 +179,20 @@ static int place(void *comm, struct sp_place *place)
 
 /* ---- requests ---- */
 
-static struct request *request_take(void)
+static struct request *request_take(struct request **home)
 {
-	struct request *r = spare;
+	struct request *r = *home;
 	if (r)
-		spare = r->next;
+		*home = r->next;
 	else
 		r = calloc(1, sizeof *r);
 	if (!r) {
 		sp_fail(SP_ERR_COMM, "out of memory for a transfer");
 		return NULL;
 	}
+	r->home = home;
 	r->count = 0;
+	r->sum.own = NULL;
 	r->next = active;
 	active = r;
 	return r;
@@ -183,8 +204,8 @@ static void request_give(struct request *r)
 	while (*at != r)
 		at = &(*at)->next;
 	*at = r->next;
-	r->next = spare;
-	spare = r;
+	r->next = *r->home;
+	*r->home = r;
 }
 
 /* Room for one more MPI request; NULL (logged) without memory. */
@@ -204,6 +225,50 @@ static MPI_Request *request_part(struct request *r)
 	return &r->part[r->count++];
 }
 
+/* ---- sums ---- */
+
+static int sum_room(struct request *r, size_t bytes)
+{
+	if (bytes <= r->arrived_room)
+		return SP_OK;
+	free(r->arrived);
+	r->arrived = malloc(bytes);
+	r->arrived_room = r->arrived ? bytes : 0;
+	return r->arrived ? SP_OK : sp_fail(SP_ERR_COMM, "out of memory for %zu bytes of a sum", bytes);
+}
+
+static char *contribution(const struct request *r, int rank)
+{
+	return rank == r->sum.rank ? r->sum.own : r->arrived + (size_t)(rank - (rank > r->sum.rank)) * r->sum.bytes;
+}
+
+/* ((x0 + x1) + x2) + ...: the order of ranks, whatever is cut into how many pieces. From the own contribution on, the sum
+ * is formed in its place. */
+static int add_up(const struct request *r)
+{
+	const struct sum *s = &r->sum;
+	char *sum = contribution(r, 0);
+	int status = SP_OK;
+	for (int rank = 1; rank < s->ranks; rank++) {
+		char *next = contribution(r, rank), *to = rank == s->rank ? next : sum;
+		const char *from = rank == s->rank ? sum : next;
+		for (size_t at = 0; at < s->bytes && !status; at += (size_t)bytes_of(s->bytes - at))
+			status = check("MPI_Reduce_local",
+			               MPI_Reduce_local(from + at, to + at, (int)((size_t)bytes_of(s->bytes - at) / sp_dtype_size(s->dtype)),
+			                                datatype(s->dtype), MPI_SUM));
+		sum = to;
+	}
+	return status;
+}
+
+/* Ends a request whose parts are finished. */
+static int conclude(struct request *r)
+{
+	int status = r->sum.own ? add_up(r) : SP_OK;
+	request_give(r);
+	return status;
+}
+
 static int wait_mpi(void *comm, void *request)
 {
 	(void)comm;
@@ -213,8 +278,23 @@ static int wait_mpi(void *comm, void *request)
 		return SP_OK;
 	for (int i = 0; i < r->count && status == SP_OK; i++)
 		status = check("MPI_Wait", MPI_Wait(&r->part[i], MPI_STATUS_IGNORE));
+	if (!status)
+		return conclude(r);
 	request_give(r);
 	return status;
+}
+
+static int test_mpi(void *comm, void *request, int *done)
+{
+	(void)comm;
+	struct request *r = request;
+	int status = SP_OK;
+	*done = 1;
+	for (int i = 0; r && i < r->count && *done && status == SP_OK; i++)
+		status = check("MPI_Test", MPI_Test(&r->part[i], done, MPI_STATUS_IGNORE));
+	if (status)
+		request_give(r);
+	return status || !r || !*done ? status : conclude(r);
 }
 
 /* A test that finds something unfinished lets the library move everything on; what is finished is not asked again. */
@@ -234,11 +314,6 @@ static int progress(void *comm)
 }
 
 /* ---- transfers ---- */
-
-static int bytes_of(size_t left)
-{
-	return (int)(left < piece ? left : piece);
-}
 
 static int send_pieces(struct communicator *c, struct request *r, const char *data, size_t bytes, int to)
 {
@@ -269,7 +344,7 @@ static int exchange_start(void *comm, const struct sp_exchange *args, void **req
 			memmove(args->receive, args->send, args->send_bytes);
 		return SP_OK;
 	}
-	struct request *r = request_take();
+	struct request *r = request_take(&spare);
 	if (!r)
 		return SP_ERR_COMM;
 	/* Receives first: what arrives then finds its place at once. */
@@ -291,31 +366,25 @@ static int elements_of(int64_t left, enum sp_dtype dtype)
 	return (int)(left < most ? left : most);
 }
 
-/* Each share is reduced to its rank on its own: MPI_Ireduce_scatter_block in place would leave the result at the front,
- * and Open MPI 4 makes it a reduction of everything to one rank. */
-static int reduce_share(struct communicator *c, struct request *r, char *data, int64_t count, enum sp_dtype dtype, int root)
-{
-	for (int64_t at = 0; at < count; at += elements_of(count - at, dtype)) {
-		char *here = data + (size_t)(root * count + at) * sp_dtype_size(dtype);
-		const void *send = root == c->rank ? MPI_IN_PLACE : here;
-		MPI_Request *part = request_part(r);
-		if (!part || check("MPI_Ireduce", MPI_Ireduce(send, here, elements_of(count - at, dtype), datatype(dtype), MPI_SUM,
-		                                              root, c->comm, part)))
-			return SP_ERR_COMM;
-	}
-	return SP_OK;
-}
-
+/* Every rank gets the others' contributions to its share and adds them up itself, once all are here. MPI_Ireduce_scatter_block
+ * in place would leave the result at the front, and Open MPI 4 makes it a reduction of everything to one rank; its
+ * MPI_Ireduce of each share goes in steps of 64 KiB, of which every one wants to be moved on: where that happens every few
+ * milliseconds, the sums take seconds, and without pause still ten times as long as this. */
 static int reduce_scatter_start(void *comm, void *data, int64_t count, enum sp_dtype dtype, void **request)
 {
 	struct communicator *c = comm;
-	struct request *r = request_take();
+	const size_t share = (size_t)count * sp_dtype_size(dtype);
+	struct request *r = request_take(&spare_sums);
 	*request = NULL;
-	if (!r)
+	if (!r || sum_room(r, share * (size_t)(c->size - 1)))
 		return SP_ERR_COMM;
-	for (int root = 0; root < c->size; root++)
-		if (reduce_share(c, r, data, count, dtype, root))
+	r->sum = (struct sum){ (char *)data + share * (size_t)c->rank, share, dtype, c->rank, c->size };
+	for (int hop = 1; hop < c->size; hop++) {
+		const int from = (c->rank + c->size - hop) % c->size, to = (c->rank + hop) % c->size;
+		if (receive_pieces(c, r, contribution(r, from), share, from) ||
+		    send_pieces(c, r, (char *)data + share * (size_t)to, share, to))
 			return SP_ERR_COMM;
+	}
 	*request = r;
 	return SP_OK;
 }
@@ -342,7 +411,7 @@ static int gather_piece(struct communicator *c, char *data, int64_t count, int n
 static int all_gather_start(void *comm, void *data, int64_t count, enum sp_dtype dtype, void **request)
 {
 	struct communicator *c = comm;
-	struct request *r = request_take();
+	struct request *r = request_take(&spare);
 	*request = NULL;
 	if (!r)
 		return SP_ERR_COMM;
@@ -395,6 +464,7 @@ static const struct sp_comm_ops ops = {
 	.reduce_scatter_start = reduce_scatter_start,
 	.all_gather_start = all_gather_start,
 	.wait = wait_mpi,
+	.test = test_mpi,
 	.progress = progress,
 	.all_reduce = all_reduce,
 	.broadcast = broadcast,

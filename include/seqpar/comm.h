@@ -55,6 +55,8 @@ struct sp_comm_ops {
 	int (*all_gather_start)(void *comm, void *data, int64_t count, enum sp_dtype dtype, void **request);
 	/* Finishes a transfer and releases the request. NULL is a finished request. */
 	int (*wait)(void *comm, void *request);
+	/* Sets *done to 1, having finished the transfer as wait does, or to 0; moves started transfers on, does not block. */
+	int (*test)(void *comm, void *request, int *done);
 	/* Moves started transfers on without blocking. */
 	int (*progress)(void *comm);
 

@@ -349,6 +349,20 @@ int sp_comm_wait(struct sp_comm *comm, struct sp_transfer *transfer)
 	return status ? failed(comm, transfer->operation, "") : SP_OK;
 }
 
+int sp_comm_test(struct sp_comm *comm, struct sp_transfer *transfer, int *done)
+{
+	*done = 1;
+	if (!transfer->request)
+		return SP_OK;
+	int status = comm->ops->test(comm->comm, transfer->request, done);
+	if (!status && !*done)
+		return SP_OK;
+	transfer->request = NULL;
+	status = sp_stage_finish(transfer->compute, status, &transfer->staged);
+	span_end();
+	return status ? failed(comm, "a transfer", "") : SP_OK;
+}
+
 int sp_comm_progress(struct sp_comm *comm)
 {
 	return comm->ops->progress(comm->comm) ? failed(comm, "a transfer under way", "") : SP_OK;

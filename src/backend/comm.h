@@ -55,6 +55,8 @@ int sp_comm_reduce_scatter_start(struct sp_comm *comm, void *data, int64_t count
 int sp_comm_all_gather_start(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype,
                              struct sp_transfer *transfer);
 int sp_comm_wait(struct sp_comm *comm, struct sp_transfer *transfer);
+/* As sp_comm_wait if the transfer is finished, then *done is 1; else 0. Does not block; time in it does not count as exposed. */
+int sp_comm_test(struct sp_comm *comm, struct sp_transfer *transfer, int *done);
 int sp_comm_progress(struct sp_comm *comm);
 
 int sp_comm_all_reduce(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype, enum sp_reduction op);

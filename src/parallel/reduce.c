@@ -2,6 +2,7 @@
 
 #include "parallel/reduce.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "base/trace.h"
@@ -9,76 +10,144 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GRAIN = 16, BUCKET = 4 << 20, DEPTH = 2 };
+enum { GRAIN = 16, BUCKET = 1 << 20, BUCKET_PER_RANK = 16 << 10, DEPTH = 4 };
 
+/* As all ranks see it. */
+struct bucket {
+	int64_t offset, count, share; /* count <= ranks * share; less only when padded */
+	float *pad;                   /* ranks * share elements on the device, if padded */
+};
+
+/* Sums go through the buckets from the last to the first, gathers from the first to the last; the i-th of either uses the
+ * slot i % DEPTH. */
 struct sp_reduce {
 	struct sp_compute *compute;
 	struct sp_comm *comm;
-	int64_t elements, share; /* share: elements a rank owns of a full bucket */
-	int ranks, rank, buckets;
-	float *pad; /* the last bucket when it is not a multiple of GRAIN x ranks; device */
+	int ranks, rank;
+	struct bucket *bucket;
+	int buckets;
+	float *pads; /* those of all padded buckets */
 	struct sp_transfer flight[DEPTH];
-	float *gathered; /* buffer whose padded end still has to be copied out, or NULL */
+
+	float *flat;              /* what is being summed or gathered */
+	int ready;                /* sums that may begin */
+	int started, finished;    /* of the direction that is at work */
+	int busy;                 /* moving on: operations that it queues shall not move it on again */
+	int status;               /* of progress that could not report it */
+	double begun;             /* when sums came to be under way */
+	struct sp_reduce_times times;
 };
 
-/* A bucket as all ranks see it. */
-struct bucket {
-	int64_t offset, count, share; /* count <= ranks * share; less only when padded */
-};
+/* ---- where buckets begin and end ---- */
 
-static struct bucket bucket_of(const struct sp_reduce *r, int i)
+static int64_t full_share(const struct sp_reduce_shape *shape, int ranks)
 {
-	struct bucket b = { .offset = i * r->share * r->ranks };
-	int64_t left = r->elements - b.offset, grain = (int64_t)GRAIN * r->ranks;
-	b.share = left < grain ? GRAIN : sp_min(r->share, left / grain * GRAIN);
-	b.count = sp_min(left, b.share * r->ranks);
+	const int64_t bucket = shape->bucket ? shape->bucket : sp_max(BUCKET, (int64_t)BUCKET_PER_RANK * ranks);
+	return sp_max(1, bucket / ((int64_t)GRAIN * ranks)) * GRAIN;
+}
+
+static int64_t segment_end(const struct sp_reduce_shape *shape, int64_t at)
+{
+	for (int i = 0; i < shape->cuts; i++)
+		if (shape->cut[i] > at)
+			return sp_min(shape->cut[i], shape->elements);
+	return shape->elements;
+}
+
+/* The bucket that begins at element `at`: a full one, or one of what is left of the segment in whole grains, or a padded one
+ * of the rest. */
+static struct bucket bucket_at(const struct sp_reduce_shape *shape, int ranks, int64_t at)
+{
+	const int64_t left = segment_end(shape, at) - at, grain = (int64_t)GRAIN * ranks;
+	struct bucket b = { .offset = at };
+	b.share = left < grain ? GRAIN : sp_min(full_share(shape, ranks), left / grain * GRAIN);
+	b.count = sp_min(left, b.share * ranks);
 	return b;
 }
 
-/* Full buckets, one of what is left in whole grains, one that is padded. */
-static struct bucket nth(const struct sp_reduce *r, int i)
+static int64_t padding_of(const struct bucket *b, int ranks)
 {
-	int64_t full = r->elements / (r->share * r->ranks);
-	if (i <= full)
-		return bucket_of(r, i);
-	struct bucket before = bucket_of(r, (int)full), b = { .offset = before.offset + before.count, .share = GRAIN };
-	b.count = r->elements - b.offset;
-	return b;
+	return b->share * ranks - b->count;
 }
 
-static int count_buckets(const struct sp_reduce *r)
+static struct sp_reduce_piece piece_of(const struct bucket *b, int rank)
 {
-	int n = 0;
-	for (int64_t at = 0; at < r->elements; n++)
-		at += nth(r, n).count;
-	return n;
+	const int64_t first = sp_min(rank * b->share, b->count), end = sp_min(first + b->share, b->count);
+	return (struct sp_reduce_piece){ b->offset + first, end - first };
 }
 
-/* All that does not need memory or ranks. */
-static void shape(struct sp_reduce *r, int64_t elements, int ranks, int rank, int64_t bucket)
+int64_t sp_reduce_owned_of(const struct sp_reduce_shape *shape, int ranks, int rank)
 {
-	memset(r, 0, sizeof *r);
-	r->elements = elements;
-	r->ranks = ranks;
-	r->rank = rank;
-	r->share = sp_max(1, (bucket ? bucket : BUCKET) / ((int64_t)GRAIN * ranks)) * GRAIN;
-	r->buckets = count_buckets(r);
+	int64_t sum = 0;
+	for (int64_t at = 0; at < shape->elements;) {
+		const struct bucket b = bucket_at(shape, ranks, at);
+		sum += piece_of(&b, rank).count;
+		at += b.count;
+	}
+	return sum;
 }
 
-int sp_reduce_create(struct sp_compute *compute, struct sp_comm *comm, int64_t elements, int64_t bucket,
+uint64_t sp_reduce_sent_of(const struct sp_reduce_shape *shape, int ranks)
+{
+	uint64_t shares = 0;
+	for (int64_t at = 0; at < shape->elements;) {
+		const struct bucket b = bucket_at(shape, ranks, at);
+		shares += (uint64_t)b.share;
+		at += b.count;
+	}
+	return 2 * shares * (uint64_t)(ranks - 1) * sizeof(float);
+}
+
+/* ---- create, destroy ---- */
+
+static int list_buckets(struct sp_reduce *r, const struct sp_reduce_shape *shape)
+{
+	int count = 0;
+	for (int64_t at = 0; at < shape->elements; count++)
+		at += bucket_at(shape, r->ranks, at).count;
+	r->bucket = calloc((size_t)count + 1, sizeof *r->bucket);
+	if (!r->bucket)
+		return sp_fail(SP_ERR_MEMORY, "out of memory for a list of %d buckets of gradients", count);
+	for (int64_t at = 0; at < shape->elements; r->buckets++) {
+		r->bucket[r->buckets] = bucket_at(shape, r->ranks, at);
+		at += r->bucket[r->buckets].count;
+	}
+	return SP_OK;
+}
+
+static int give_pads(struct sp_reduce *r)
+{
+	const int64_t size = (int64_t)GRAIN * r->ranks;
+	int64_t padded = 0;
+	for (int i = 0; i < r->buckets; i++)
+		padded += padding_of(&r->bucket[i], r->ranks) > 0;
+	int status = sp_compute_alloc(r->compute, (size_t)(padded * size) * sizeof *r->pads, (void **)&r->pads);
+	float *next = r->pads;
+	for (int i = 0; i < r->buckets && !status; i++)
+		if (padding_of(&r->bucket[i], r->ranks) > 0) {
+			r->bucket[i].pad = next;
+			next += size;
+		}
+	return status;
+}
+
+int sp_reduce_create(struct sp_compute *compute, struct sp_comm *comm, const struct sp_reduce_shape *shape,
                      struct sp_reduce **reduce)
 {
 	struct sp_reduce *r = calloc(1, sizeof *r);
 	if (!r)
 		return sp_fail(SP_ERR_MEMORY, "out of memory for the gradient reduction");
-	shape(r, elements, sp_comm_size(comm), sp_comm_rank(comm), bucket);
 	r->compute = compute;
 	r->comm = comm;
+	r->ranks = sp_comm_size(comm);
+	r->rank = sp_comm_rank(comm);
 	for (int i = 0; i < DEPTH; i++)
 		r->flight[i].compute = compute;
-	int status = sp_compute_alloc(compute, GRAIN * (size_t)r->ranks * sizeof *r->pad, (void **)&r->pad);
+	int status = list_buckets(r, shape);
+	if (!status)
+		status = give_pads(r);
 	if (status) {
-		free(r);
+		sp_reduce_destroy(r);
 		return status;
 	}
 	*reduce = r;
@@ -89,7 +158,8 @@ void sp_reduce_destroy(struct sp_reduce *r)
 {
 	if (!r)
 		return;
-	sp_compute_free(r->compute, r->pad);
+	sp_compute_free(r->compute, r->pads);
+	free(r->bucket);
 	free(r);
 }
 
@@ -98,11 +168,14 @@ int sp_reduce_buckets(const struct sp_reduce *r)
 	return r->buckets;
 }
 
+struct sp_reduce_piece sp_reduce_bucket(const struct sp_reduce *r, int i)
+{
+	return (struct sp_reduce_piece){ r->bucket[i].offset, r->bucket[i].count };
+}
+
 struct sp_reduce_piece sp_reduce_own(const struct sp_reduce *r, int i)
 {
-	struct bucket b = nth(r, i);
-	int64_t first = sp_min(r->rank * b.share, b.count), end = sp_min(first + b.share, b.count);
-	return (struct sp_reduce_piece){ b.offset + first, end - first };
+	return piece_of(&r->bucket[i], r->rank);
 }
 
 int64_t sp_reduce_owned(const struct sp_reduce *r)
@@ -113,99 +186,161 @@ int64_t sp_reduce_owned(const struct sp_reduce *r)
 	return sum;
 }
 
-int64_t sp_reduce_owned_of(int64_t elements, int ranks, int rank)
+struct sp_reduce_times sp_reduce_times(const struct sp_reduce *r)
 {
-	struct sp_reduce r;
-	shape(&r, elements, ranks, rank, 0);
-	return sp_reduce_owned(&r);
+	return r->times;
 }
 
-uint64_t sp_reduce_sent_of(int64_t elements, int ranks)
-{
-	const int64_t grain = (int64_t)GRAIN * ranks, padded_size = sp_round_up(elements, grain);
-	return 2 * (uint64_t)(padded_size / ranks * (ranks - 1)) * sizeof(float);
-}
-
-static int padded(const struct sp_reduce *r, struct bucket b)
-{
-	return b.count < b.share * r->ranks;
-}
+/* ---- what travels ---- */
 
 static int copy(struct sp_reduce *r, float *from, float *to, int64_t n)
 {
 	return sp_compute_copy_rows(r->compute, sp_vector(from, n), sp_vector(to, n));
 }
 
-/* The padded bucket into its buffer. */
-static int stage(struct sp_reduce *r, float *flat, struct bucket b)
+/* Where the bucket travels from and to: a padded one its own buffer, which is filled. */
+static int stage(struct sp_reduce *r, const struct bucket *b, float **data)
 {
-	int status = sp_compute_zero(r->compute, r->pad, (size_t)(b.share * r->ranks) * sizeof *r->pad);
-	return status ? status : copy(r, flat + b.offset, r->pad, b.count);
+	*data = r->flat + b->offset;
+	if (!b->pad)
+		return SP_OK;
+	int status = sp_compute_zero(r->compute, b->pad, (size_t)(b->share * r->ranks) * sizeof *b->pad);
+	if (!status)
+		status = copy(r, *data, b->pad, b->count);
+	*data = b->pad;
+	return status;
 }
 
-static int wait_for(struct sp_reduce *r, int i)
+/* A piece that has arrived, to its place in the flat buffer. */
+static int unstage(struct sp_reduce *r, const struct bucket *b, struct sp_reduce_piece piece)
 {
-	return sp_comm_wait(r->comm, &r->flight[i % DEPTH]);
+	return b->pad ? copy(r, b->pad + (piece.offset - b->offset), r->flat + piece.offset, piece.count) : SP_OK;
 }
 
-static int scatter_start(struct sp_reduce *r, float *flat, int i)
+static struct sp_transfer *slot(struct sp_reduce *r, int i)
 {
-	struct bucket b = nth(r, i);
-	float *data = flat + b.offset;
-	int status = SP_OK;
-	if (padded(r, b)) {
-		status = stage(r, flat, b);
-		data = r->pad;
+	return &r->flight[i % DEPTH];
+}
+
+/* ---- sums ---- */
+
+/* The i-th bucket to be summed. */
+static int summed_at(const struct sp_reduce *r, int i)
+{
+	return r->buckets - 1 - i;
+}
+
+static int start_sum(struct sp_reduce *r)
+{
+	const struct bucket *b = &r->bucket[summed_at(r, r->started)];
+	float *data;
+	int status = stage(r, b, &data);
+	if (r->started == r->finished)
+		r->begun = sp_clock();
+	if (!status)
+		status = sp_comm_reduce_scatter_start(r->comm, data, b->share, SP_F32, slot(r, r->started));
+	r->started++;
+	return status;
+}
+
+/* After the wait for the oldest. */
+static int end_sum(struct sp_reduce *r)
+{
+	const struct bucket *b = &r->bucket[summed_at(r, r->finished++)];
+	if (r->started == r->finished)
+		r->times.sums += sp_clock() - r->begun;
+	return unstage(r, b, piece_of(b, r->rank));
+}
+
+static int finish_sum(struct sp_reduce *r)
+{
+	const double begin = sp_clock();
+	int status = sp_comm_wait(r->comm, slot(r, r->finished));
+	r->times.sums_exposed += sp_clock() - begin;
+	return status ? status : end_sum(r);
+}
+
+static int has_slot(const struct sp_reduce *r)
+{
+	return r->started < r->ready && r->started - r->finished < DEPTH;
+}
+
+static int move_on(struct sp_reduce *r)
+{
+	int status = SP_OK, done = 1;
+	while (!status && done && r->finished < r->started) {
+		status = sp_comm_test(r->comm, slot(r, r->finished), &done);
+		if (!status && done)
+			status = end_sum(r);
 	}
-	return status ? status : sp_comm_reduce_scatter_start(r->comm, data, b.share, SP_F32, &r->flight[i % DEPTH]);
+	while (!status && has_slot(r))
+		status = start_sum(r);
+	return status;
 }
 
-static int scatter_finish(struct sp_reduce *r, float *flat, int i)
+int sp_reduce_progress(struct sp_reduce *r)
 {
-	struct bucket b = nth(r, i);
-	struct sp_reduce_piece own = sp_reduce_own(r, i);
-	int status = wait_for(r, i);
-	if (status || !padded(r, b))
-		return status;
-	return copy(r, r->pad + (own.offset - b.offset), flat + own.offset, own.count);
+	if (r->status || r->busy || r->finished == r->ready)
+		return r->status;
+	r->busy = 1;
+	r->status = move_on(r);
+	r->busy = 0;
+	return r->status;
+}
+
+int sp_reduce_ready(struct sp_reduce *r, float *flat, int64_t offset)
+{
+	r->flat = flat;
+	while (r->ready < r->buckets && r->bucket[summed_at(r, r->ready)].offset >= offset)
+		r->ready++;
+	return sp_reduce_progress(r);
 }
 
 int sp_reduce_scatter(struct sp_reduce *r, float *flat)
 {
-	int status = SP_OK;
 	sp_trace_begin(SP_TRACE_COMM, "reduce gradients", -1);
-	for (int i = 0; i < r->buckets + DEPTH && !status; i++) {
-		if (i >= DEPTH)
-			status = scatter_finish(r, flat, i - DEPTH);
-		if (!status && i < r->buckets)
-			status = scatter_start(r, flat, i);
+	int status = sp_reduce_ready(r, flat, 0);
+	r->busy = 1;
+	while (!status && r->finished < r->buckets) {
+		if (has_slot(r))
+			status = start_sum(r);
+		else
+			status = finish_sum(r);
 	}
 	sp_trace_end(SP_TRACE_COMM);
+	r->busy = r->ready = r->started = r->finished = 0;
 	return status;
+}
+
+/* ---- gathers ---- */
+
+static int finish_gather(struct sp_reduce *r)
+{
+	const struct bucket *b = &r->bucket[r->finished];
+	const double begin = sp_clock();
+	int status = sp_comm_wait(r->comm, slot(r, r->finished++));
+	r->times.gathers_exposed += sp_clock() - begin;
+	return status ? status : unstage(r, b, (struct sp_reduce_piece){ b->offset, b->count });
 }
 
 int sp_reduce_gather_start(struct sp_reduce *r, float *flat, int i)
 {
-	struct bucket b = nth(r, i);
-	float *data = flat + b.offset;
-	int status = wait_for(r, i);
-	if (!status && padded(r, b)) {
-		status = stage(r, flat, b);
-		data = r->pad;
-		r->gathered = flat;
-	}
-	return status ? status : sp_comm_all_gather_start(r->comm, data, b.share, SP_F32, &r->flight[i % DEPTH]);
+	const struct bucket *b = &r->bucket[i];
+	float *data;
+	int status = r->started - r->finished == DEPTH ? finish_gather(r) : SP_OK;
+	r->flat = flat;
+	if (!status)
+		status = stage(r, b, &data);
+	if (!status)
+		status = sp_comm_all_gather_start(r->comm, data, b->share, SP_F32, slot(r, r->started++));
+	return status;
 }
 
 int sp_reduce_gather_finish(struct sp_reduce *r)
 {
 	int status = SP_OK;
-	for (int i = 0; i < DEPTH && !status; i++)
-		status = wait_for(r, r->buckets + i);
-	if (!status && r->gathered) {
-		struct bucket b = nth(r, r->buckets - 1);
-		status = copy(r, r->pad, r->gathered + b.offset, b.count);
-	}
-	r->gathered = NULL;
+	while (!status && r->finished < r->started)
+		status = finish_gather(r);
+	r->started = r->finished = 0;
 	return status;
 }

@@ -183,6 +183,8 @@ int sp_optimizer_step(struct sp_optimizer *o, float *values, float *gradients, i
 {
 	double sum;
 	int status = sp_reduce_scatter(o->reduce, gradients);
+	if (!status && o->options.summed)
+		status = o->options.summed(o->options.context, gradients);
 	if (!status)
 		status = sum_of_squares(o, gradients, &sum);
 	if (status)

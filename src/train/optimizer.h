@@ -13,6 +13,10 @@ struct sp_optimizer_options {
 	double beta1, beta2, eps, weight_decay;
 	double clip_norm; /* 0: not clipped */
 	int skip_uncut;   /* parameters held whole enter the norm elsewhere: by the first of the tensor ranks */
+	/* Optional: called when own pieces of the gradients (sp_reduce_own) are sums, before the norm is taken, so that copies of
+	 * a parameter in another group can be added to them. A nonzero return ends the step. */
+	int (*summed)(void *context, float *gradients);
+	void *context;
 };
 
 struct sp_optimizer;
@@ -34,6 +38,7 @@ struct sp_moments sp_optimizer_moments(struct sp_optimizer *o);
  * gradients.
  *   values, gradients  the flat buffers; values are updated on all ranks, gradients are undefined afterwards
  *   norm  L2 norm of the summed gradients before clipping
+ * Sums that sp_reduce_ready() has begun are finished first.
  * Collective over `world`.
  * SP_ERR_NUMERIC, logged with the step and the remedy, if a gradient is not finite; values are then as before. */
 int sp_optimizer_step(struct sp_optimizer *o, float *values, float *gradients, int64_t step, double lr, double *norm);

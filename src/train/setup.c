@@ -107,10 +107,10 @@ static int open_model(struct sp_setup *setup)
 	int status = sp_model_create(setup->compute, &setup->options, &setup->model);
 	if (!status)
 		status = fill_values(setup);
-	return status || setup->forward_only ?
-	               status :
-	               sp_reduce_create(setup->compute, setup->grid.group[SP_GROUP_REPLICAS], sp_model_parameters(setup->model)->elements, 0,
-	                                 &setup->reduce);
+	if (status || setup->forward_only)
+		return status;
+	const struct sp_reduce_shape shape = { .elements = sp_model_parameters(setup->model)->elements };
+	return sp_reduce_create(setup->compute, setup->grid.group[SP_GROUP_REPLICAS], &shape, &setup->reduce);
 }
 
 static int open_batches(struct sp_setup *setup)

@@ -32,7 +32,8 @@ static void open_updater(struct updater *u, const struct fixture *f)
 		.clip_norm = records_number(g, "clip_norm"),
 	};
 	const struct harness *h = &f->h;
-	assert_int_equal(sp_reduce_create(h->compute, h->comm, h->table->elements, 0, &u->reduce), SP_OK);
+	const struct sp_reduce_shape shape = { .elements = h->table->elements };
+	assert_int_equal(sp_reduce_create(h->compute, h->comm, &shape, &u->reduce), SP_OK);
 	assert_int_equal(sp_optimizer_create(h->compute, h->comm, u->reduce, h->table, &options, &u->optimizer), SP_OK);
 }
 

@@ -123,6 +123,31 @@ static void a_transfer_finishes_by_progress_alone(void **state)
 	agree(bad);
 }
 
+static void a_transfer_finishes_by_testing_alone(void **state)
+{
+	(void)state;
+	enum { BYTES = 1 << 20, N = 70001 };
+	unsigned char *sent = message(rank, 1, BYTES), *got = message(99, 1, BYTES);
+	double *sums = calloc((size_t)N * size, sizeof *sums);
+	struct sp_transfer ring = { 0 }, sum = { 0 };
+	int from = (rank + size - 1) % size, bad = sums == NULL, done = 0, summed = 0;
+	for (int64_t i = 0; i < (int64_t)N * size && sums; i++)
+		sums[i] = rank + (double)i;
+	struct sp_exchange args = { sent, BYTES, (rank + 1) % size, got, BYTES, from };
+	bad += sp_comm_exchange_start(world, &args, &ring) || sp_comm_reduce_scatter_start(world, sums, N, SP_F64, &sum);
+	const double exposed = sp_comm_counters(world).exposed;
+	for (long tries = 0; tries < 20000000 && !(done && summed) && !bad; tries++)
+		bad += sp_comm_test(world, &ring, &done) || sp_comm_test(world, &sum, &summed);
+	bad += !done || !summed || ring.request || sum.request || sp_comm_counters(world).exposed != exposed;
+	bad += wrong_bytes(got, from, 1, BYTES);
+	for (int64_t i = (int64_t)rank * N; i < (int64_t)(rank + 1) * N && !bad; i++)
+		bad += sums[i] != size * (double)i + size * (size - 1) / 2;
+	free(sums);
+	free(sent);
+	free(got);
+	agree(bad);
+}
+
 /* ---- reductions, of every dtype; values are small integers, so sums are exact ---- */
 
 static void put(void *data, enum sp_dtype dtype, int64_t i, int value)
@@ -419,6 +444,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_ring_of_uneven_messages_arrives),
 		cmocka_unit_test(messages_between_two_ranks_match_in_order),
 		cmocka_unit_test(a_transfer_finishes_by_progress_alone),
+		cmocka_unit_test(a_transfer_finishes_by_testing_alone),
 		cmocka_unit_test(all_reduce_is_the_reduction_of_all_ranks),
 		cmocka_unit_test(reduce_scatter_leaves_each_rank_its_share_of_the_sum),
 		cmocka_unit_test(all_gather_gives_everyone_every_share),
