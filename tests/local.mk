@@ -48,15 +48,21 @@ endif
 TESTS += $(script_tests)
 
 TEST_EXTENSIONS = .sh .mpi .conform
+# Seconds for a row. Instrumented code takes several times as long.
+if SANITIZERS
+row_seconds = 2400
+else
+row_seconds = 600
+endif
 LOG_COMPILER = timeout
-AM_LOG_FLAGS = -k 5 600
+AM_LOG_FLAGS = -k 5 $(row_seconds)
 SH_LOG_COMPILER = timeout
-AM_SH_LOG_FLAGS = -k 5 600 $(SHELL)
+AM_SH_LOG_FLAGS = -k 5 $(row_seconds) $(SHELL)
 MPI_LOG_COMPILER = $(SHELL) $(srcdir)/tests/run_ranks.sh
 AM_TESTS_ENVIRONMENT = \
 	TESTMPIRUN='$(TESTMPIRUN)'; export TESTMPIRUN; SEQPAR='$(abs_top_builddir)/seqpar'; export SEQPAR; \
 	srcdir='$(srcdir)'; top_srcdir='$(abs_top_srcdir)'; export srcdir top_srcdir; \
-	CC='$(CC)'; export CC; \
+	CC='$(CC)'; export CC; TEST_TIMEOUT=$${TEST_TIMEOUT:-$(row_seconds)}; export TEST_TIMEOUT; \
 	CPPFLAGS='$(CPPFLAGS) $(HWLOC_CPPFLAGS) $(BLAS_CPPFLAGS) $(JANSSON_CPPFLAGS) $(UTF8PROC_CPPFLAGS)'; export CPPFLAGS; \
 	unset SEQPAR_LOG SEQPAR_MODULE_PATH;
 if SANITIZERS

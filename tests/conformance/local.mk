@@ -9,7 +9,7 @@ rank_rows += $(conformance_rows)
 unit_tests += tests/conformance/test_reference
 # Thousands of short operations: threads that spin between them would stall each other on a machine that does more.
 CONFORM_LOG_COMPILER = timeout
-AM_CONFORM_LOG_FLAGS = -k 5 600 env OMP_WAIT_POLICY=passive tests/conformance/test_conformance
+AM_CONFORM_LOG_FLAGS = -k 5 $(row_seconds) env OMP_WAIT_POLICY=passive tests/conformance/test_conformance
 
 reference_sources = tests/reference/reference.h tests/reference/dropout.c tests/reference/linear.c tests/reference/norm.c \
 	tests/reference/attention.c tests/reference/embedding.c tests/reference/head.c tests/reference/parts.c tests/reference/update.c
