@@ -174,11 +174,15 @@ int sp_grid_open(struct sp_comm *world, int64_t pipeline, int64_t sequence, int6
 	for (int g = 0; g < SP_GROUPS && !status; g++)
 		status = sp_comm_split(world, sp_group_colour(&grid->shape, (enum sp_group)g, rank),
 		                       sp_group_rank(&grid->shape, (enum sp_group)g, rank), groups[g].name, &grid->group[g]);
+	if (!status)
+		status = sp_comm_split(world, sp_group_colour(&grid->shape, SP_GROUP_PIPELINE, rank),
+		                       sp_group_rank(&grid->shape, SP_GROUP_PIPELINE, rank), "pipeline back", &grid->back);
 	return status;
 }
 
 void sp_grid_close(struct sp_grid *grid)
 {
+	sp_comm_close(grid->back);
 	for (int g = SP_GROUPS - 1; g >= 0; g--)
 		sp_comm_close(grid->group[g]);
 	memset(grid, 0, sizeof *grid);

@@ -47,7 +47,8 @@ int sp_group_size(const struct sp_grid_point *shape, enum sp_group group);
 struct sp_grid {
 	struct sp_grid_point shape, place; /* of this rank */
 	struct sp_comm *world;             /* borrowed */
-	struct sp_comm *group[SP_GROUPS];  /* owned by the grid */
+	struct sp_comm *group[SP_GROUPS];  /* owned by the grid, like the next */
+	struct sp_comm *back;              /* the pipeline's ranks again: what goes back cannot mix with what goes forward */
 };
 
 /* Opens all groups, in the order of their enumeration. Collective over `world`. SP_ERR_SETTING as sp_grid_shape. */
