@@ -116,7 +116,7 @@ static int evaluate(struct sp_settings *s, struct sp_compute *compute, struct sp
 {
 	struct sp_setup setup;
 	const int64_t wanted = sp_settings_given(s, "train.eval_iters") ? s->train.eval_iters * s->train.global_batch : 0;
-	const int64_t replicas = sp_comm_size(world) / (s->parallel.sequence * s->parallel.tensor);
+	const int64_t replicas = sp_comm_size(world) / sp_settings_model_ranks(s);
 	s->train.global_batch = s->train.micro_batch * (replicas ? replicas : 1);
 	int status = sp_use_check_heads(s, world, s->model.sentence_order);
 	if (status)
@@ -174,7 +174,7 @@ int sp_cli_eval(int argc, char **argv)
 		return SP_EXIT_DONE;
 	}
 	if (!status)
-		status = sp_cli_open_world(&s, s.parallel.sequence * s.parallel.tensor, &world);
+		status = sp_cli_open_world(&s, sp_settings_model_ranks(&s), &world);
 	if (!status)
 		status = open_device(&s, &compute);
 	if (!status)

@@ -68,7 +68,7 @@ int sp_cli_print_grid(const char *file, int n, char **words, int64_t ranks)
 	struct sp_grid_point shape;
 	int status = read_settings(&s, file, n, words);
 	if (!status)
-		status = sp_grid_shape((int)ranks, 1, s.parallel.sequence, s.parallel.tensor, &shape);
+		status = sp_grid_shape((int)ranks, s.parallel.pipeline, s.parallel.sequence, s.parallel.tensor, &shape);
 	if (status)
 		return status;
 	print_head(&shape, (int)ranks);

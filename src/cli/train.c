@@ -14,7 +14,8 @@ static const char help[] =
 	"usage: seqpar train [-c FILE]... [section.key=value]...\n"
 	"       mpirun -n RANKS seqpar train [-c FILE]... [section.key=value]...\n\n"
 	"Trains BERT as the settings say. Files are read in their order, then the words.\n"
-	"The number of ranks must be a multiple of parallel.sequence x parallel.tensor; the rest are data replicas.\n"
+	"The number of ranks must be a multiple of parallel.pipeline x parallel.sequence x parallel.tensor; what is\n"
+	"left are data replicas.\n"
 	"SIGINT, SIGTERM, SIGHUP and SIGUSR1 end training after the step at hand, which is saved if checkpoint.dir is\n"
 	"set (exit status 3); a second SIGINT ends it at once. Started again it goes on from there.\n\n"
 	"settings\n";
@@ -30,7 +31,7 @@ int sp_cli_train(int argc, char **argv)
 		return SP_EXIT_DONE;
 	}
 	if (!status)
-		status = sp_cli_open_world(&settings, settings.parallel.sequence * settings.parallel.tensor, &world);
+		status = sp_cli_open_world(&settings, sp_settings_model_ranks(&settings), &world);
 	if (!status) {
 		sp_cli_stop_install();
 		signal(SIGPIPE, SIG_IGN); /* a closed pipe is then an error with a message */

@@ -23,10 +23,11 @@ int sp_norm_layer_forward(const struct sp_norm_layer *layer, const struct sp_lay
 int sp_norm_layer_backward(const struct sp_norm_layer *layer, const struct sp_layer_context *ctx, struct sp_matrix dy,
                            struct sp_matrix dsum, struct sp_matrix dx, struct sp_matrix dresidual)
 {
+	const struct sp_matrix nothing = { 0 };
 	const struct sp_norm_backward op = {
 		.dy = dy,
 		.dsum = dsum,
-		.s = layer->s,
+		.s = dy.data ? layer->s : nothing,
 		.gamma = layer->norm.gamma.value,
 		.mean = layer->mean,
 		.rstd = layer->rstd,

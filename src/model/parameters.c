@@ -230,12 +230,11 @@ struct sp_parameter_run sp_parameter_run(const struct sp_parameter *p, int64_t o
 	return run;
 }
 
-void sp_parameters_spread(const struct sp_parameters *part, const float *own, const struct sp_parameters *whole, float *all,
-                          int uncut)
+void sp_parameters_spread(const struct sp_parameters *part, const float *own, const struct sp_parameters *whole, float *all)
 {
 	for (int i = 0; i < part->count; i++) {
 		const struct sp_parameter *p = &part->entry[i], *w = sp_parameters_find(whole, p->name);
-		if (!w || (!uncut && !sp_parameter_is_cut(p)))
+		if (!w || !p->counted)
 			continue;
 		for (int64_t at = 0; at < p->rows * p->cols;) {
 			const struct sp_parameter_run run = sp_parameter_run(p, at);

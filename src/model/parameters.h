@@ -53,10 +53,9 @@ struct sp_parameter_run {
 /* The run that element `own` of the rank's part begins: to the end of the part, or of its row where rows are cut. */
 struct sp_parameter_run sp_parameter_run(const struct sp_parameter *p, int64_t own);
 
-/* Copies what a rank holds (`own`, a flat buffer of `part`) to its place in a flat buffer of `whole`, a table of the same
- * model; parameters that are not cut only if `uncut`. The rest of `all` stays as it is. */
-void sp_parameters_spread(const struct sp_parameters *part, const float *own, const struct sp_parameters *whole, float *all,
-                          int uncut);
+/* Copies what a rank holds (`own`, a flat buffer of `part`) and is counted there to its place in a flat buffer of `whole`, a
+ * table of the same model. The rest of `all` stays as it is. */
+void sp_parameters_spread(const struct sp_parameters *part, const float *own, const struct sp_parameters *whole, float *all);
 
 /* The way back: what a rank holds of a whole model. */
 void sp_parameters_take(const struct sp_parameters *part, float *own, const struct sp_parameters *whole, const float *all);

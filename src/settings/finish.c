@@ -55,6 +55,25 @@ static int check_model(const struct sp_settings *s)
 	return SP_OK;
 }
 
+static int check_stages(const struct sp_settings *s)
+{
+	const int64_t stages = s->parallel.pipeline, runs = s->parallel.virtual_stages;
+	if (stages == 1 && runs > 1)
+		return sp_fail(SP_ERR_SETTING,
+		               "parallel.virtual_stages = %lld wants a pipeline: set parallel.pipeline to 2 or more",
+		               (long long)runs);
+	if (stages > s->model.layers)
+		return sp_fail(SP_ERR_SETTING,
+		               "parallel.pipeline = %lld is more than model.layers = %lld; every stage needs a layer",
+		               (long long)stages, (long long)s->model.layers);
+	if (runs > 1 && s->model.layers % (stages * runs) != 0)
+		return sp_fail(SP_ERR_SETTING,
+		               "parallel.pipeline x parallel.virtual_stages = %lld x %lld = %lld does not divide model.layers = %lld; "
+		               "runs of layers are of equal length",
+		               (long long)stages, (long long)runs, (long long)(stages * runs), (long long)s->model.layers);
+	return SP_OK;
+}
+
 static int check_training(const struct sp_settings *s)
 {
 	if (s->train.global_batch % s->train.micro_batch != 0)
@@ -90,12 +109,22 @@ static int check_checkpoint(const struct sp_settings *s)
 	return SP_OK;
 }
 
+int64_t sp_settings_model_ranks(const struct sp_settings *s)
+{
+	int64_t ranks;
+	if (__builtin_mul_overflow(s->parallel.sequence * s->parallel.tensor, s->parallel.pipeline, &ranks))
+		return INT64_MAX; /* 2^20 and 2^16 are the most of the first two */
+	return ranks;
+}
+
 int sp_settings_finish(struct sp_settings *s)
 {
 	apply_preset(s);
 	if (s->optimizer.decay_iters == 0)
 		s->optimizer.decay_iters = s->train.iters;
 	int status = check_model(s);
+	if (!status)
+		status = check_stages(s);
 	if (!status)
 		status = check_training(s);
 	if (!status)

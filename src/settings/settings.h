@@ -45,6 +45,8 @@ struct sp_settings {
 	struct {
 		int64_t sequence;   /* ranks that share a sequence */
 		int64_t tensor;     /* ranks that share the weights of each layer */
+		int64_t pipeline;   /* stages that share the layers */
+		int64_t virtual_stages; /* runs of layers on each of them */
 		char attention[16]; /* full | ring */
 		int overlap;
 	} parallel;
@@ -85,6 +87,9 @@ int sp_settings_given(const struct sp_settings *s, const char *name);
 /* Applies the preset to what was not given, and checks what can be checked without data or ranks (heads divide hidden,
  * sequence_length <= max_positions, batch divisible by micro-batch, ...). SP_ERR_SETTING, logged with remedy. */
 int sp_settings_finish(struct sp_settings *s);
+
+/* Ranks that hold one model and the sequences of one data rank: the number of ranks is a multiple of it. */
+int64_t sp_settings_model_ranks(const struct sp_settings *s);
 
 /* The sizes that a model.preset, which must be a known one, stands for. */
 void sp_settings_preset(const char *name, int64_t *layers, int64_t *hidden);

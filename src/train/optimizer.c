@@ -42,15 +42,14 @@ struct sp_optimizer {
 static void add_segment(struct sp_optimizer *o, struct sp_reduce_piece piece, int64_t own, int bucket, int64_t first,
                         int64_t end, const struct sp_parameter *p)
 {
-	const int counted = !o->options.skip_uncut || sp_parameter_is_cut(p);
 	struct segment *last = o->segments > 0 ? &o->segment[o->segments - 1] : NULL;
 	if (first >= end)
 		return;
-	if (last && last->bucket == bucket && last->decay == p->decay && last->counted == counted)
+	if (last && last->bucket == bucket && last->decay == p->decay && last->counted == p->counted)
 		last->count = end - last->offset;
 	else
 		o->segment[o->segments++] =
-			(struct segment){ first, own + first - piece.offset, end - first, p->decay, counted, bucket };
+			(struct segment){ first, own + first - piece.offset, end - first, p->decay, p->counted, bucket };
 }
 
 static int cut(struct sp_optimizer *o, const struct sp_parameters *table)

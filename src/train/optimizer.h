@@ -12,7 +12,6 @@
 struct sp_optimizer_options {
 	double beta1, beta2, eps, weight_decay;
 	double clip_norm; /* 0: not clipped */
-	int skip_uncut;   /* parameters held whole enter the norm elsewhere: by the first of the tensor ranks */
 	/* Optional: called when own pieces of the gradients (sp_reduce_own) are sums, before the norm is taken, so that copies of
 	 * a parameter in another group can be added to them. A nonzero return ends the step. */
 	int (*summed)(void *context, float *gradients);

@@ -64,7 +64,7 @@ static int check_division(const struct sp_settings *s, const struct sp_grid_poin
 int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, struct sp_plan_input *input)
 {
 	struct sp_grid_point shape;
-	int status = sp_grid_shape(ranks, 1, s->parallel.sequence, s->parallel.tensor, &shape);
+	int status = sp_grid_shape(ranks, s->parallel.pipeline, s->parallel.sequence, s->parallel.tensor, &shape);
 	if (!status)
 		status = check_division(s, &shape);
 	if (status)

@@ -48,6 +48,8 @@ struct small_file {
 struct sp_save {
 	struct sp_save_options options;
 	struct sp_share share;
+	int *number; /* [parameters held] in the whole model, which is what files have */
+	int whole;   /* parameters of the whole model */
 	int64_t owned;
 	float *w, *m, *v; /* the snapshot, own share */
 	struct tensors tensors[TENSOR_FILES];
@@ -185,9 +187,36 @@ static int take_memory(struct sp_save *s)
 	return SP_OK;
 }
 
-int sp_save_create(const struct sp_save_options *options, struct sp_save **save)
+static int number_parameters(struct sp_save *s, const struct sp_parameters *whole)
+{
+	const struct sp_parameters *table = s->options.table;
+	s->whole = whole->count;
+	s->number = calloc((size_t)table->count, sizeof *s->number);
+	if (!s->number)
+		return sp_fail(SP_ERR_MEMORY, "out of memory for a list of %d parameters", table->count);
+	for (int i = 0; i < table->count; i++)
+		s->number[i] = (int)(sp_parameters_find(whole, table->entry[i].name) - whole->entry);
+	return SP_OK;
+}
+
+static int form_tensors(struct sp_save *s)
 {
 	static const char *const values[] = { "" }, *const moments[] = { "exp_avg.", "exp_avg_sq." };
+	struct sp_parameters whole;
+	int status = sp_parameters_create(s->options.config, &whole);
+	if (status)
+		return status;
+	status = number_parameters(s, &whole);
+	if (!status)
+		status = lay_out(&s->tensors[MODEL], &whole, values, 1);
+	if (!status)
+		status = lay_out(&s->tensors[OPTIMIZER], &whole, moments, 2);
+	sp_parameters_destroy(&whole);
+	return status;
+}
+
+int sp_save_create(const struct sp_save_options *options, struct sp_save **save)
+{
 	struct sp_save *s = calloc(1, sizeof *s);
 	if (!s)
 		return sp_fail(SP_ERR_MEMORY, "out of memory for saving checkpoints");
@@ -197,9 +226,7 @@ int sp_save_create(const struct sp_save_options *options, struct sp_save **save)
 	if (!status)
 		status = take_memory(s);
 	if (!status)
-		status = lay_out(&s->tensors[MODEL], options->table, values, 1);
-	if (!status)
-		status = lay_out(&s->tensors[OPTIMIZER], options->table, moments, 2);
+		status = form_tensors(s);
 	if (!status && rank_of(s) == 0)
 		status = form_fixed(s);
 	if (status) {
@@ -226,6 +253,7 @@ void sp_save_destroy(struct sp_save *s)
 		free(s->fixed[i].bytes);
 	for (int f = 0; f < TENSOR_FILES; f++)
 		free_tensors(&s->tensors[f]);
+	free(s->number);
 	free(s->record);
 	free(s->piece);
 	free(s->w);
@@ -301,19 +329,19 @@ static int put_head(struct sp_save *s, int file, int fd, const char *path)
 
 static int put_parts(struct sp_save *s, int file, int fd, const char *path)
 {
-	const int count = s->options.table->count;
 	int status = rank_of(s) == 0 ? put_head(s, file, fd, path) : SP_OK;
 	for (int i = 0; i < s->share.count && !status; i++) {
 		const struct sp_share_part *part = &s->share.part[i];
-		if (s->options.skip_uncut && !sp_parameter_is_cut(&s->options.table->entry[part->parameter]))
+		const int number = s->number[part->parameter];
+		if (!s->options.table->entry[part->parameter].counted)
 			continue;
 		if (file == MODEL) {
-			status = put_part(s, file, fd, path, part, part->parameter, s->w);
+			status = put_part(s, file, fd, path, part, number, s->w);
 			continue;
 		}
-		status = put_part(s, file, fd, path, part, part->parameter, s->m);
+		status = put_part(s, file, fd, path, part, number, s->m);
 		if (!status)
-			status = put_part(s, file, fd, path, part, count + part->parameter, s->v);
+			status = put_part(s, file, fd, path, part, s->whole + number, s->v);
 	}
 	return status;
 }

@@ -22,7 +22,6 @@ struct sp_save_options {
 	const struct sp_parameters *table;
 	const struct sp_model_config *config; /* vocab_size settled */
 	const struct sp_settings *settings;
-	int skip_uncut; /* parameters held whole are written elsewhere: by the first of the tensor ranks */
 	int64_t newest; /* step of the newest checkpoint there is, for messages; -1: none */
 };
 

@@ -19,7 +19,7 @@ enum { STEP = 3 }; /* any step will do; its number is part of the dropout's key 
 static void shrink_model(struct sp_settings *s)
 {
 	const int64_t head_dim = s->model.hidden / s->model.heads, hidden = s->model.hidden;
-	s->model.layers = sp_min(s->model.layers, 2);
+	s->model.layers = sp_min(s->model.layers, sp_max(2, s->parallel.pipeline * s->parallel.virtual_stages));
 	s->model.heads = sp_min(s->model.heads, sp_max(2, s->parallel.tensor));
 	s->model.hidden = s->model.heads * head_dim;
 	s->model.intermediate = sp_max(1, s->model.intermediate * s->model.hidden / hidden);
@@ -29,12 +29,15 @@ static void shrink_model(struct sp_settings *s)
 	s->model.attention_dropout = s->model.attention_dropout > 0 ? s->model.attention_dropout : 0.1;
 }
 
-/* Two micro-batches on each data replica; a length that the ranks do not divide, so that the last is padded. */
+/* Two micro-batches for each stage on each data replica; a length that the ranks do not divide, so that the last is padded. */
 static struct sp_settings shrink(const struct sp_settings *settings, int ranks)
 {
 	struct sp_settings s = *settings;
 	s.parallel.tensor = ranks % s.parallel.tensor == 0 ? s.parallel.tensor : 1;
 	ranks /= (int)s.parallel.tensor;
+	if (ranks % s.parallel.pipeline != 0)
+		s.parallel.pipeline = s.parallel.virtual_stages = 1;
+	ranks /= (int)s.parallel.pipeline;
 	shrink_model(&s);
 	snprintf(s.data.source, sizeof s.data.source, "synthetic");
 	s.checkpoint.init[0] = s.checkpoint.dir[0] = 0; /* the copy has weights of its own */
@@ -42,7 +45,7 @@ static struct sp_settings shrink(const struct sp_settings *settings, int ranks)
 	s.train.sequence_length = sp_min(s.train.sequence_length, 48 * s.parallel.sequence + 7);
 	s.model.max_positions = s.train.sequence_length;
 	s.train.micro_batch = sp_min(s.train.micro_batch, 2);
-	s.train.global_batch = 2 * s.train.micro_batch * (ranks / s.parallel.sequence);
+	s.train.global_batch = 2 * s.parallel.pipeline * s.train.micro_batch * (ranks / s.parallel.sequence);
 	s.train.eval_interval = 0;
 	return s;
 }
@@ -50,7 +53,7 @@ static struct sp_settings shrink(const struct sp_settings *settings, int ranks)
 static struct sp_settings unsplit(const struct sp_settings *split)
 {
 	struct sp_settings s = *split;
-	s.parallel.sequence = s.parallel.tensor = 1;
+	s.parallel.sequence = s.parallel.tensor = s.parallel.pipeline = s.parallel.virtual_stages = 1;
 	snprintf(s.parallel.attention, sizeof s.parallel.attention, "full");
 	s.train.micro_batch = s.train.global_batch;
 	return s;
@@ -75,6 +78,8 @@ static int sum_gradients(struct sp_setup *setup)
 {
 	float *gradients = sp_model_gradients(setup->model);
 	int status = sp_reduce_scatter(setup->reduce, gradients);
+	if (!status)
+		status = sp_setup_summed(setup, gradients);
 	for (int i = 0; i < sp_reduce_buckets(setup->reduce) && !status; i++)
 		status = sp_reduce_gather_start(setup->reduce, gradients, i);
 	return status ? status : sp_reduce_gather_finish(setup->reduce);
@@ -85,8 +90,7 @@ static int spread_gradients(struct sp_setup *setup, const float *own, struct res
 {
 	const struct sp_grid_point *at = &setup->grid.place;
 	if (at->at[SP_AXIS_DATA] == 0 && at->at[SP_AXIS_SEQUENCE] == 0)
-		sp_parameters_spread(sp_model_parameters(setup->model), own, &result->table, result->gradients,
-		                     at->at[SP_AXIS_TENSOR] == 0);
+		sp_parameters_spread(sp_model_parameters(setup->model), own, &result->table, result->gradients);
 	return sp_comm_all_reduce(setup->world, result->gradients, result->table.elements, SP_F32, SP_SUM);
 }
 
@@ -201,11 +205,11 @@ static void announce(const struct sp_settings *s, struct sp_comm *world, FILE *o
 	int ranks = sp_comm_size(world);
 	fprintf(
 		out,
-		"%d ranks = %d data x %lld sequence x %lld tensor, %s attention; %lld layers, hidden %lld, %lld sequences of %lld "
-		"tokens\n",
-		ranks, ranks / (int)(s->parallel.sequence * s->parallel.tensor), (long long)s->parallel.sequence,
-		(long long)s->parallel.tensor, s->parallel.attention, (long long)s->model.layers, (long long)s->model.hidden, (long long)s->train.global_batch,
-		(long long)s->train.sequence_length);
+		"%d ranks = %lld data x %lld pipeline x %lld sequence x %lld tensor, %s attention; %lld layers, hidden %lld, %lld "
+		"sequences of %lld tokens\n",
+		ranks, (long long)(ranks / sp_settings_model_ranks(s)), (long long)s->parallel.pipeline,
+		(long long)s->parallel.sequence, (long long)s->parallel.tensor, s->parallel.attention, (long long)s->model.layers,
+		(long long)s->model.hidden, (long long)s->train.global_batch, (long long)s->train.sequence_length);
 }
 
 int sp_selfcheck(const struct sp_settings *settings, struct sp_comm *world, FILE *out)

@@ -62,6 +62,13 @@ static int fill_options(struct sp_setup *setup)
 	const struct sp_settings *s = setup->settings;
 	setup->shard = sp_shard_of(s->train.sequence_length, setup->grid.shape.at[SP_AXIS_SEQUENCE], setup->grid.place.at[SP_AXIS_SEQUENCE],
 	                           sp_compute_chunk_multiple(setup->compute));
+	setup->pipeline = (struct sp_pipeline){
+		.stages = setup->grid.shape.at[SP_AXIS_PIPELINE],
+		.stage = setup->grid.place.at[SP_AXIS_PIPELINE],
+		.pieces = (int)s->parallel.virtual_stages,
+		.micro_batches = s->train.global_batch / (setup->grid.shape.at[SP_AXIS_DATA] * s->train.micro_batch),
+		.forward_only = setup->forward_only,
+	};
 	setup->options = (struct sp_model_options){
 		.config = setup->config,
 		.batch = s->train.micro_batch,
@@ -69,7 +76,8 @@ static int fill_options(struct sp_setup *setup)
 		.attention = sp_attention_find(s->parallel.attention),
 		.sequence = setup->grid.group[SP_GROUP_SEQUENCE],
 		.overlap = s->parallel.overlap,
-		.part = { setup->grid.place.at[SP_AXIS_TENSOR], setup->grid.shape.at[SP_AXIS_TENSOR] },
+		.part = { setup->grid.place.at[SP_AXIS_TENSOR], setup->grid.shape.at[SP_AXIS_TENSOR], setup->pipeline.stage,
+		          setup->pipeline.stages, setup->pipeline.pieces },
 		.tensor = setup->grid.group[SP_GROUP_TENSOR],
 		.forward_only = setup->forward_only,
 	};
@@ -102,15 +110,31 @@ static int fill_values(struct sp_setup *setup)
 	return sp_adopt_weights(setup->settings, setup->compute, setup->world, &setup->config, setup->model, &setup->note);
 }
 
+static int create_model(struct sp_setup *setup)
+{
+	int *slots = calloc((size_t)setup->pipeline.pieces, sizeof *slots);
+	if (!slots)
+		return sp_fail(SP_ERR_MEMORY, "out of memory for %d pieces of a model", setup->pipeline.pieces);
+	for (int i = 0; i < setup->pipeline.pieces; i++)
+		slots[i] = sp_pipeline_slots(&setup->pipeline, i);
+	setup->options.slots = slots;
+	int status = sp_model_create(setup->compute, &setup->options, &setup->model);
+	setup->options.slots = NULL;
+	free(slots);
+	return status;
+}
+
 static int open_model(struct sp_setup *setup)
 {
-	int status = sp_model_create(setup->compute, &setup->options, &setup->model);
+	int status = create_model(setup);
 	if (!status)
 		status = fill_values(setup);
 	if (status || setup->forward_only)
 		return status;
-	const struct sp_reduce_shape shape = { .elements = sp_model_parameters(setup->model)->elements };
-	return sp_reduce_create(setup->compute, setup->grid.group[SP_GROUP_REPLICAS], &shape, &setup->reduce);
+	const struct sp_parameters *table = sp_model_parameters(setup->model);
+	const struct sp_reduce_shape shape = { .elements = table->elements, .cut = &table->tied, .cuts = 1 };
+	status = sp_reduce_create(setup->compute, setup->grid.group[SP_GROUP_REPLICAS], &shape, &setup->reduce);
+	return status ? status : sp_tied_create(setup->compute, &setup->grid, setup->reduce, table->tied, &setup->tied);
 }
 
 static int open_batches(struct sp_setup *setup)
@@ -128,10 +152,17 @@ static int open_batches(struct sp_setup *setup)
 	return sp_batches_create(&options, &setup->batches);
 }
 
+static int open_flow(struct sp_setup *setup)
+{
+	const struct sp_flow_options options = { setup->compute, &setup->grid, setup->model, setup->batches, setup->pipeline,
+		                                  setup->settings->parallel.overlap };
+	return sp_flow_create(&options, &setup->flow);
+}
+
 static int open_grid(struct sp_setup *setup)
 {
 	const struct sp_settings *s = setup->settings;
-	return sp_grid_open(setup->world, 1, s->parallel.sequence, s->parallel.tensor, &setup->grid);
+	return sp_grid_open(setup->world, s->parallel.pipeline, s->parallel.sequence, s->parallel.tensor, &setup->grid);
 }
 
 /* What can be refused cheaply is refused before memory is taken. */
@@ -148,7 +179,11 @@ static int open_all(struct sp_setup *setup)
 		status = fill_options(setup);
 	if (!status)
 		status = open_batches(setup);
-	return status ? status : open_model(setup);
+	if (!status)
+		status = sp_pipeline_check(&setup->pipeline);
+	if (!status)
+		status = open_model(setup);
+	return status ? status : open_flow(setup);
 }
 
 int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,
@@ -179,12 +214,20 @@ int sp_setup_open_forward(const struct sp_settings *settings, struct sp_compute 
 
 void sp_setup_close(struct sp_setup *setup)
 {
+	sp_flow_destroy(setup->flow);
 	sp_batches_destroy(setup->batches);
+	sp_tied_destroy(setup->tied);
 	sp_reduce_destroy(setup->reduce);
 	sp_model_destroy(setup->model);
 	sp_dataset_close(setup->dataset);
 	sp_grid_close(&setup->grid);
 	memset(setup, 0, sizeof *setup);
+}
+
+int sp_setup_summed(void *setup, float *gradients)
+{
+	struct sp_setup *u = setup;
+	return sp_tied_sum(u->tied, gradients);
 }
 
 /* ---- a pass ---- */
@@ -210,18 +253,6 @@ int sp_setup_outcome(struct sp_setup *setup, const struct sp_work *work, struct 
 	return SP_OK;
 }
 
-static int run_micro_batches(struct sp_setup *setup, const struct sp_pass *pass)
-{
-	int status = SP_OK;
-	for (int64_t i = 0; i < sp_batches_count(setup->batches) && !status; i++) {
-		struct sp_batch batch;
-		status = sp_batches_take(setup->batches, i, &batch);
-		if (!status)
-			status = sp_model_run(setup->model, &batch, pass);
-	}
-	return status;
-}
-
 int sp_setup_pass(struct sp_setup *setup, enum sp_split split, uint64_t step, int training, struct sp_outcome *outcome)
 {
 	struct sp_work work;
@@ -237,6 +268,6 @@ int sp_setup_pass(struct sp_setup *setup, enum sp_split split, uint64_t step, in
 		.mlm_scale = work.predicted ? (float)(1.0 / (double)work.predicted) : 0,
 		.order_scale = (float)(1.0 / (double)work.samples),
 	};
-	status = run_micro_batches(setup, &pass);
+	status = sp_flow_run(setup->flow, &pass);
 	return status ? status : sp_setup_outcome(setup, &work, outcome);
 }

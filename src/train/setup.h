@@ -12,8 +12,10 @@
 #include "model/model.h"
 #include "parallel/grid.h"
 #include "parallel/reduce.h"
+#include "parallel/tied.h"
 #include "settings/settings.h"
 #include "train/batch.h"
+#include "train/flow.h"
 
 struct sp_setup {
 	const struct sp_settings *settings; /* borrowed, like the next two */
@@ -24,10 +26,13 @@ struct sp_setup {
 	struct sp_dataset *dataset;
 	struct sp_shard shard;
 	struct sp_model_options options;
-	struct sp_model *model; /* initial values from the seed or from checkpoint.init, the same on all ranks */
+	struct sp_model *model; /* initial values from the seed or from checkpoint.init */
 	struct sp_weights_note note; /* what checkpoint.init gave, on rank 0 */
 	struct sp_reduce *reduce;
+	struct sp_tied *tied; /* sums after it, of what two stages of a pipeline hold */
 	struct sp_batches *batches;
+	struct sp_pipeline pipeline; /* of a training step */
+	struct sp_flow *flow;
 	int forward_only;    /* no gradients, nothing to reduce */
 	enum sp_split split; /* with forward_only: the one to evaluate on */
 };
@@ -40,6 +45,9 @@ int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute
 int sp_setup_open_forward(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,
                           enum sp_split split, struct sp_setup *setup);
 void sp_setup_close(struct sp_setup *setup); /* collective; zeroed or closed is fine */
+
+/* For the optimizer's options: after its sums over replicas come those over stages. `setup` is a struct sp_setup. */
+int sp_setup_summed(void *setup, float *gradients);
 
 /* What a pass over a global batch gave, over all ranks. */
 struct sp_outcome {

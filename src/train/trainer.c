@@ -134,7 +134,7 @@ static int open_optimizer(struct trainer *t)
 	const struct sp_settings *s = t->settings;
 	struct sp_optimizer_options options = {
 		s->optimizer.beta1, s->optimizer.beta2, s->optimizer.eps, s->optimizer.weight_decay, s->optimizer.clip_norm,
-		t->setup.grid.place.at[SP_AXIS_TENSOR] != 0,
+		sp_setup_summed, &t->setup,
 	};
 	t->schedule = sp_schedule_make(s->optimizer.lr, s->optimizer.min_lr, s->optimizer.warmup_fraction,
 	                               s->optimizer.decay_iters, (enum sp_schedule_style)s->optimizer.decay_style);
@@ -151,7 +151,6 @@ static int open_save(struct trainer *t)
 		.table = sp_model_parameters(t->setup.model),
 		.config = &t->setup.config,
 		.settings = t->settings,
-		.skip_uncut = t->setup.grid.place.at[SP_AXIS_TENSOR] != 0,
 		.newest = t->resume.newest,
 	};
 	return t->settings->checkpoint.dir[0] ? sp_save_create(&options, &t->save) : SP_OK;
@@ -172,9 +171,10 @@ static int announce(struct trainer *t)
 		return status;
 	status = sp_report_line(
 		&t->report,
-		"%d ranks (%s) = %d data x %d sequence x %d tensor; per rank %lld of %lld tokens, %s\n"
+		"%d ranks (%s) = %d data x %d pipeline x %d sequence x %d tensor; per rank %lld of %lld tokens, %s\n"
 		"%lld parameters; %.0f MiB planned per rank, %.0f of them activations; GEMM rate %.1f GFLOP/s",
-		sp_comm_size(t->world), sp_comm_name(t->world), u->grid.shape.at[SP_AXIS_DATA], u->grid.shape.at[SP_AXIS_SEQUENCE],
+		sp_comm_size(t->world), sp_comm_name(t->world), u->grid.shape.at[SP_AXIS_DATA],
+		u->grid.shape.at[SP_AXIS_PIPELINE], u->grid.shape.at[SP_AXIS_SEQUENCE],
 		u->grid.shape.at[SP_AXIS_TENSOR], (long long)u->shard.chunk, (long long)u->shard.length, device,
 		(long long)sp_parameters_values(&u->config),
 		(double)t->plan.total / 1048576.0, (double)t->plan.model.arena / 1048576.0, t->gemm_rate / 1e9);

@@ -193,7 +193,7 @@ static int run(const struct sp_model_config *config, const struct global *g, str
 	out->gradients = calloc((size_t)out->table.elements, sizeof(float));
 	assert_non_null(out->gradients);
 	if (rc == SP_OK)
-		sp_parameters_spread(sp_model_parameters(model), sp_model_gradients(model), &out->table, out->gradients, first);
+		sp_parameters_spread(sp_model_parameters(model), sp_model_gradients(model), &out->table, out->gradients);
 	out->loss = first ? sums.mlm / (double)g->predicted + sums.order / SAMPLES : 0;
 	rc |= sp_comm_all_reduce(world, out->gradients, out->table.elements, SP_F32, SP_SUM);
 	rc |= sp_comm_all_reduce(world, &out->loss, 1, SP_F64, SP_SUM);

@@ -250,9 +250,9 @@ static void sums_go_on_while_nobody_waits(void **state)
 
 /* Two parameters with decay round one without, and gaps between them. */
 static struct sp_parameter entries[] = {
-	{ .name = "a", .rows = 30, .cols = 40, .decay = 1, .offset = 0 },
-	{ .name = "b", .rows = 1, .cols = 37, .decay = 0, .offset = 1200 },
-	{ .name = "c", .rows = 11, .cols = 100, .decay = 1, .offset = 1248 },
+	{ .name = "a", .rows = 30, .cols = 40, .decay = 1, .counted = 1, .offset = 0 },
+	{ .name = "b", .rows = 1, .cols = 37, .decay = 0, .counted = 1, .offset = 1200 },
+	{ .name = "c", .rows = 11, .cols = 100, .decay = 1, .counted = 1, .offset = 1248 },
 };
 static const struct sp_parameters table = { .entry = entries, .count = 3, .elements = 2352, .values = 2337 };
 static const struct sp_optimizer_options options = {
@@ -316,7 +316,7 @@ static int add_more(void *context, float *gradients)
 static void what_another_group_adds_is_in_the_norm(void **state)
 {
 	(void)state;
-	static struct sp_parameter all = { .name = "all", .rows = 1, .cols = 1000 };
+	static struct sp_parameter all = { .name = "all", .rows = 1, .cols = 1000, .counted = 1 };
 	static const struct sp_parameters one = { .entry = &all, .count = 1, .elements = 1000, .values = 1000 };
 	struct sp_optimizer_options more = options;
 	struct sp_reduce *reduce = NULL;

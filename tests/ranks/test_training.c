@@ -86,7 +86,7 @@ static int gather_values(struct sp_setup *setup, struct result *result)
 	result->values = calloc((size_t)result->table.elements + 1, sizeof(float));
 	bad = bad || !result->values || sp_compute_copy_out(ranks.compute, own, sp_model_values(setup->model), bytes) != 0;
 	if (!bad) {
-		sp_parameters_spread(part, own, &result->table, result->values, setup->grid.place.at[SP_AXIS_TENSOR] == 0);
+		sp_parameters_spread(part, own, &result->table, result->values);
 		bad = sp_comm_all_reduce(setup->grid.group[SP_GROUP_TENSOR], result->values, result->table.elements, SP_F32,
 		                         SP_SUM) != 0;
 		sp_parameters_take(part, back, &result->table, result->values);
@@ -102,10 +102,9 @@ static int run(const struct sp_settings *s, struct sp_comm *world, int steps, st
 	struct sp_setup setup;
 	struct sp_optimizer *o = NULL;
 	struct sp_optimizer_options options = { s->optimizer.beta1, s->optimizer.beta2, s->optimizer.eps,
-		                                      s->optimizer.weight_decay, s->optimizer.clip_norm, 0 };
+		                                      s->optimizer.weight_decay, s->optimizer.clip_norm, sp_setup_summed, &setup };
 	if (sp_setup_open(s, ranks.compute, world, &setup))
 		return 1;
-	options.skip_uncut = setup.grid.place.at[SP_AXIS_TENSOR] != 0;
 	int bad =
 		sp_optimizer_create(ranks.compute, world, setup.reduce, sp_model_parameters(setup.model), &options, &o) != 0;
 	bad = bad || train(s, &setup, o, steps, result);
