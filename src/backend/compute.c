@@ -18,6 +18,8 @@ struct sp_compute {
 	const struct sp_compute_ops *ops;
 	void *ctx;
 	struct sp_buffers buffers;
+	struct sp_compute_poll poll;
+	int polling;
 };
 
 /* ---- opening ---- */
@@ -237,6 +239,32 @@ static int dropout_fits(const char *op, const struct sp_dropout *d, const struct
 	return there(op, "rows.sample", rows->sample, T ? rows->batch : 0);
 }
 
+/* ---- transfers meanwhile ---- */
+
+void sp_compute_set_poll(struct sp_compute *c, const struct sp_compute_poll *poll)
+{
+	c->poll = poll ? *poll : (struct sp_compute_poll){ 0 };
+}
+
+/* Passes the status of an operation on. */
+static int queued(struct sp_compute *c, int status)
+{
+	if (c->poll.between && !c->polling && !status) {
+		c->polling = 1;
+		c->poll.between(c->poll.ctx);
+		c->polling = 0;
+	}
+	return status;
+}
+
+static void give_poll(const struct sp_compute *c, struct sp_attention_shape *shape)
+{
+	if (shape->poll)
+		return;
+	shape->poll = c->poll.during;
+	shape->poll_ctx = c->poll.ctx;
+}
+
 /* ---- memory and queue ---- */
 
 int sp_compute_alloc(struct sp_compute *c, size_t bytes, void **memory)
@@ -315,7 +343,7 @@ int sp_compute_linear_forward(struct sp_compute *c, const struct sp_linear_forwa
 	};
 	if (activation_fits("linear_forward", a->act) || FITS("linear_forward", parts))
 		return SP_ERR_SHAPE;
-	return c->ops->linear_forward(c->ctx, a);
+	return queued(c, c->ops->linear_forward(c->ctx, a));
 }
 
 int sp_compute_linear_backward_input(struct sp_compute *c, const struct sp_linear_backward_input *a)
@@ -332,7 +360,7 @@ int sp_compute_linear_backward_input(struct sp_compute *c, const struct sp_linea
 		return SP_ERR_SHAPE;
 	if (a->accumulate && a->act != SP_ACT_NONE)
 		return sp_fail(SP_ERR_SHAPE, "linear_backward_input: activation %d cannot be undone while dx accumulates", a->act);
-	return c->ops->linear_backward_input(c->ctx, a);
+	return queued(c, c->ops->linear_backward_input(c->ctx, a));
 }
 
 int sp_compute_linear_backward_weight(struct sp_compute *c, const struct sp_linear_backward_weight *a)
@@ -346,7 +374,7 @@ int sp_compute_linear_backward_weight(struct sp_compute *c, const struct sp_line
 	};
 	if (FITS("linear_backward_weight", parts))
 		return SP_ERR_SHAPE;
-	return c->ops->linear_backward_weight(c->ctx, a);
+	return queued(c, c->ops->linear_backward_weight(c->ctx, a));
 }
 
 int sp_compute_activation_backward(struct sp_compute *c, const struct sp_activation_backward *a)
@@ -357,7 +385,7 @@ int sp_compute_activation_backward(struct sp_compute *c, const struct sp_activat
 	};
 	if (activation_fits("activation_backward", a->act) || FITS("activation_backward", parts))
 		return SP_ERR_SHAPE;
-	return c->ops->activation_backward(c->ctx, a);
+	return queued(c, c->ops->activation_backward(c->ctx, a));
 }
 
 /* ---- norm ---- */
@@ -378,7 +406,7 @@ int sp_compute_norm_forward(struct sp_compute *c, const struct sp_norm_forward *
 	};
 	if (FITS("norm_forward", parts) || dropout_fits("norm_forward", &a->dropout, &a->rows, T))
 		return SP_ERR_SHAPE;
-	return c->ops->norm_forward(c->ctx, a);
+	return queued(c, c->ops->norm_forward(c->ctx, a));
 }
 
 int sp_compute_norm_backward(struct sp_compute *c, const struct sp_norm_backward *a)
@@ -401,7 +429,7 @@ int sp_compute_norm_backward(struct sp_compute *c, const struct sp_norm_backward
 	};
 	if (FITS("norm_backward", parts) || dropout_fits("norm_backward", &a->dropout, &a->rows, T))
 		return SP_ERR_SHAPE;
-	return c->ops->norm_backward(c->ctx, a);
+	return queued(c, c->ops->norm_backward(c->ctx, a));
 }
 
 /* ---- attention ---- */
@@ -438,7 +466,9 @@ int sp_compute_attention_forward(struct sp_compute *c, const struct sp_attention
 	};
 	if (shape_fits("attention_forward", s) || FITS("attention_forward", parts))
 		return SP_ERR_SHAPE;
-	return c->ops->attention_forward(c->ctx, a);
+	struct sp_attention_forward polled = *a;
+	give_poll(c, &polled.shape);
+	return queued(c, c->ops->attention_forward(c->ctx, &polled));
 }
 
 int sp_compute_attention_finish(struct sp_compute *c, const struct sp_attention_finish *a)
@@ -454,7 +484,7 @@ int sp_compute_attention_finish(struct sp_compute *c, const struct sp_attention_
 	};
 	if (sizes_fit("attention_finish", a->batch, a->heads, a->head_dim, a->chunk, 0) || FITS("attention_finish", parts))
 		return SP_ERR_SHAPE;
-	return c->ops->attention_finish(c->ctx, a);
+	return queued(c, c->ops->attention_finish(c->ctx, a));
 }
 
 int sp_compute_attention_dots(struct sp_compute *c, const struct sp_attention_dots *a)
@@ -467,7 +497,7 @@ int sp_compute_attention_dots(struct sp_compute *c, const struct sp_attention_do
 	};
 	if (sizes_fit("attention_dots", a->batch, a->heads, a->head_dim, a->chunk, 0) || FITS("attention_dots", parts))
 		return SP_ERR_SHAPE;
-	return c->ops->attention_dots(c->ctx, a);
+	return queued(c, c->ops->attention_dots(c->ctx, a));
 }
 
 int sp_compute_attention_backward(struct sp_compute *c, const struct sp_attention_backward *a)
@@ -487,7 +517,9 @@ int sp_compute_attention_backward(struct sp_compute *c, const struct sp_attentio
 	};
 	if (shape_fits("attention_backward", s) || FITS("attention_backward", parts))
 		return SP_ERR_SHAPE;
-	return c->ops->attention_backward(c->ctx, a);
+	struct sp_attention_backward polled = *a;
+	give_poll(c, &polled.shape);
+	return queued(c, c->ops->attention_backward(c->ctx, &polled));
 }
 
 /* ---- embedding ---- */
@@ -516,7 +548,7 @@ int sp_compute_embedding_forward(struct sp_compute *c, const struct sp_embedding
 	if (FITS("embedding_forward", parts) || ids_fit("embedding_forward", a->token, a->pos, a->kind, T) ||
 	    dropout_fits("embedding_forward", &a->dropout, &a->rows, T))
 		return SP_ERR_SHAPE;
-	return c->ops->embedding_forward(c->ctx, a);
+	return queued(c, c->ops->embedding_forward(c->ctx, a));
 }
 
 int sp_compute_embedding_backward(struct sp_compute *c, const struct sp_embedding_backward *a)
@@ -538,7 +570,7 @@ int sp_compute_embedding_backward(struct sp_compute *c, const struct sp_embeddin
 	if (FITS("embedding_backward", parts) || ids_fit("embedding_backward", a->token, a->pos, a->kind, T) ||
 	    dropout_fits("embedding_backward", &a->dropout, &a->rows, T))
 		return SP_ERR_SHAPE;
-	return c->ops->embedding_backward(c->ctx, a);
+	return queued(c, c->ops->embedding_backward(c->ctx, a));
 }
 
 /* ---- head ---- */
@@ -551,7 +583,7 @@ int sp_compute_gather_rows(struct sp_compute *c, const struct sp_row_move *a)
 	};
 	if (FITS("gather_rows", parts) || there("gather_rows", "index", a->index, a->n))
 		return SP_ERR_SHAPE;
-	return c->ops->gather_rows(c->ctx, a);
+	return queued(c, c->ops->gather_rows(c->ctx, a));
 }
 
 int sp_compute_scatter_add_rows(struct sp_compute *c, const struct sp_row_move *a)
@@ -562,7 +594,7 @@ int sp_compute_scatter_add_rows(struct sp_compute *c, const struct sp_row_move *
 	};
 	if (FITS("scatter_add_rows", parts) || there("scatter_add_rows", "index", a->index, a->n))
 		return SP_ERR_SHAPE;
-	return c->ops->scatter_add_rows(c->ctx, a);
+	return queued(c, c->ops->scatter_add_rows(c->ctx, a));
 }
 
 int sp_compute_cross_entropy(struct sp_compute *c, const struct sp_cross_entropy *a)
@@ -572,7 +604,7 @@ int sp_compute_cross_entropy(struct sp_compute *c, const struct sp_cross_entropy
 	if (FITS("cross_entropy", parts) || there("cross_entropy", "label", a->label, n) ||
 	    there("cross_entropy", "loss", a->loss, 1))
 		return SP_ERR_SHAPE;
-	return c->ops->cross_entropy(c->ctx, a);
+	return queued(c, c->ops->cross_entropy(c->ctx, a));
 }
 
 /* ---- vocabulary in parts ---- */
@@ -589,12 +621,12 @@ static int words_fit(const char *op, const struct sp_words *a, int backward)
 
 int sp_compute_words_forward(struct sp_compute *c, const struct sp_words *a)
 {
-	return words_fit("words_forward", a, 0) ? SP_ERR_SHAPE : c->ops->words_forward(c->ctx, a);
+	return words_fit("words_forward", a, 0) ? SP_ERR_SHAPE : queued(c, c->ops->words_forward(c->ctx, a));
 }
 
 int sp_compute_words_backward(struct sp_compute *c, const struct sp_words *a)
 {
-	return words_fit("words_backward", a, 1) ? SP_ERR_SHAPE : c->ops->words_backward(c->ctx, a);
+	return words_fit("words_backward", a, 1) ? SP_ERR_SHAPE : queued(c, c->ops->words_backward(c->ctx, a));
 }
 
 int sp_compute_entropy_part(struct sp_compute *c, const struct sp_entropy_part *a)
@@ -606,7 +638,7 @@ int sp_compute_entropy_part(struct sp_compute *c, const struct sp_entropy_part *
 	};
 	if (FITS("entropy_part", parts) || there("entropy_part", "label", a->label, n))
 		return SP_ERR_SHAPE;
-	return c->ops->entropy_part(c->ctx, a);
+	return queued(c, c->ops->entropy_part(c->ctx, a));
 }
 
 int sp_compute_entropy_whole(struct sp_compute *c, const struct sp_entropy_whole *a)
@@ -619,7 +651,7 @@ int sp_compute_entropy_whole(struct sp_compute *c, const struct sp_entropy_whole
 	if (FITS("entropy_whole", parts) || there("entropy_whole", "label", a->label, n) ||
 	    there("entropy_whole", "loss", a->loss, 1))
 		return SP_ERR_SHAPE;
-	return c->ops->entropy_whole(c->ctx, a);
+	return queued(c, c->ops->entropy_whole(c->ctx, a));
 }
 
 int sp_compute_tanh_forward(struct sp_compute *c, struct sp_matrix x)
@@ -627,7 +659,7 @@ int sp_compute_tanh_forward(struct sp_compute *c, struct sp_matrix x)
 	const struct part parts[] = { { "x", x, x.rows, x.cols, OUT } };
 	if (FITS("tanh_forward", parts))
 		return SP_ERR_SHAPE;
-	return c->ops->tanh_forward(c->ctx, x);
+	return queued(c, c->ops->tanh_forward(c->ctx, x));
 }
 
 int sp_compute_tanh_backward(struct sp_compute *c, const struct sp_tanh_backward *a)
@@ -638,7 +670,7 @@ int sp_compute_tanh_backward(struct sp_compute *c, const struct sp_tanh_backward
 	};
 	if (FITS("tanh_backward", parts))
 		return SP_ERR_SHAPE;
-	return c->ops->tanh_backward(c->ctx, a);
+	return queued(c, c->ops->tanh_backward(c->ctx, a));
 }
 
 /* ---- update ---- */

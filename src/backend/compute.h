@@ -21,6 +21,14 @@ int sp_compute_supports(struct sp_compute *c, const struct sp_compute_needs *nee
 int64_t sp_compute_chunk_multiple(struct sp_compute *c);
 int sp_compute_threads(struct sp_compute *c);
 
+/* What the host does for transfers that are under way while layers compute. Nothing is called inside of `between`. */
+struct sp_compute_poll {
+	void (*between)(void *ctx); /* after each operation of a layer or head has been queued; may queue more */
+	void (*during)(void *ctx);  /* in a long operation that was given no poll of its own; may not use this device */
+	void *ctx;
+};
+void sp_compute_set_poll(struct sp_compute *c, const struct sp_compute_poll *poll); /* is copied; NULL: nothing any more */
+
 int sp_compute_alloc(struct sp_compute *c, size_t bytes, void **memory);
 void sp_compute_free(struct sp_compute *c, void *memory);
 int sp_compute_copy_in(struct sp_compute *c, void *device, const void *host, size_t bytes);

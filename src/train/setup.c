@@ -134,6 +134,10 @@ static int open_model(struct sp_setup *setup)
 	const struct sp_parameters *table = sp_model_parameters(setup->model);
 	const struct sp_reduce_shape shape = { .elements = table->elements, .cut = &table->tied, .cuts = 1 };
 	status = sp_reduce_create(setup->compute, setup->grid.group[SP_GROUP_REPLICAS], &shape, &setup->reduce);
+	if (!status && setup->settings->parallel.overlap) {
+		const struct sp_compute_poll poll = sp_reduce_poll(setup->reduce);
+		sp_compute_set_poll(setup->compute, &poll);
+	}
 	return status ? status : sp_tied_create(setup->compute, &setup->grid, setup->reduce, table->tied, &setup->tied);
 }
 
@@ -215,6 +219,8 @@ int sp_setup_open_forward(const struct sp_settings *settings, struct sp_compute 
 void sp_setup_close(struct sp_setup *setup)
 {
 	sp_flow_destroy(setup->flow);
+	if (setup->reduce)
+		sp_compute_set_poll(setup->compute, NULL);
 	sp_batches_destroy(setup->batches);
 	sp_tied_destroy(setup->tied);
 	sp_reduce_destroy(setup->reduce);
@@ -253,6 +259,12 @@ int sp_setup_outcome(struct sp_setup *setup, const struct sp_work *work, struct 
 	return SP_OK;
 }
 
+static int gradients_ready(void *context, int64_t offset)
+{
+	struct sp_setup *setup = context;
+	return sp_reduce_ready(setup->reduce, sp_model_gradients(setup->model), offset);
+}
+
 int sp_setup_pass(struct sp_setup *setup, enum sp_split split, uint64_t step, int training, struct sp_outcome *outcome)
 {
 	struct sp_work work;
@@ -267,6 +279,8 @@ int sp_setup_pass(struct sp_setup *setup, enum sp_split split, uint64_t step, in
 		.training = training,
 		.mlm_scale = work.predicted ? (float)(1.0 / (double)work.predicted) : 0,
 		.order_scale = (float)(1.0 / (double)work.samples),
+		.ready = training && setup->settings->parallel.overlap ? gradients_ready : NULL,
+		.ready_context = setup,
 	};
 	status = sp_flow_run(setup->flow, &pass);
 	return status ? status : sp_setup_outcome(setup, &work, outcome);

@@ -63,7 +63,8 @@ struct sp_outcome {
 int sp_setup_outcome(struct sp_setup *setup, const struct sp_work *work, struct sp_outcome *outcome);
 
 /* One global batch of a split: forward, and when `training` backward with dropout of that step, which leaves this
- * rank's contribution in the model's gradients. Collective over the world. */
+ * rank's contribution in the model's gradients; with parallel.overlap their sums have begun, and sp_reduce_scatter must
+ * follow. Collective over the world. */
 int sp_setup_pass(struct sp_setup *setup, enum sp_split split, uint64_t step, int training, struct sp_outcome *outcome);
 
 #endif
