@@ -334,9 +334,7 @@ int sp_reduce_scatter(struct sp_reduce *r, float *flat)
 static int finish_gather(struct sp_reduce *r)
 {
 	const struct bucket *b = &r->bucket[r->finished];
-	const double begin = sp_clock();
 	int status = sp_comm_wait(r->comm, slot(r, r->finished++));
-	r->times.gathers_exposed += sp_clock() - begin;
 	return status ? status : unstage(r, b, (struct sp_reduce_piece){ b->offset, b->count });
 }
 

@@ -69,7 +69,6 @@ int sp_reduce_gather_finish(struct sp_reduce *r);
 /* Seconds since creation. */
 struct sp_reduce_times {
 	double sums, sums_exposed; /* in which sums were under way; of them those that the host waited for them */
-	double gathers_exposed;    /* that the host waited for gathers */
 };
 struct sp_reduce_times sp_reduce_times(const struct sp_reduce *r);
 

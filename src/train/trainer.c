@@ -7,6 +7,7 @@
 #include "base/trace.h"
 #include "base/where.h"
 #include "train/evaluate.h"
+#include "train/exposed.h"
 #include "train/flops.h"
 #include "train/metrics.h"
 #include "train/optimizer.h"
@@ -43,6 +44,7 @@ struct trainer {
 	int64_t done;         /* steps, also those before this run */
 	/* for the summary: of this run alone */
 	double first_loss, last_loss, seconds, tokens, flops;
+	double exposed, kind[SP_EXPOSED_KINDS]; /* sums over steps of struct cost's */
 	double eval_loss;
 	int evaluated;
 };
@@ -51,6 +53,8 @@ struct trainer {
 struct cost {
 	double bytes;   /* sent by all ranks */
 	double exposed; /* seconds the host waited for transfers, on the rank that waited longest */
+	double kind[SP_EXPOSED_KINDS]; /* of them, each on the rank that waited longest for its kind */
+	double reducing; /* seconds in which sums of gradients were under way, where that was longest */
 	double peak;    /* MiB, on the rank that needs most */
 	int stop;       /* some rank was asked to stop */
 	int saving;     /* some rank is still writing its part of a checkpoint */
@@ -69,30 +73,23 @@ static double peak_mib(void)
 	return getrusage(RUSAGE_SELF, &usage) == 0 ? (double)usage.ru_maxrss / 1024 : 0;
 }
 
-static struct sp_comm_counters counters(const struct trainer *t)
-{
-	struct sp_comm_counters sum = sp_comm_counters(t->world);
-	for (int g = 0; g < SP_GROUPS; g++) {
-		const struct sp_comm_counters own = sp_comm_counters(t->setup.grid.group[g]);
-		sum.bytes += own.bytes;
-		sum.messages += own.messages;
-		sum.exposed += own.exposed;
-	}
-	return sum;
-}
-
-static int agree_on_cost(struct trainer *t, struct sp_comm_counters before, const volatile sig_atomic_t *stop,
+static int agree_on_cost(struct trainer *t, const struct sp_exposed *before, const volatile sig_atomic_t *stop,
                          struct cost *cost)
 {
-	struct sp_comm_counters now = counters(t);
-	double bytes = (double)(now.bytes - before.bytes),
-		   most[4] = { now.exposed - before.exposed, peak_mib(), stop && *stop, t->save && sp_save_busy(t->save) };
+	enum { FIXED = 5, COUNT = FIXED + SP_EXPOSED_KINDS };
+	const struct sp_exposed now = sp_exposed_read(&t->setup.grid, t->setup.reduce), step = sp_exposed_since(before, &now);
+	double bytes = (double)step.bytes, most[COUNT] = {
+		sp_exposed_sum(&step), peak_mib(), stop && *stop, t->save && sp_save_busy(t->save), step.reducing,
+	};
+	memcpy(most + FIXED, step.seconds, sizeof step.seconds);
 	int status = sp_comm_all_reduce(t->world, &bytes, 1, SP_F64, SP_SUM);
 	if (!status)
-		status = sp_comm_all_reduce(t->world, most, 4, SP_F64, SP_MAX);
-	if (!status)
-		*cost = (struct cost){ bytes, most[0], most[1], most[2] != 0, most[3] != 0 };
-	return status;
+		status = sp_comm_all_reduce(t->world, most, COUNT, SP_F64, SP_MAX);
+	if (status)
+		return status;
+	*cost = (struct cost){ bytes, most[0], { 0 }, most[4], most[1], most[2] != 0, most[3] != 0 };
+	memcpy(cost->kind, most + FIXED, sizeof cost->kind);
+	return SP_OK;
 }
 
 /* ---- set-up ---- */
@@ -246,6 +243,20 @@ static int check_loss(int64_t step, const struct sp_outcome *outcome, double lr)
 	               (long long)step, lr);
 }
 
+/* Takes `fields` over, which may be NULL. */
+static json_t *with_kinds(json_t *fields, const struct cost *cost)
+{
+	char name[48];
+	for (int k = 0; fields && k < SP_EXPOSED_KINDS; k++) {
+		snprintf(name, sizeof name, "comm_exposed_%s_ms", sp_exposed_name((enum sp_exposed_kind)k));
+		if (json_object_set_new(fields, name, json_real(1e3 * cost->kind[k])) != 0) {
+			json_decref(fields);
+			fields = NULL;
+		}
+	}
+	return fields;
+}
+
 static int record_step(struct trainer *t, const struct sp_outcome *o, const struct cost *cost, double lr, double norm,
                        double seconds)
 {
@@ -256,23 +267,27 @@ static int record_step(struct trainer *t, const struct sp_outcome *o, const stru
 	t->seconds += seconds;
 	t->tokens += (double)o->work.tokens;
 	t->flops += rate * seconds;
+	t->exposed += cost->exposed;
+	for (int k = 0; k < SP_EXPOSED_KINDS; k++)
+		t->kind[k] += cost->kind[k];
 	if (!is_first(t))
 		return SP_OK;
 	int status = sp_report_step(&t->report, &line);
 	if (status)
 		return status;
-	return sp_metrics_write(&t->metrics, "step",
-	                        json_pack("{s:I, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:I, s:f}", "step",
-	                                  (json_int_t)t->done, "loss", o->loss, "lr", lr, "grad_norm", norm, "loss_scale",
-	                                  1, "tokens_per_s", (double)o->work.tokens / seconds, "step_ms", 1e3 * seconds,
-	                                  "flops_per_s", rate, "gemm_fraction", rate / t->gemm_rate, "peak_mib", cost->peak,
-	                                  "comm_bytes", (json_int_t)cost->bytes, "comm_exposed_ms", 1e3 * cost->exposed));
+	json_t *fields =
+		json_pack("{s:I, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:I, s:f, s:f}", "step", (json_int_t)t->done, "loss",
+	              o->loss, "lr", lr, "grad_norm", norm, "loss_scale", 1, "tokens_per_s", (double)o->work.tokens / seconds,
+	              "step_ms", 1e3 * seconds, "flops_per_s", rate, "gemm_fraction", rate / t->gemm_rate, "peak_mib",
+	              cost->peak, "comm_bytes", (json_int_t)cost->bytes, "comm_exposed_ms", 1e3 * cost->exposed,
+	              "gradient_reduction_ms", 1e3 * cost->reducing);
+	return sp_metrics_write(&t->metrics, "step", with_kinds(fields, cost));
 }
 
 static int do_step(struct trainer *t, const volatile sig_atomic_t *stop, struct cost *cost)
 {
 	const double begin = sp_clock(), lr = sp_schedule_rate(&t->schedule, t->done);
-	const struct sp_comm_counters before = counters(t);
+	const struct sp_exposed before = sp_exposed_read(&t->setup.grid, t->setup.reduce);
 	struct sp_outcome outcome;
 	double norm = 0;
 	sp_where_step(t->done + 1);
@@ -286,7 +301,7 @@ static int do_step(struct trainer *t, const volatile sig_atomic_t *stop, struct 
 	if (!status)
 		status = sp_compute_sync(t->compute);
 	if (!status)
-		status = agree_on_cost(t, before, stop, cost);
+		status = agree_on_cost(t, &before, stop, cost);
 	return status ? status : record_step(t, &outcome, cost, lr, norm, sp_clock() - begin);
 }
 
@@ -414,16 +429,32 @@ static int loop(struct trainer *t, const volatile sig_atomic_t *stop)
 	return status;
 }
 
+/* Where there are others to wait for. Kinds that took less than a thousandth of the time are left out. */
+static int report_waits(struct trainer *t, double seconds)
+{
+	char text[256] = "";
+	size_t at = 0;
+	for (int k = 0; k < SP_EXPOSED_KINDS; k++)
+		if (t->kind[k] >= 1e-3 * seconds && at < sizeof text)
+			at += (size_t)snprintf(text + at, sizeof text - at, "%s %s %.1f", at ? "," : ":",
+			                       sp_exposed_name((enum sp_exposed_kind)k), 100 * t->kind[k] / seconds);
+	if (sp_comm_size(t->world) == 1)
+		return SP_OK;
+	return sp_report_line(&t->report, "waited for messages %.1f %% of the time%s", 100 * t->exposed / seconds, text);
+}
+
 /* Also after a stop, so that what was done can be read. */
 static int summarise(struct trainer *t, int stopped)
 {
 	if (!is_first(t))
 		return SP_OK;
 	double seconds = t->seconds > 0 ? t->seconds : 1;
-	int status =
-		sp_report_line(&t->report, "%s after %lld steps: loss %.6f to %.6f, %.0f tokens/s, gemm %.1f %%, peak %.0f MiB",
-	                   stopped ? "stopped" : "done", (long long)t->done, t->first_loss, t->last_loss,
-	                   t->tokens / seconds, 100 * t->flops / seconds / t->gemm_rate, peak_mib());
+	int status = report_waits(t, seconds);
+	if (!status)
+		status = sp_report_line(
+			&t->report, "%s after %lld steps: loss %.6f to %.6f, %.0f tokens/s, gemm %.1f %%, peak %.0f MiB",
+			stopped ? "stopped" : "done", (long long)t->done, t->first_loss, t->last_loss, t->tokens / seconds,
+			100 * t->flops / seconds / t->gemm_rate, peak_mib());
 	json_t *fields = json_pack("{s:I, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "steps", (json_int_t)t->done, "stopped",
 	                           stopped, "first_loss", t->first_loss, "last_loss", t->last_loss, "tokens", t->tokens,
 	                           "seconds", t->seconds, "tokens_per_s", t->tokens / seconds, "flops_per_s",

@@ -74,7 +74,8 @@ done
 events=$(sed -n 's/^{"event": *"\([a-z]*\)".*}$/\1/p' "$scratch/m.jsonl" | tr '\n' ' ')
 [ "$events" = "config step step eval step eval summary " ] || failed "events are: $events"
 for field in step loss lr grad_norm loss_scale tokens_per_s step_ms flops_per_s gemm_fraction peak_mib comm_bytes \
-	comm_exposed_ms; do
+	comm_exposed_ms gradient_reduction_ms comm_exposed_ring_ms comm_exposed_pipeline_ms comm_exposed_tensor_ms \
+	comm_exposed_gradient_ms comm_exposed_parameter_ms comm_exposed_other_ms; do
 	[ "$(grep '"event": *"step"' "$scratch/m.jsonl" | grep -c "\"$field\": *[0-9]")" = 3 ] || failed "steps without $field"
 done
 [ "$(head -c 1 "$scratch/t.json")" = "{" ] && [ "$(tail -n 1 "$scratch/t.json")" = "]}" ] || failed "trace is not whole"
