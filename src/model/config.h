@@ -13,4 +13,11 @@ struct sp_model_config {
 	int sentence_order; /* pooler and two-way sentence-order head */
 };
 
+/* What a layer keeps of its forward for its backward. The rest is computed again, to the same bits. */
+enum sp_recompute {
+	SP_RECOMPUTE_NONE = 0,  /* everything */
+	SP_RECOMPUTE_ATTENTION, /* not queries, keys and values; but what attention gives, which is dear */
+	SP_RECOMPUTE_LAYER,     /* the stream that enters it, and nothing else */
+};
+
 #endif

@@ -6,6 +6,7 @@
 #include "layers/linear.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void bind_joints(struct sp_encoder_layer *layer, const struct sp_binding *b, const struct sp_model_config *config,
                         const char *at)
@@ -62,33 +63,83 @@ int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct s
 	return attention->tensor ? sp_comm_all_reduce(attention->tensor, y.data, y.rows * y.cols, SP_F32, SP_SUM) : SP_OK;
 }
 
-int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *arena, const struct sp_encoder_widths *widths,
-                            int64_t batch, int64_t chunk)
+/* ---- what a layer leaves behind ---- */
+
+/* Where it lies: kept in a place of each layer's own, or lent to one layer after the other. */
+enum place { KEPT, LENT, GIVEN };
+
+struct left {
+	struct sp_matrix *view;
+	int64_t rows, cols;
+	enum place place;
+};
+
+enum { LEFT = 13 };
+
+/* The stream is always kept: y in a post-LN layer; in a pre-LN layer the sum, from which y is made again. Returns how many
+ * there are: an open layer has no norm at its end. */
+static int list(struct sp_encoder_layer *layer, const struct sp_encoder_widths *w, int64_t batch, int64_t chunk,
+                enum sp_recompute recompute, struct left left[LEFT])
 {
-	const int64_t rows = batch * chunk, h = widths->hidden, a = widths->attention, i = widths->intermediate;
-	const struct {
-		struct sp_matrix *view;
-		int64_t rows, cols;
-	} kept[] = {
-		{ &layer->attention.qkv, rows, 3 * a },
-		{ &layer->attention.o, rows, a },
-		{ &layer->attention.lse, batch * widths->heads, chunk },
-		{ &layer->joint_attention.s, rows, h },
-		{ &layer->joint_attention.mean, 1, rows },
-		{ &layer->joint_attention.rstd, 1, rows },
-		{ &layer->joint_attention.y, rows, h },
-		{ &layer->mlp.pre, rows, i },
-		{ &layer->mlp.hidden, rows, i },
-		{ &layer->joint_mlp.s, rows, h },
-		{ &layer->joint_mlp.mean, 1, rows },
-		{ &layer->joint_mlp.rstd, 1, rows },
-		{ &layer->joint_mlp.y, rows, h },
+	const int64_t rows = batch * chunk;
+	const enum place qkv = recompute == SP_RECOMPUTE_NONE ? KEPT : LENT;
+	const enum place inner = recompute == SP_RECOMPUTE_LAYER ? LENT : KEPT;
+	const enum place sum = layer->pre_norm ? KEPT : inner;
+	const enum place y = layer->pre_norm && recompute == SP_RECOMPUTE_LAYER ? GIVEN : KEPT;
+	const struct left all[LEFT] = {
+		{ &layer->attention.qkv, rows, 3 * w->attention, qkv },
+		{ &layer->attention.o, rows, w->attention, inner },
+		{ &layer->attention.lse, batch * w->heads, chunk, inner },
+		{ &layer->joint_attention.s, rows, w->hidden, inner },
+		{ &layer->joint_attention.mean, 1, rows, inner },
+		{ &layer->joint_attention.rstd, 1, rows, inner },
+		{ &layer->joint_attention.y, rows, w->hidden, inner },
+		{ &layer->mlp.pre, rows, w->intermediate, inner },
+		{ &layer->mlp.hidden, rows, w->intermediate, inner },
+		{ &layer->joint_mlp.s, rows, w->hidden, sum },
+		{ &layer->joint_mlp.mean, 1, rows, inner },
+		{ &layer->joint_mlp.rstd, 1, rows, inner },
+		{ &layer->joint_mlp.y, rows, w->hidden, y },
 	};
-	const size_t count = sizeof kept / sizeof *kept - (layer->open ? 3 : 0); /* the last three are the norm's */
+	memcpy(left, all, sizeof all);
+	return LEFT - (layer->open ? 3 : 0);
+}
+
+static int take(const struct left *left, int count, enum place place, struct sp_arena *arena)
+{
 	int rc = SP_OK;
-	for (size_t k = 0; rc == SP_OK && k < count; k++)
-		rc = sp_arena_take_matrix(arena, kept[k].rows, kept[k].cols, kept[k].view);
+	for (int i = 0; rc == SP_OK && i < count; i++)
+		if (left[i].place == place)
+			rc = sp_arena_take_matrix(arena, left[i].rows, left[i].cols, left[i].view);
 	return rc;
+}
+
+int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *arena, const struct sp_encoder_widths *widths,
+                            int64_t batch, int64_t chunk, enum sp_recompute recompute)
+{
+	struct left left[LEFT];
+	const int count = list(layer, widths, batch, chunk, recompute, left);
+	return take(left, count, KEPT, arena);
+}
+
+int sp_encoder_layer_layout_lent(struct sp_encoder_layer *lent, struct sp_arena *arena, const struct sp_encoder_widths *widths,
+                                 int64_t batch, int64_t chunk, enum sp_recompute recompute)
+{
+	struct left left[LEFT];
+	const int count = list(lent, widths, batch, chunk, recompute, left);
+	return take(left, count, LENT, arena);
+}
+
+void sp_encoder_layer_borrow(struct sp_encoder_layer *layer, const struct sp_encoder_layer *lent, enum sp_recompute recompute)
+{
+	const struct sp_encoder_widths any = { 0 };
+	struct sp_encoder_layer from = *lent;
+	struct left own[LEFT], theirs[LEFT];
+	const int count = list(layer, &any, 0, 0, recompute, own);
+	list(&from, &any, 0, 0, recompute, theirs);
+	for (int i = 0; i < count; i++)
+		if (own[i].place == LENT)
+			*own[i].view = *theirs[i].view;
 }
 
 int sp_encoder_shared_layout(struct sp_encoder_shared *shared, struct sp_arena *arena, int64_t rows, int64_t hidden)
@@ -164,12 +215,18 @@ static struct sp_attention_call call_of(const struct sp_encoder_layer *layer, co
 	return call;
 }
 
+/* Queries, keys and values. */
+static int project(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx, struct sp_stream in)
+{
+	const struct sp_matrix nothing = { 0 };
+	return sp_linear_layer_forward(&layer->qkv, ctx, in.y, layer->attention.qkv, SP_ACT_NONE, nothing);
+}
+
 static int attention_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                              const struct sp_encoder_attention *attention, struct sp_stream in)
 {
 	const struct sp_attention_call call = call_of(layer, ctx, attention);
-	const struct sp_matrix nothing = { 0 };
-	int rc = sp_linear_layer_forward(&layer->qkv, ctx, in.y, layer->attention.qkv, SP_ACT_NONE, nothing);
+	int rc = project(layer, ctx, in);
 	if (rc == SP_OK)
 		rc = attention->variant->forward(attention->work, &call, &layer->attention);
 	if (rc == SP_OK)
@@ -189,13 +246,33 @@ static int mlp_forward(const struct sp_encoder_layer *layer, const struct sp_lay
 	return rc ? rc : sp_norm_layer_forward(&layer->joint_mlp, ctx, in.residual);
 }
 
+static int run(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+               const struct sp_encoder_attention *attention, struct sp_stream in)
+{
+	int rc = attention_forward(layer, ctx, attention, in);
+	return rc ? rc : mlp_forward(layer, ctx, attention);
+}
+
 int sp_encoder_layer_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                              const struct sp_encoder_attention *attention, struct sp_stream in)
 {
 	sp_trace_begin(SP_TRACE_COMPUTE, "forward layer", (int)layer->index);
-	int rc = attention_forward(layer, ctx, attention, in);
-	if (rc == SP_OK)
-		rc = mlp_forward(layer, ctx, attention);
+	int rc = run(layer, ctx, attention, in);
+	sp_trace_end(SP_TRACE_COMPUTE);
+	return rc;
+}
+
+int sp_encoder_layer_again(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                           const struct sp_encoder_attention *attention, struct sp_stream in, enum sp_recompute recompute)
+{
+	int rc = SP_OK;
+	if (recompute == SP_RECOMPUTE_NONE)
+		return SP_OK;
+	sp_trace_begin(SP_TRACE_COMPUTE, "again layer", (int)layer->index);
+	if (recompute == SP_RECOMPUTE_ATTENTION)
+		rc = project(layer, ctx, in);
+	else
+		rc = run(layer, ctx, attention, in);
 	sp_trace_end(SP_TRACE_COMPUTE);
 	return rc;
 }

@@ -51,7 +51,13 @@ void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_bindi
 
 /* Carves what is kept from forward for backward, for B samples of C tokens. */
 int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *arena, const struct sp_encoder_widths *widths,
-                            int64_t batch, int64_t chunk);
+                            int64_t batch, int64_t chunk, enum sp_recompute recompute);
+/* Carves what is not kept, once for all layers, and lets a layer use it. `lent` is all zero but for pre_norm. What a pre-LN
+ * layer has in joint_mlp.y when the stream alone is kept outlives the layer: its place is the caller's to give. */
+int sp_encoder_layer_layout_lent(struct sp_encoder_layer *lent, struct sp_arena *arena, const struct sp_encoder_widths *widths,
+                                 int64_t batch, int64_t chunk, enum sp_recompute recompute);
+void sp_encoder_layer_borrow(struct sp_encoder_layer *layer, const struct sp_encoder_layer *lent,
+                             enum sp_recompute recompute);
 
 /* Buffers of a forward pass that no backward follows: one set, which every layer writes anew. */
 struct sp_encoder_shared {
@@ -86,6 +92,9 @@ struct sp_stream sp_encoder_layer_out(const struct sp_encoder_layer *layer);
 
 int sp_encoder_layer_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                              const struct sp_encoder_attention *attention, struct sp_stream in);
+/* What was not kept, again, before the layer's backward; `in` and `ctx` as in its forward. */
+int sp_encoder_layer_again(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                           const struct sp_encoder_attention *attention, struct sp_stream in, enum sp_recompute recompute);
 /* `first_sum` is nonzero when nothing has reached the residual past the closing norm yet (last layer, open layer). */
 int sp_encoder_layer_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                               const struct sp_encoder_attention *attention, struct sp_stream in,

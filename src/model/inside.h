@@ -45,6 +45,8 @@ struct sp_model {
 	struct sp_order_head order;
 	struct sp_matrix stream_gradient[SP_MODEL_STREAM_GRADIENTS]; /* without other stages only the first */
 	struct sp_encoder_scratch scratch;                           /* its dy: one of these */
+	struct sp_encoder_layer lent;    /* with recomputation: what layers do not keep */
+	struct sp_matrix normed[2];      /* and what enters a pre-LN layer, of those with even and with odd numbers */
 	struct sp_encoder_shared shared; /* instead of kept activations and scratch when forward_only */
 	struct sp_encoder_attention attention;
 	struct sp_encoder_widths widths;
@@ -52,6 +54,8 @@ struct sp_model {
 };
 
 int sp_model_tensors(const struct sp_model *m); /* 1 or more */
+/* The norms before a pre-LN model's layers are made again, rather than kept. */
+int sp_model_renorms(const struct sp_model *m);
 
 /* ---- layout.c ---- */
 

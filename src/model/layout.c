@@ -59,6 +59,11 @@ int sp_model_tensors(const struct sp_model *m)
 	return m->options.part.tensors > 1 ? m->options.part.tensors : 1;
 }
 
+int sp_model_renorms(const struct sp_model *m)
+{
+	return m->options.config.pre_norm && m->options.recompute == SP_RECOMPUTE_LAYER && !m->options.forward_only;
+}
+
 static int gather_stats(void *context, struct sp_matrix stats)
 {
 	const struct sp_encoder_attention *a = context;
@@ -161,6 +166,12 @@ static int take_all(struct sp_arena *arena, int64_t rows, int64_t cols, struct s
 	return rc;
 }
 
+/* Layer `i` of a piece writes what enters layer i + 1; what enters layer 0 counts as written by layer -1. */
+static struct sp_matrix normed_by(const struct sp_model *m, int64_t i)
+{
+	return m->normed[(i + 2) % 2];
+}
+
 /* The norm of what enters: of the embedding in a post-LN model, before the first layer in a pre-LN one. */
 static int lay_entry(const struct sp_model *m, const struct sp_model_piece *p, struct sp_model_slot *slot,
                      struct sp_arena *arena, int64_t rows)
@@ -169,9 +180,12 @@ static int lay_entry(const struct sp_model *m, const struct sp_model_piece *p, s
 	struct sp_embedding_layer *e = &slot->embedding;
 	struct sp_matrix *const tall[] = { &e->y, pre ? &slot->entry.y : &e->s };
 	struct sp_matrix *const flat[] = { pre ? &slot->entry.mean : &e->mean, pre ? &slot->entry.rstd : &e->rstd };
+	const int first = !p->begins, end = 2 - sp_model_renorms(m);
 	int rc = SP_OK;
 	if (p->begins || pre)
-		rc = take_all(arena, rows, m->options.config.hidden, tall + !p->begins, 2 - !p->begins);
+		rc = take_all(arena, rows, m->options.config.hidden, tall + first, end - first);
+	if (sp_model_renorms(m))
+		slot->entry.y = normed_by(m, -1);
 	if (rc == SP_OK && (p->begins || pre))
 		rc = take_all(arena, 1, rows, flat, 2);
 	return rc;
@@ -181,8 +195,12 @@ static int lay_slot(const struct sp_model *m, const struct sp_model_piece *p, st
                     struct sp_arena *arena, int64_t rows)
 {
 	int rc = lay_entry(m, p, slot, arena, rows);
-	for (int64_t i = 0; rc == SP_OK && i < p->layers.end - p->layers.first; i++)
-		rc = sp_encoder_layer_layout(&slot->layer[i], arena, &m->widths, m->options.batch, m->options.chunk);
+	for (int64_t i = 0; rc == SP_OK && i < p->layers.end - p->layers.first; i++) {
+		rc = sp_encoder_layer_layout(&slot->layer[i], arena, &m->widths, m->options.batch, m->options.chunk,
+		                             m->options.recompute);
+		if (sp_model_renorms(m) && !slot->layer[i].open)
+			slot->layer[i].joint_mlp.y = normed_by(m, i);
+	}
 	return rc;
 }
 
@@ -225,6 +243,8 @@ static int lay_kept(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 	if (m->options.forward_only)
 		return lay_shared(m, arena, rows);
 	int rc = SP_OK;
+	for (int i = 0; rc == SP_OK && sp_model_renorms(m) && i < 2; i++)
+		rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->normed[i]);
 	for (int i = 0; i < m->pieces; i++)
 		for (int s = 0; rc == SP_OK && s < m->piece[i].slots; s++)
 			rc = lay_slot(m, &m->piece[i], &m->piece[i].slot[s], arena, rows);
@@ -242,6 +262,19 @@ static int lay_inner_shared(struct sp_model *m, struct sp_arena *arena, int64_t 
 	return rc;
 }
 
+/* What layers do not keep. */
+static int lay_lent(struct sp_model *m, struct sp_arena *arena)
+{
+	const enum sp_recompute recompute = m->options.recompute;
+	m->lent = (struct sp_encoder_layer){ .pre_norm = m->options.config.pre_norm };
+	int rc = sp_encoder_layer_layout_lent(&m->lent, arena, &m->widths, m->options.batch, m->options.chunk, recompute);
+	for (int i = 0; i < m->pieces; i++)
+		for (int s = 0; s < m->piece[i].slots; s++)
+			for (int64_t l = 0; l < m->piece[i].layers.end - m->piece[i].layers.first; l++)
+				sp_encoder_layer_borrow(&m->piece[i].slot[s].layer[l], &m->lent, recompute);
+	return rc;
+}
+
 /* What is used inside a layer only, besides attention's own. */
 static int lay_inner(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 {
@@ -252,9 +285,9 @@ static int lay_inner(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 	if (rc == SP_OK)
 		rc = sp_arena_take_matrix(arena, rows, m->widths.attention, &m->scratch.dout);
 	m->words.words = m->scratch.dx; /* no layer is at work when words are looked up */
-	if (rc)
-		return rc;
-	return sp_arena_take_matrix(arena, rows, sp_max(m->widths.intermediate, 3 * m->widths.attention), &m->scratch.wide);
+	if (rc == SP_OK)
+		rc = sp_arena_take_matrix(arena, rows, sp_max(m->widths.intermediate, 3 * m->widths.attention), &m->scratch.wide);
+	return rc ? rc : lay_lent(m, arena);
 }
 
 static int lay_scratch(struct sp_model *m, struct sp_arena *arena, int64_t rows, int ranks)

@@ -48,6 +48,7 @@ struct sp_model_options {
 	struct sp_comm *sequence; /* ranks that share a sequence; borrowed */
 	int overlap;              /* hops overlap with compute */
 	int forward_only;         /* no gradients, and one set of buffers for all layers: memory does not grow with them */
+	enum sp_recompute recompute; /* not with forward_only */
 	struct sp_model_part part; /* all zero: the whole model */
 	struct sp_comm *tensor;    /* ranks that hold the other parts of the weights; NULL if there is but one; borrowed */
 	const int *slots;          /* [pieces] micro-batches between forward and backward at a time; NULL: 1 each; read only by
@@ -60,8 +61,8 @@ struct sp_model_memory {
 	size_t activations;           /* kept from forward for backward, of all slots, and gradients of the residual stream;
 	                                 forward only: the residual stream */
 	size_t pipeline;              /* of `activations`, what is received from and sent to other stages */
-	size_t scratch;               /* inside a layer: gradients (forward only: activations), ring buffers and attention
-	                                 workspace */
+	size_t scratch;               /* inside a layer: gradients (forward only: activations), what is computed again, ring
+	                                 buffers and attention workspace */
 	size_t head;                  /* one chunk of the prediction heads; shares its place with `scratch` */
 	size_t arena;                 /* activations + the larger of the last two: exactly the arena's high-water mark */
 	size_t attention;             /* of `scratch`, what attention and its ring buffers take */

@@ -120,6 +120,29 @@ static int heads(const struct sp_model *m, const struct sp_layer_context *ctx, c
 
 /* ---- backward ---- */
 
+/* A pre-LN model's stream is kept, its norm `joint` was not. */
+static int norm_again(struct sp_norm_layer joint, const struct sp_layer_context *ctx)
+{
+	const struct sp_matrix nothing = { 0 };
+	joint.bias = (struct sp_weight){ 0 };
+	joint.dropout = 0;
+	return sp_norm_layer_forward(&joint, ctx, nothing);
+}
+
+/* The norm of what enters layer i, or leaves the last. */
+static int enter_again(const struct sp_model *m, int piece, int64_t micro, const struct sp_layer_context *ctx, int64_t i)
+{
+	return norm_again(i > 0 ? slot_of(&m->piece[piece], micro)->layer[i - 1].joint_mlp : entry_of(m, piece, micro), ctx);
+}
+
+/* What layer i has not kept. */
+static int again(const struct sp_model *m, int piece, int64_t micro, const struct sp_layer_context *ctx, int64_t i)
+{
+	const struct sp_encoder_layer *layer = &slot_of(&m->piece[piece], micro)->layer[i];
+	int rc = sp_model_renorms(m) ? enter_again(m, piece, micro, ctx, i) : SP_OK;
+	return rc ? rc : sp_encoder_layer_again(layer, ctx, &m->attention, stream_into(m, piece, micro, i), m->options.recompute);
+}
+
 static int embed_backward(const struct sp_model *m, const struct sp_embedding_layer *embedding,
                           const struct sp_layer_context *ctx, const struct sp_tokens *tokens, struct sp_matrix dy)
 {
@@ -161,7 +184,10 @@ static int backward(const struct sp_model *m, int piece, int64_t micro, const st
 	const int64_t layers = layers_of(&m->piece[piece]);
 	int rc = SP_OK;
 	for (int64_t i = layers - 1; rc == SP_OK && i >= 0; i--) {
-		rc = sp_encoder_layer_backward(&slot->layer[i], ctx, &m->attention, stream_into(m, piece, micro, i), s, i == layers - 1);
+		rc = again(m, piece, micro, ctx, i);
+		if (rc == SP_OK)
+			rc = sp_encoder_layer_backward(&slot->layer[i], ctx, &m->attention, stream_into(m, piece, micro, i), s,
+			                               i == layers - 1);
 		if (rc == SP_OK && i > 0)
 			rc = tell(m, pass, slot->layer[i].qkv.weight.grad.data);
 	}
@@ -228,6 +254,8 @@ int sp_model_backward(struct sp_model *m, int piece, int64_t micro, int i, const
 	struct sp_encoder_scratch scratch = m->scratch;
 	int rc = begin(m, batch, pass);
 	scratch.dy = m->stream_gradient[i];
+	if (rc == SP_OK && m->piece[piece].ends && sp_model_renorms(m))
+		rc = enter_again(m, piece, micro, &ctx, layers_of(&m->piece[piece]));
 	if (rc == SP_OK && m->piece[piece].ends)
 		rc = heads(m, &ctx, batch, pass, stream_out(m, piece, micro).y, scratch.dy);
 	return rc ? rc : backward(m, piece, micro, &ctx, &tokens, pass, &scratch);

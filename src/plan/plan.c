@@ -44,6 +44,12 @@ static int tensors(const struct sp_plan_input *in)
 	return in->model.part.tensors > 1 ? in->model.part.tensors : 1;
 }
 
+/* Layers run forward a second time, and send again what they send there. */
+static int forwards(const struct sp_plan_input *in)
+{
+	return in->model.recompute == SP_RECOMPUTE_LAYER ? 2 : 1;
+}
+
 /* Sums over tensor ranks: the words, and the outputs and the inputs' gradients of the two blocks of every layer. An
  * all-reduce sends 2 (n - 1) / n of what it sums. What the head sends depends on how many tokens are predicted: of each
  * the gradient of its hidden row, and four numbers for the softmax. */
@@ -51,7 +57,7 @@ static uint64_t tensor_bytes(const struct sp_plan_input *in)
 {
 	const struct sp_model_config *c = &in->model.config;
 	const uint64_t n = (uint64_t)tensors(in), rows = (uint64_t)(in->model.batch * in->model.chunk);
-	const uint64_t sums = (uint64_t)(4 * c->layers + 1) * (uint64_t)sp_plan_micro_batches(in);
+	const uint64_t sums = (uint64_t)((2 * forwards(in) + 2) * c->layers + 1) * (uint64_t)sp_plan_micro_batches(in);
 	return sums * (2 * rows * (uint64_t)c->hidden * sizeof(float) * (n - 1) / n);
 }
 
@@ -62,7 +68,8 @@ static uint64_t ring_bytes(const struct sp_plan_input *in)
 	const struct sp_attention_shape_host shape = {
 		in->model.batch, in->model.chunk, c->heads / tensors(in), c->hidden / c->heads, in->sequence_ranks,
 	};
-	const uint64_t layer = in->model.attention->sent_forward(&shape) + in->model.attention->sent_backward(&shape);
+	const uint64_t layer = (uint64_t)forwards(in) * in->model.attention->sent_forward(&shape) +
+	                       in->model.attention->sent_backward(&shape);
 	return layer * (uint64_t)(c->layers * sp_plan_micro_batches(in)) * sizeof(float);
 }
 

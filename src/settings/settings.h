@@ -14,6 +14,7 @@ enum { SP_TEXT = 1024 }; /* bytes of a text setting, its end included */
 enum sp_setting_norm { SP_NORM_POST = 0, SP_NORM_PRE };
 enum sp_setting_activation { SP_ACTIVATION_GELU = 0, SP_ACTIVATION_GELU_TANH };
 enum sp_setting_extend { SP_POSITIONS_NO = 0, SP_POSITIONS_TILE, SP_POSITIONS_INTERPOLATE };
+enum sp_setting_recompute { SP_RECOMPUTED_NONE = 0, SP_RECOMPUTED_ATTENTION, SP_RECOMPUTED_LAYER };
 enum sp_setting_decay { SP_DECAY_LINEAR = 0, SP_DECAY_COSINE, SP_DECAY_CONSTANT };
 
 struct sp_settings {
@@ -35,6 +36,7 @@ struct sp_settings {
 	struct {
 		int64_t iters, global_batch, micro_batch, sequence_length, eval_interval, eval_iters;
 		uint64_t seed;
+		int recompute; /* enum sp_setting_recompute */
 	} train;
 	struct {
 		double lr, min_lr, warmup_fraction;

@@ -50,6 +50,8 @@ const struct sp_setting_entry sp_settings_table[] = {
 	INTEGER(train.eval_interval, "0", "[0,1000000000000]", "Evaluate every so many steps and at the end; 0: never."),
 	INTEGER(train.eval_iters, "10", "[1,1000000000]", "Global batches of validation data per evaluation."),
 	UNSIGNED(train.seed, "1234", "[0,18446744073709551615]", "Decides initial values, samples, masks and dropout."),
+	CHOICE(train.recompute, "none", "none|attention|layer",
+	       "What backward computes again instead of keeping it from forward: queries, keys and values; or all of a layer."),
 
 	NUMBER(optimizer.lr, "1e-4", "[0,1000]", "Learning rate after warm-up."),
 	NUMBER(optimizer.min_lr, "1e-5", "[0,1000]",

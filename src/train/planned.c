@@ -76,6 +76,7 @@ int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, s
 			.chunk = sp_shard_of(s->train.sequence_length, (int)s->parallel.sequence, 0, multiple).chunk,
 			.attention = sp_attention_find(s->parallel.attention),
 			.overlap = s->parallel.overlap,
+			.recompute = (enum sp_recompute)s->train.recompute,
 			.part = { 0, shape.at[SP_AXIS_TENSOR] },
 		},
 		.data_ranks = shape.at[SP_AXIS_DATA],

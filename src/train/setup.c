@@ -76,6 +76,7 @@ static int fill_options(struct sp_setup *setup)
 		.attention = sp_attention_find(s->parallel.attention),
 		.sequence = setup->grid.group[SP_GROUP_SEQUENCE],
 		.overlap = s->parallel.overlap,
+		.recompute = (enum sp_recompute)s->train.recompute,
 		.part = { setup->grid.place.at[SP_AXIS_TENSOR], setup->grid.shape.at[SP_AXIS_TENSOR], setup->pipeline.stage,
 		          setup->pipeline.stages, setup->pipeline.pieces },
 		.tensor = setup->grid.group[SP_GROUP_TENSOR],

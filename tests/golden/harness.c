@@ -90,6 +90,8 @@ static int make_model(struct harness *h, const struct sp_model_config *config, c
 		.sequence = h->comm,
 		.overlap = 1,
 		.forward_only = h->forward_only,
+		.recompute = h->recompute,
+		.slots = h->slots,
 	};
 	if (!options.attention)
 		return SP_ERR_ARGUMENT;

@@ -158,7 +158,7 @@ struct outcome {
 
 /* Collective over `world`. Gradients and losses summed over it. */
 static int run(const struct sp_model_config *config, const struct global *g, struct sp_comm *world, int64_t sequence,
-               int64_t tensor, const char *attention, struct outcome *out)
+               int64_t tensor, const char *attention, enum sp_recompute recompute, struct outcome *out)
 {
 	struct sp_grid grid;
 	struct slice slice;
@@ -177,6 +177,7 @@ static int run(const struct sp_model_config *config, const struct global *g, str
 		.overlap = 1,
 		.part = { grid.place.at[SP_AXIS_TENSOR], (int)tensor },
 		.tensor = grid.group[SP_GROUP_TENSOR],
+		.recompute = recompute,
 	};
 	const int first = options.part.tensor == 0; /* speaks for what tensor ranks hold alike */
 	for (int64_t b = 0; b < samples; b++)
@@ -235,14 +236,14 @@ static int all_grids(const struct sp_model_config *config, int64_t length)
 {
 	struct global g = make_global(length);
 	struct outcome one = { 0 };
-	int bad = run(config, &g, ranks.alone, 1, 1, "full", &one);
+	int bad = run(config, &g, ranks.alone, 1, 1, "full", SP_RECOMPUTE_NONE, &one);
 	for (int tensor = 1; tensor <= ranks.size; tensor++)
 		for (int sequence = 1; sequence * tensor <= ranks.size; sequence++) {
 			const int model = sequence * tensor;
 			if (ranks.size % model != 0 || SAMPLES % (ranks.size / model) != 0 || config->heads % tensor != 0)
 				continue;
 			struct outcome split = { 0 };
-			bad |= run(config, &g, ranks.world, sequence, tensor, "ring", &split);
+			bad |= run(config, &g, ranks.world, sequence, tensor, "ring", SP_RECOMPUTE_NONE, &split);
 			if (ranks.rank == 0)
 				bad |= compare(&split, &one, length, sequence, tensor);
 			free_outcome(&split);
@@ -270,6 +271,34 @@ static void pre_norm_model_is_independent_of_the_layout(void **state)
 	int bad = all_grids(&config, 7);
 	bad |= all_grids(&config, 65);
 	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+static int same_bits(const struct outcome *a, const struct outcome *b)
+{
+	return memcmp(&a->loss, &b->loss, sizeof a->loss) == 0 &&
+	       memcmp(a->gradients, b->gradients, (size_t)a->table.elements * sizeof *a->gradients) == 0;
+}
+
+/* All ranks on one sequence, and half of them on one half of the weights each. */
+static void what_is_computed_again_has_the_same_bits(void **state)
+{
+	(void)state;
+	int bad = 0;
+	for (int pre_norm = 0; pre_norm < 2; pre_norm++)
+		for (int tensor = 1; tensor <= 2 && ranks.size % tensor == 0; tensor++) {
+			const struct sp_model_config config = config_of(pre_norm, SP_ACT_GELU, 1);
+			struct global g = make_global(33);
+			struct outcome o[3] = { { 0 } };
+			for (int mode = SP_RECOMPUTE_NONE; mode <= SP_RECOMPUTE_LAYER; mode++) {
+				bad |= run(&config, &g, ranks.world, ranks.size / tensor, tensor, "ring", (enum sp_recompute)mode, &o[mode]);
+				if (ranks.rank == 0 && !same_bits(&o[mode], &o[0]))
+					bad |= fprintf(stderr, "pre-norm %d, tensor %d: recomputation %d differs\n", pre_norm, tensor, mode);
+			}
+			for (int mode = 0; mode < 3; mode++)
+				free_outcome(&o[mode]);
+			free_global(&g);
+		}
+	assert_false(test_ranks_agree(&ranks, bad != 0));
 }
 
 /* What a pass without dropout gives on this rank: last hidden states (kept by the caller) and sums. */
@@ -326,10 +355,18 @@ static void forward_only_gives_the_bits_of_the_model_that_trains(void **state)
 static void arena_high_water_equals_the_plan(void **state)
 {
 	(void)state;
-	const struct sp_model_config config = config_of(0, SP_ACT_GELU, 1);
 	int bad = 0;
-	for (int forward_only = 0; forward_only < 2; forward_only++) {
-		const struct sp_model_options options = { config, 2, 33, sp_attention_find("ring"), ranks.world, 1, forward_only };
+	for (int kind = 0; kind < 8; kind++) {
+		const struct sp_model_options options = {
+			.config = config_of(kind % 2, SP_ACT_GELU, 1),
+			.batch = 2,
+			.chunk = 33,
+			.attention = sp_attention_find("ring"),
+			.sequence = ranks.world,
+			.overlap = 1,
+			.forward_only = kind / 2 == 3,
+			.recompute = (enum sp_recompute)(kind / 2 % 3),
+		};
 		struct sp_model_memory plan;
 		struct sp_model *model = NULL;
 		bad |= sp_model_memory(&options, ranks.size, &plan) != 0;
@@ -345,6 +382,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(post_norm_model_is_independent_of_the_layout_for_every_length),
 		cmocka_unit_test(pre_norm_model_is_independent_of_the_layout),
+		cmocka_unit_test(what_is_computed_again_has_the_same_bits),
 		cmocka_unit_test(forward_only_gives_the_bits_of_the_model_that_trains),
 		cmocka_unit_test(arena_high_water_equals_the_plan),
 	};

@@ -5,3 +5,6 @@ tests_unit_model_test_gradients_LDFLAGS = $(test_ldflags)
 unit_tests += tests/unit/model/test_forward_only
 tests_unit_model_test_forward_only_SOURCES = tests/unit/model/test_forward_only.c tests/golden/harness.c tests/golden/harness.h
 tests_unit_model_test_forward_only_LDFLAGS = $(test_ldflags)
+unit_tests += tests/unit/model/test_recompute
+tests_unit_model_test_recompute_SOURCES = tests/unit/model/test_recompute.c tests/golden/harness.c tests/golden/harness.h
+tests_unit_model_test_recompute_LDFLAGS = $(test_ldflags)

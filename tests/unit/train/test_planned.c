@@ -60,6 +60,41 @@ static void ring_traffic_follows_the_formula(void **state)
 	settings.parallel.sequence = 2;
 	assert_int_equal(sp_planned(&settings, 2, 1, &plan), SP_OK);
 	assert_int_equal(plan.ring_bytes, 2 * 3 * (2 + 4 + 2) * (2 * 19 * 32) * sizeof(float));
+	settings.train.recompute = SP_RECOMPUTED_ATTENTION;
+	assert_int_equal(sp_planned(&settings, 2, 1, &plan), SP_OK);
+	assert_int_equal(plan.ring_bytes, 2 * 3 * (2 + 4 + 2) * (2 * 19 * 32) * sizeof(float));
+	settings.train.recompute = SP_RECOMPUTED_LAYER;
+	assert_int_equal(sp_planned(&settings, 2, 1, &plan), SP_OK);
+	assert_int_equal(plan.ring_bytes, 2 * 3 * (2 * 2 + 4 + 2) * (2 * 19 * 32) * sizeof(float));
+}
+
+/* Without a layer's 7 H + 2 I and three row vectors a token (lse has one a head), what is left grows as documented. */
+static size_t bytes_of_a_layer(struct sp_settings settings, enum sp_setting_recompute recompute)
+{
+	struct sp_plan few, more;
+	settings.train.recompute = recompute;
+	settings.model.layers = 2;
+	assert_int_equal(sp_planned(&settings, 1, 1, &few), SP_OK);
+	settings.model.layers = 5;
+	assert_int_equal(sp_planned(&settings, 1, 1, &more), SP_OK);
+	return (more.model.arena - few.model.arena) / 3;
+}
+
+static void a_layer_keeps_what_is_documented(void **state)
+{
+	(void)state;
+	for (int norm = SP_NORM_POST; norm <= SP_NORM_PRE; norm++) {
+		struct sp_settings s = settings_of(small);
+		const size_t tokens = (size_t)(s.train.micro_batch * 48), h = 64, i = 256, heads = 4;
+		s.model.norm = norm;
+		s.model.hidden = (int64_t)h;
+		s.model.intermediate = (int64_t)i;
+		s.model.heads = (int64_t)heads;
+		s.train.sequence_length = 48;
+		assert_int_equal(bytes_of_a_layer(s, SP_RECOMPUTED_NONE), tokens * (8 * h + 2 * i + heads + 4) * sizeof(float));
+		assert_int_equal(bytes_of_a_layer(s, SP_RECOMPUTED_ATTENTION), tokens * (5 * h + 2 * i + heads + 4) * sizeof(float));
+		assert_int_equal(bytes_of_a_layer(s, SP_RECOMPUTED_LAYER), tokens * h * sizeof(float));
+	}
 }
 
 static void activations_fall_as_ranks_are_added(void **state)
@@ -109,6 +144,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plan_of_one_rank_equals_what_set_up_allocates),
 		cmocka_unit_test(ring_traffic_follows_the_formula),
+		cmocka_unit_test(a_layer_keeps_what_is_documented),
 		cmocka_unit_test(activations_fall_as_ranks_are_added),
 		cmocka_unit_test(checkpoints_cost_a_copy_of_the_own_share),
 		cmocka_unit_test(ranks_that_do_not_divide_are_refused),
