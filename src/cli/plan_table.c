@@ -17,7 +17,7 @@ struct row {
 static const struct row memory[] = {
 	FIGURE("parameters", model.parameters),
 	FIGURE("gradients", model.gradients),
-	FIGURE("optimizer moments, own share", optimizer),
+	FIGURE("optimizer moments", optimizer),
 	FIGURE("activations kept for backward", model.activations),
 	FIGURE("scratch of layers, ring buffers", model.scratch),
 	FIGURE("  of it attention and ring", model.attention),

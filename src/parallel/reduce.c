@@ -23,7 +23,7 @@ struct bucket {
 struct sp_reduce {
 	struct sp_compute *compute;
 	struct sp_comm *comm;
-	int ranks, rank;
+	int ranks, rank, whole;
 	struct bucket *bucket;
 	int buckets;
 	float *pads; /* those of all padded buckets */
@@ -87,6 +87,11 @@ int64_t sp_reduce_owned_of(const struct sp_reduce_shape *shape, int ranks, int r
 	return sum;
 }
 
+int64_t sp_reduce_kept_of(const struct sp_reduce_shape *shape, int ranks, int rank)
+{
+	return shape->whole ? shape->elements : sp_reduce_owned_of(shape, ranks, rank);
+}
+
 uint64_t sp_reduce_sent_of(const struct sp_reduce_shape *shape, int ranks)
 {
 	uint64_t shares = 0;
@@ -141,6 +146,7 @@ int sp_reduce_create(struct sp_compute *compute, struct sp_comm *comm, const str
 	r->comm = comm;
 	r->ranks = sp_comm_size(comm);
 	r->rank = sp_comm_rank(comm);
+	r->whole = shape->whole;
 	for (int i = 0; i < DEPTH; i++)
 		r->flight[i].compute = compute;
 	int status = list_buckets(r, shape);
@@ -184,6 +190,24 @@ int64_t sp_reduce_owned(const struct sp_reduce *r)
 	for (int i = 0; i < r->buckets; i++)
 		sum += sp_reduce_own(r, i).count;
 	return sum;
+}
+
+struct sp_reduce_piece sp_reduce_kept(const struct sp_reduce *r, int i)
+{
+	return r->whole ? sp_reduce_bucket(r, i) : sp_reduce_own(r, i);
+}
+
+int64_t sp_reduce_kept_elements(const struct sp_reduce *r)
+{
+	int64_t sum = 0;
+	for (int i = 0; i < r->buckets; i++)
+		sum += sp_reduce_kept(r, i).count;
+	return sum;
+}
+
+int sp_reduce_is_whole(const struct sp_reduce *r)
+{
+	return r->whole;
 }
 
 struct sp_reduce_times sp_reduce_times(const struct sp_reduce *r)

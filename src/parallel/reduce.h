@@ -23,6 +23,7 @@ struct sp_reduce_shape {
 	int64_t elements;
 	const int64_t *cut; /* ascending; such as are not inside the buffer are passed over */
 	int cuts;
+	int whole;      /* every rank keeps what belongs to all elements, not only to its share */
 	int64_t bucket; /* elements that travel together at most; 0: 1 Mi, or 16 Ki for each rank if that is more */
 };
 
@@ -42,10 +43,16 @@ struct sp_reduce_piece sp_reduce_bucket(const struct sp_reduce *r, int i);
 struct sp_reduce_piece sp_reduce_own(const struct sp_reduce *r, int i);
 /* The sum of what it owns. */
 int64_t sp_reduce_owned(const struct sp_reduce *r);
+/* What it keeps state for, pieces one after the other: what it owns, or the whole buffer. Of each element one rank writes
+ * that state to files: the owner. */
+struct sp_reduce_piece sp_reduce_kept(const struct sp_reduce *r, int i);
+int64_t sp_reduce_kept_elements(const struct sp_reduce *r);
+int sp_reduce_is_whole(const struct sp_reduce *r);
 
 /* The same for any rank of a group of `ranks`, and what each of them sends in both directions together, bytes: known
  * before anything exists. */
 int64_t sp_reduce_owned_of(const struct sp_reduce_shape *shape, int ranks, int rank);
+int64_t sp_reduce_kept_of(const struct sp_reduce_shape *shape, int ranks, int rank);
 uint64_t sp_reduce_sent_of(const struct sp_reduce_shape *shape, int ranks);
 
 /* Own pieces of `flat` (device) become the sums over all ranks; the rest of it is undefined afterwards. Collective. */

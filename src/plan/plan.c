@@ -80,11 +80,12 @@ int sp_plan_make(const struct sp_plan_input *in, struct sp_plan *plan)
 	if (rc)
 		return rc;
 	const int ranks = in->data_ranks * in->sequence_ranks; /* of them hold the same parameters */
-	const struct sp_reduce_shape flat = { .elements = (int64_t)(plan->model.parameters / sizeof(float)) };
+	const struct sp_reduce_shape flat = { .elements = (int64_t)(plan->model.parameters / sizeof(float)),
+		                                  .whole = in->whole_optimizer };
 	const struct sp_batch_layout at = sp_batch_layout_of(in->model.batch, in->model.chunk, in->sequence_ranks);
-	plan->optimizer = 2 * (size_t)sp_reduce_owned_of(&flat, ranks, 0) * sizeof(float);
+	plan->optimizer = 2 * (size_t)sp_reduce_kept_of(&flat, ranks, 0) * sizeof(float);
 	plan->batches = sp_plan_batch_bytes(in) + (size_t)at.size * sizeof(int32_t);
-	plan->snapshot = in->checkpoints ? plan->optimizer / 2 * 3 : 0;
+	plan->snapshot = in->checkpoints ? 3 * (size_t)sp_reduce_owned_of(&flat, ranks, 0) * sizeof(float) : 0;
 	plan->total = plan->model.parameters + plan->model.gradients + plan->model.arena + plan->optimizer + plan->batches +
 	              plan->snapshot;
 	plan->ring_bytes = ring_bytes(in);

@@ -14,13 +14,14 @@ struct sp_plan_input {
 	int64_t multiple;     /* tokens per rank are rounded up to it */
 	int64_t global_batch; /* sequences of a step */
 	int checkpoints;      /* they are saved */
+	int whole_optimizer;  /* every replica keeps all moments */
 };
 
 /* Bytes on a rank that holds this part; of its replicas, the one whose share of the optimiser is largest (the first).
  * Nothing but sizes: plans are compared by their bytes. */
 struct sp_plan {
 	struct sp_model_memory model;
-	size_t optimizer; /* both moments, own share */
+	size_t optimizer; /* both moments, own share or all */
 	size_t batches;   /* arrays of a step's samples, on the host and one micro-batch on the device */
 	size_t snapshot;  /* host copy of values and moments, own share, that a checkpoint is written from */
 	size_t total;     /* parameters, gradients, moments, arena, batches, snapshot; libraries and program come on top */

@@ -51,6 +51,7 @@ struct sp_settings {
 		int64_t virtual_stages; /* runs of layers on each of them */
 		char attention[16]; /* full | ring */
 		int overlap;
+		int optimizer_shard; /* moments, and updating, shared out over replicas */
 	} parallel;
 	struct {
 		char device[16], comm[16];

@@ -76,6 +76,8 @@ const struct sp_setting_entry sp_settings_table[] = {
 	TEXT(parallel.attention, "ring", "", "How attention crosses ranks: ring, or full for one rank per sequence."),
 	CHOICE(parallel.overlap, "true", "false|true",
 	       "Transfers run behind compute; false waits for each, to measure what that hides."),
+	CHOICE(parallel.optimizer_shard, "true", "false|true",
+	       "Ranks with the same parameters share out the optimiser's moments; false: each keeps all of them."),
 
 	TEXT(backend.device, "auto", "", "Compute module: auto, or one that seqpar info lists, such as cpu."),
 	TEXT(backend.comm, "auto", "", "Communication module: auto, self (one rank) or mpi."),

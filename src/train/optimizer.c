@@ -9,14 +9,19 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Neighbouring own elements that share their weight decay. */
+/* Neighbouring elements of the flat buffer that share their weight decay. */
 struct segment {
-	int64_t offset; /* in the flat buffer */
-	int64_t own;    /* in m and v */
+	int64_t offset;
+	int64_t kept; /* in m and v */
 	int64_t count;
 	int decay;
 	int counted; /* in the norm, by this rank; else by another one that holds the same */
 	int bucket;
+};
+
+struct segments {
+	struct segment *at;
+	int count;
 };
 
 struct scalars { /* device */
@@ -29,48 +34,48 @@ struct sp_optimizer {
 	struct sp_comm *world;
 	struct sp_reduce *reduce;
 	struct sp_optimizer_options options;
-	struct segment *segment;
-	int segments;
-	float *m, *v; /* device, own share */
+	struct segments owned, kept; /* whose squares this rank adds up, and what it updates */
+	float *m, *v; /* device, of what is kept */
 	struct scalars *scalars;
 };
 
-/* ---- the own share, cut where weight decay changes ---- */
+/* ---- pieces of buckets, cut where weight decay changes ---- */
 
 /* Adds [first, end) of one parameter to the list; it continues the last segment if bucket and decay are the same, over
  * the zeros that align parameters. */
-static void add_segment(struct sp_optimizer *o, struct sp_reduce_piece piece, int64_t own, int bucket, int64_t first,
-                        int64_t end, const struct sp_parameter *p)
+static void add_segment(struct segments *s, struct sp_reduce_piece piece, int64_t kept, int bucket, int64_t first, int64_t end,
+                        const struct sp_parameter *p)
 {
-	struct segment *last = o->segments > 0 ? &o->segment[o->segments - 1] : NULL;
+	struct segment *last = s->count > 0 ? &s->at[s->count - 1] : NULL;
 	if (first >= end)
 		return;
 	if (last && last->bucket == bucket && last->decay == p->decay && last->counted == p->counted)
 		last->count = end - last->offset;
 	else
-		o->segment[o->segments++] =
-			(struct segment){ first, own + first - piece.offset, end - first, p->decay, p->counted, bucket };
+		s->at[s->count++] =
+			(struct segment){ first, kept + first - piece.offset, end - first, p->decay, p->counted, bucket };
 }
 
-static int cut(struct sp_optimizer *o, const struct sp_parameters *table)
+static int cut(const struct sp_reduce *reduce, struct sp_reduce_piece (*piece_of)(const struct sp_reduce *r, int i),
+               const struct sp_parameters *table, struct segments *segments)
 {
-	int buckets = sp_reduce_buckets(o->reduce);
+	int buckets = sp_reduce_buckets(reduce);
 	/* A parameter boundary or a bucket boundary starts a segment, so there are no more than this. */
-	o->segment = calloc((size_t)table->count + (size_t)buckets + 1, sizeof *o->segment);
-	if (!o->segment)
+	segments->at = calloc((size_t)table->count + (size_t)buckets + 1, sizeof *segments->at);
+	if (!segments->at)
 		return sp_fail(SP_ERR_MEMORY, "out of memory for the optimizer's list of parameters");
-	int64_t own = 0;
+	int64_t kept = 0;
 	for (int b = 0, p = 0; b < buckets; b++) {
-		struct sp_reduce_piece piece = sp_reduce_own(o->reduce, b);
+		struct sp_reduce_piece piece = piece_of(reduce, b);
 		int64_t end = piece.offset + piece.count;
 		while (p < table->count && table->entry[p].offset + table->entry[p].rows * table->entry[p].cols <= piece.offset)
 			p++;
 		for (int i = p; i < table->count && table->entry[i].offset < end; i++) {
 			const struct sp_parameter *e = &table->entry[i];
-			add_segment(o, piece, own, b, sp_max(e->offset, piece.offset), sp_min(e->offset + e->rows * e->cols, end),
-			            e);
+			add_segment(segments, piece, kept, b, sp_max(e->offset, piece.offset),
+			            sp_min(e->offset + e->rows * e->cols, end), e);
 		}
-		own += piece.count;
+		kept += piece.count;
 	}
 	return SP_OK;
 }
@@ -88,8 +93,10 @@ int sp_optimizer_create(struct sp_compute *compute, struct sp_comm *world, struc
 	o->world = world;
 	o->reduce = reduce;
 	o->options = *options;
-	size_t bytes = (size_t)sp_reduce_owned(reduce) * sizeof(float);
-	int status = cut(o, table);
+	size_t bytes = (size_t)sp_reduce_kept_elements(reduce) * sizeof(float);
+	int status = cut(reduce, sp_reduce_own, table, &o->owned);
+	if (!status)
+		status = cut(reduce, sp_reduce_kept, table, &o->kept);
 	if (!status)
 		status = sp_compute_alloc(compute, bytes, (void **)&o->m);
 	if (!status)
@@ -115,7 +122,8 @@ void sp_optimizer_destroy(struct sp_optimizer *o)
 	sp_compute_free(o->compute, o->scalars);
 	sp_compute_free(o->compute, o->v);
 	sp_compute_free(o->compute, o->m);
-	free(o->segment);
+	free(o->kept.at);
+	free(o->owned.at);
 	free(o);
 }
 
@@ -130,10 +138,11 @@ struct sp_moments sp_optimizer_moments(struct sp_optimizer *o)
 static int sum_of_squares(struct sp_optimizer *o, const float *gradients, double *sum)
 {
 	int status = sp_compute_zero(o->compute, o->scalars, sizeof *o->scalars);
-	for (int i = 0; i < o->segments && !status; i++) {
-		if (!o->segment[i].counted)
+	for (int i = 0; i < o->owned.count && !status; i++) {
+		const struct segment *s = &o->owned.at[i];
+		if (!s->counted)
 			continue;
-		struct sp_sum_squares args = { gradients + o->segment[i].offset, o->segment[i].count, &o->scalars->sum };
+		struct sp_sum_squares args = { gradients + s->offset, s->count, &o->scalars->sum };
 		status = sp_compute_sum_squares(o->compute, &args);
 	}
 	if (!status)
@@ -149,8 +158,8 @@ static int update_segment(struct sp_optimizer *o, const struct segment *s, float
 	const struct sp_optimizer_options *p = &o->options;
 	struct sp_adamw args = {
 		.w = values + s->offset,
-		.m = o->m + s->own,
-		.v = o->v + s->own,
+		.m = o->m + s->kept,
+		.v = o->v + s->kept,
 		.g = gradients + s->offset,
 		.factor = &o->scalars->factor,
 		.n = s->count,
@@ -165,17 +174,36 @@ static int update_segment(struct sp_optimizer *o, const struct segment *s, float
 	return sp_compute_adamw(o->compute, &args);
 }
 
-/* A bucket is on its way to the other ranks while the next is updated. */
-static int update(struct sp_optimizer *o, float *values, const float *gradients, int64_t step, double lr)
+/* Each rank its share: a bucket is on its way to the other ranks while the next is updated. */
+static int update_share(struct sp_optimizer *o, float *values, const float *gradients, int64_t step, double lr)
 {
 	int status = SP_OK, s = 0;
 	for (int b = 0; b < sp_reduce_buckets(o->reduce) && !status; b++) {
-		for (; s < o->segments && o->segment[s].bucket == b && !status; s++)
-			status = update_segment(o, &o->segment[s], values, gradients, step, lr);
+		for (; s < o->kept.count && o->kept.at[s].bucket == b && !status; s++)
+			status = update_segment(o, &o->kept.at[s], values, gradients, step, lr);
 		if (!status)
 			status = sp_reduce_gather_start(o->reduce, values, b);
 	}
 	return status ? status : sp_reduce_gather_finish(o->reduce);
+}
+
+/* Every rank everything, from the same sums in the same order: the same bits everywhere. */
+static int update_all(struct sp_optimizer *o, float *values, float *gradients, int64_t step, double lr)
+{
+	int status = SP_OK;
+	for (int b = 0; b < sp_reduce_buckets(o->reduce) && !status; b++)
+		status = sp_reduce_gather_start(o->reduce, gradients, b);
+	if (!status)
+		status = sp_reduce_gather_finish(o->reduce);
+	for (int s = 0; s < o->kept.count && !status; s++)
+		status = update_segment(o, &o->kept.at[s], values, gradients, step, lr);
+	return status;
+}
+
+static int update(struct sp_optimizer *o, float *values, float *gradients, int64_t step, double lr)
+{
+	return sp_reduce_is_whole(o->reduce) ? update_all(o, values, gradients, step, lr) :
+	                                       update_share(o, values, gradients, step, lr);
 }
 
 int sp_optimizer_step(struct sp_optimizer *o, float *values, float *gradients, int64_t step, double lr, double *norm)

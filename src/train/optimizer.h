@@ -1,8 +1,9 @@
-/* AdamW on this rank's share of the parameters. May include: base, backend, parallel, model/parameters.h.
+/* AdamW on this rank's share of the parameters, or on all of them. May include: base, backend, parallel, model/parameters.h.
  *
  * Gradients are summed over all ranks so that each owns a share, the share is updated, the values are put together
  * again on all ranks: no rank does another's work and replicas cannot drift apart. The two moments exist for the share
- * only. */
+ * only (Rajbhandari et al. 2020, "ZeRO", stage 1). Of a reduction that is `whole` the sums are put together instead, and
+ * every rank keeps all moments and updates everything. */
 #ifndef SP_TRAIN_OPTIMIZER_H
 #define SP_TRAIN_OPTIMIZER_H
 
@@ -26,8 +27,8 @@ int sp_optimizer_create(struct sp_compute *compute, struct sp_comm *world, struc
                         struct sp_optimizer **optimizer);
 void sp_optimizer_destroy(struct sp_optimizer *o); /* NULL accepted */
 
-/* The two moments of the own share: device, sp_reduce_owned() floats each, the pieces of sp_reduce_own() one after the
- * other. Zero at first; they may be copied from and to between steps. */
+/* The two moments of what is kept: device, sp_reduce_kept_elements() floats each, the pieces of sp_reduce_kept() one after
+ * the other. Zero at first; they may be copied from and to between steps. */
 struct sp_moments {
 	float *m, *v;
 };

@@ -85,6 +85,7 @@ int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, s
 		.multiple = multiple,
 		.global_batch = s->train.global_batch,
 		.checkpoints = s->checkpoint.dir[0] != 0,
+		.whole_optimizer = !s->parallel.optimizer_shard,
 	};
 	if (!in.model.attention)
 		return SP_ERR_SETTING;

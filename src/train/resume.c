@@ -280,7 +280,7 @@ int sp_resume_load(const struct sp_resume *resume, struct sp_setup *setup, struc
 	if (!status)
 		status = take_room(&l);
 	if (!status)
-		status = sp_share_create(setup->reduce, l.table, &share);
+		status = sp_share_create(setup->reduce, sp_reduce_kept, l.table, &share);
 	if (!status)
 		status = load_values(&l, sp_model_values(setup->model));
 	if (!status)

@@ -222,7 +222,7 @@ int sp_save_create(const struct sp_save_options *options, struct sp_save **save)
 		return sp_fail(SP_ERR_MEMORY, "out of memory for saving checkpoints");
 	s->options = *options;
 	s->owned = sp_reduce_owned(options->reduce);
-	int status = sp_share_create(options->reduce, options->table, &s->share);
+	int status = sp_share_create(options->reduce, sp_reduce_own, options->table, &s->share);
 	if (!status)
 		status = take_memory(s);
 	if (!status)
@@ -511,20 +511,24 @@ int sp_save_proceed(struct sp_save *s)
 	return status;
 }
 
+/* The own share: values from their flat buffer, moments from what is kept of them. */
 static int take_snapshot(struct sp_save *s, const float *values, struct sp_moments moments)
 {
-	const size_t bytes = (size_t)s->owned * sizeof(float);
+	const struct sp_reduce *reduce = s->options.reduce;
+	int64_t to = 0, kept = 0;
 	int status = SP_OK;
-	float *to = s->w;
-	for (int b = 0; b < sp_reduce_buckets(s->options.reduce) && !status; b++) {
-		const struct sp_reduce_piece piece = sp_reduce_own(s->options.reduce, b);
-		status = sp_compute_copy_out(s->options.compute, to, values + piece.offset, (size_t)piece.count * sizeof *to);
-		to += piece.count;
+	for (int b = 0; b < sp_reduce_buckets(reduce) && !status; b++) {
+		const struct sp_reduce_piece own = sp_reduce_own(reduce, b), keeps = sp_reduce_kept(reduce, b);
+		const int64_t from = kept + own.offset - keeps.offset;
+		const size_t bytes = (size_t)own.count * sizeof(float);
+		status = sp_compute_copy_out(s->options.compute, s->w + to, values + own.offset, bytes);
+		if (!status)
+			status = sp_compute_copy_out(s->options.compute, s->m + to, moments.m + from, bytes);
+		if (!status)
+			status = sp_compute_copy_out(s->options.compute, s->v + to, moments.v + from, bytes);
+		to += own.count;
+		kept += keeps.count;
 	}
-	if (!status)
-		status = sp_compute_copy_out(s->options.compute, s->m, moments.m, bytes);
-	if (!status)
-		status = sp_compute_copy_out(s->options.compute, s->v, moments.v, bytes);
 	return status;
 }
 

@@ -133,7 +133,8 @@ static int open_model(struct sp_setup *setup)
 	if (status || setup->forward_only)
 		return status;
 	const struct sp_parameters *table = sp_model_parameters(setup->model);
-	const struct sp_reduce_shape shape = { .elements = table->elements, .cut = &table->tied, .cuts = 1 };
+	const struct sp_reduce_shape shape = { .elements = table->elements, .cut = &table->tied, .cuts = 1,
+		                                   .whole = !setup->settings->parallel.optimizer_shard };
 	status = sp_reduce_create(setup->compute, setup->grid.group[SP_GROUP_REPLICAS], &shape, &setup->reduce);
 	if (!status && setup->settings->parallel.overlap) {
 		const struct sp_compute_poll poll = sp_reduce_poll(setup->reduce);

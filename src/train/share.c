@@ -36,25 +36,27 @@ static int cut(const struct sp_parameters *table, int from, struct sp_reduce_pie
 }
 
 /* The same walk counts, without memory, and fills. */
-static void walk(const struct sp_reduce *reduce, const struct sp_parameters *table, struct sp_share *share)
+static void walk(const struct sp_reduce *reduce, struct sp_reduce_piece (*piece_of)(const struct sp_reduce *r, int i),
+                 const struct sp_parameters *table, struct sp_share *share)
 {
 	int64_t own = 0;
 	share->count = 0;
 	for (int b = 0, from = 0; b < sp_reduce_buckets(reduce); b++) {
-		const struct sp_reduce_piece piece = sp_reduce_own(reduce, b);
+		const struct sp_reduce_piece piece = piece_of(reduce, b);
 		from = cut(table, from, piece, own, share);
 		own += piece.count;
 	}
 }
 
-int sp_share_create(const struct sp_reduce *reduce, const struct sp_parameters *table, struct sp_share *share)
+int sp_share_create(const struct sp_reduce *reduce, struct sp_reduce_piece (*piece_of)(const struct sp_reduce *r, int i),
+                    const struct sp_parameters *table, struct sp_share *share)
 {
 	*share = (struct sp_share){ NULL, 0 };
-	walk(reduce, table, share);
+	walk(reduce, piece_of, table, share);
 	share->part = calloc((size_t)share->count + 1, sizeof *share->part);
 	if (!share->part)
 		return sp_fail(SP_ERR_MEMORY, "out of memory for a list of %d pieces of parameters", share->count);
-	walk(reduce, table, share);
+	walk(reduce, piece_of, table, share);
 	return SP_OK;
 }
 

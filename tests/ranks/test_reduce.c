@@ -164,7 +164,7 @@ static void what_lies_before_a_cut_is_summed_alike_whatever_follows(void **state
 		bad |= sp_reduce_create(ranks.compute, ranks.world, &alone, &expected) || sp_reduce_scatter(expected, sums);
 		for (int t = 0; t < 4; t++) {
 			const int64_t cut[] = { 0, cuts[c], cuts[c] + tails[t], cuts[c] + 5000 };
-			const struct sp_reduce_shape shape = { cuts[c] + tails[t], cut, 4, BUCKET };
+			const struct sp_reduce_shape shape = { cuts[c] + tails[t], cut, 4, .bucket = BUCKET };
 			struct sp_reduce *r = NULL;
 			float *flat = filled(shape.elements);
 			bad |= sp_reduce_create(ranks.compute, ranks.world, &shape, &r) || sp_reduce_scatter(r, flat);
@@ -204,7 +204,7 @@ static void sums_begun_early_have_the_same_bits(void **state)
 	int bad = 0;
 	for (int s = 0; s < SIZES; s++) {
 		const int64_t cut = 1000;
-		const struct sp_reduce_shape shape = { sizes[s], &cut, 1, BUCKET };
+		const struct sp_reduce_shape shape = { sizes[s], &cut, 1, .bucket = BUCKET };
 		struct sp_reduce *late = NULL, *early = NULL;
 		float *expected = filled(sizes[s]), *flat = buffer(sizes[s] + 1);
 		bad |= sp_reduce_create(ranks.compute, ranks.world, &shape, &late) || sp_reduce_scatter(late, expected);
@@ -338,11 +338,11 @@ static void what_another_group_adds_is_in_the_norm(void **state)
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
-static int three_steps(float *values, float *gradients, double *norms, int64_t bucket)
+static int three_steps(float *values, float *gradients, double *norms, int64_t bucket, int whole)
 {
 	struct sp_reduce *reduce = NULL;
 	struct sp_optimizer *o = NULL;
-	int bad = sp_reduce_create(ranks.compute, ranks.world, &(struct sp_reduce_shape){ .elements = table.elements, .bucket = bucket }, &reduce) != 0;
+	int bad = sp_reduce_create(ranks.compute, ranks.world, &(struct sp_reduce_shape){ .elements = table.elements, .bucket = bucket, .whole = whole }, &reduce) != 0;
 	bad |= sp_optimizer_create(ranks.compute, ranks.world, reduce, &table, &options, &o) != 0;
 	fill(values, 100);
 	for (int t = 1; t <= 3; t++) {
@@ -362,7 +362,7 @@ static void three_adamw_steps_equal_the_textbook_for_any_buckets(void **state)
 	float *values = buffer(table.elements), *gradients = buffer(table.elements);
 	for (int b = 0; b < 3; b++) {
 		double norms[3];
-		bad |= three_steps(values, gradients, norms, buckets[b]);
+		bad |= three_steps(values, gradients, norms, buckets[b], 0);
 		for (int t = 0; t < 3; t++)
 			bad |= fabs(norms[t] - true_norm(t + 1)) > 1e-5 * norms[t];
 		for (int p = 0; p < table.count; p++)
@@ -383,12 +383,33 @@ static void all_ranks_hold_the_same_bits_after_a_step(void **state)
 	(void)state;
 	float *values = buffer(table.elements), *gradients = buffer(table.elements);
 	double norms[3];
-	int bad = three_steps(values, gradients, norms, 0);
-	memcpy(gradients, values, (size_t)table.elements * sizeof *values);
-	bad |= sp_comm_broadcast(ranks.world, gradients, (size_t)table.elements * sizeof *values, 0) != 0;
-	bad |= memcmp(gradients, values, (size_t)table.elements * sizeof *values) != 0;
+	int bad = 0;
+	for (int whole = 0; whole < 2; whole++) {
+		bad |= three_steps(values, gradients, norms, 0, whole);
+		memcpy(gradients, values, (size_t)table.elements * sizeof *values);
+		bad |= sp_comm_broadcast(ranks.world, gradients, (size_t)table.elements * sizeof *values, 0) != 0;
+		bad |= memcmp(gradients, values, (size_t)table.elements * sizeof *values) != 0;
+	}
 	sp_compute_free(ranks.compute, gradients);
 	sp_compute_free(ranks.compute, values);
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+static void shares_and_all_moments_give_the_same_bits(void **state)
+{
+	(void)state;
+	static const int64_t buckets[] = { 0, 100, 640 };
+	float *shares = buffer(table.elements), *all = buffer(table.elements), *gradients = buffer(table.elements);
+	double norms[3], again[3];
+	int bad = 0;
+	for (int b = 0; b < 3; b++) {
+		bad |= three_steps(shares, gradients, norms, buckets[b], 0) | three_steps(all, gradients, again, buckets[b], 1);
+		bad |= memcmp(norms, again, sizeof norms) != 0;
+		bad |= memcmp(shares, all, (size_t)table.elements * sizeof *all) != 0;
+	}
+	sp_compute_free(ranks.compute, gradients);
+	sp_compute_free(ranks.compute, all);
+	sp_compute_free(ranks.compute, shares);
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
@@ -427,6 +448,7 @@ int main(void)
 		cmocka_unit_test(three_adamw_steps_equal_the_textbook_for_any_buckets),
 		cmocka_unit_test(what_another_group_adds_is_in_the_norm),
 		cmocka_unit_test(all_ranks_hold_the_same_bits_after_a_step),
+		cmocka_unit_test(shares_and_all_moments_give_the_same_bits),
 		cmocka_unit_test(one_bad_gradient_stops_all_ranks_and_changes_nothing),
 	};
 	int rc = test_ranks_open(&ranks);

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STOP = 3, END = 8, LAYOUTS = 6 };
+enum { STOP = 3, END = 8, LAYOUTS = 7, SHARED = 3, WHOLE = 6 };
 
 static struct test_ranks ranks;
 static struct sp_comm *pair; /* ranks 0 and 1, or 2 and 3 */
@@ -21,13 +21,15 @@ static struct sp_comm *pair; /* ranks 0 and 1, or 2 and 3 */
 static const struct {
 	const char *name;
 	int ranks, sequence, tensor;
+	int whole_optimizer;
 } layouts[LAYOUTS] = {
 	{ "1", 1, 1, 1 },
 	{ "sequence 2", 2, 2, 1 },
 	{ "sequence 4", 4, 4, 1 },
-	{ "data 2 x sequence 2", 4, 2, 1 },
+	[SHARED] = { "data 2 x sequence 2", 4, 2, 1 },
 	{ "tensor 2", 2, 1, 2 },
 	{ "sequence 2 x tensor 2", 4, 2, 2 },
+	[WHOLE] = { "data 2 x sequence 2, all moments on each", 4, 2, 1, 1 },
 };
 
 /* All ranks need the name that rank 0 has chosen. */
@@ -82,6 +84,7 @@ static struct sp_settings settings_of(int layout, int iters)
 	set(&s, "parallel.sequence", number);
 	snprintf(number, sizeof number, "%d", layouts[layout].tensor);
 	set(&s, "parallel.tensor", number);
+	set(&s, "parallel.optimizer_shard", layouts[layout].whole_optimizer ? "false" : "true");
 	snprintf(number, sizeof number, "%d", iters);
 	set(&s, "train.iters", number);
 	return s;
@@ -167,6 +170,17 @@ static int check(int saved, int resumed, const char *name)
 	return test_ranks_agree(&ranks, bad);
 }
 
+/* Whoever keeps the moments, the files hold the same bits. */
+static int whole_differs_from_shared(void)
+{
+	char whole[32], shared[32];
+	snprintf(whole, sizeof whole, "whole-%d", WHOLE);
+	snprintf(shared, sizeof shared, "whole-%d", SHARED);
+	const int bad = ranks.rank == 0 && (files_differ(whole, shared, "model.safetensors") |
+	                                    files_differ(whole, shared, "optimizer.safetensors"));
+	return test_ranks_agree(&ranks, bad);
+}
+
 static int train_on(int layout, int iters, const char *name, const char *from)
 {
 	return test_ranks_agree(&ranks, train(layout, iters, name, from));
@@ -182,6 +196,7 @@ static void each_grid_goes_on_from_each_as_if_never_stopped(void **state)
 		snprintf(name, sizeof name, "first-%d", i);
 		assert_false(train_on(i, STOP, name, ""));
 	}
+	assert_false(whole_differs_from_shared());
 	for (int saved = 0; saved < LAYOUTS; saved++)
 		for (int resumed = 0; resumed < LAYOUTS; resumed++) {
 			snprintf(name, sizeof name, "from-%d-on-%d", saved, resumed);

@@ -44,11 +44,26 @@ static void plan_of_one_rank_equals_what_set_up_allocates(void **state)
 	assert_int_equal(sp_model_arena(setup.model)->size, plan.model.arena);
 	assert_int_equal((size_t)sp_model_parameters(setup.model)->elements * sizeof(float), plan.model.parameters);
 	assert_int_equal(2 * (size_t)sp_reduce_owned(setup.reduce) * sizeof(float), plan.optimizer);
+	assert_int_equal(2 * (size_t)sp_reduce_kept_elements(setup.reduce) * sizeof(float), plan.optimizer);
 	assert_int_equal(plan.ring_bytes, 0);
 	assert_int_equal(plan.gradient_bytes, 0);
 	sp_setup_close(&setup);
 	sp_compute_close(compute);
 	sp_comm_close(world);
+}
+
+static void replicas_share_out_the_moments_unless_told_not_to(void **state)
+{
+	(void)state;
+	struct sp_settings settings = settings_of(small);
+	struct sp_plan shares, all;
+	assert_int_equal(sp_planned(&settings, 3, 1, &shares), SP_OK);
+	settings.parallel.optimizer_shard = 0;
+	assert_int_equal(sp_planned(&settings, 3, 1, &all), SP_OK);
+	assert_int_equal(all.optimizer, 2 * all.model.parameters);
+	assert_true(shares.optimizer < all.optimizer / 3 + 3 * 64 * sizeof(float));
+	assert_int_equal(all.total - shares.total, all.optimizer - shares.optimizer);
+	assert_int_equal(all.sent, shares.sent);
 }
 
 /* 2 layers, 3 micro-batches of 2 samples, 19 tokens a rank, hidden 32: 2 + 4 + 2 blocks a layer. */
@@ -143,6 +158,7 @@ int main(void)
 	char why[256];
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plan_of_one_rank_equals_what_set_up_allocates),
+		cmocka_unit_test(replicas_share_out_the_moments_unless_told_not_to),
 		cmocka_unit_test(ring_traffic_follows_the_formula),
 		cmocka_unit_test(a_layer_keeps_what_is_documented),
 		cmocka_unit_test(activations_fall_as_ranks_are_added),
