@@ -29,13 +29,12 @@ static void bind_joints(struct sp_encoder_layer *layer, const struct sp_binding 
 }
 
 void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_binding *b, const struct sp_model_config *config,
-                           int64_t index, int ends)
+                           int64_t index)
 {
 	char at[64], name[96];
 	snprintf(at, sizeof at, "bert.encoder.layer.%lld", (long long)index);
 	layer->index = index;
 	layer->pre_norm = config->pre_norm;
-	layer->open = config->pre_norm && ends;
 	layer->attention_dropout = config->attention_dropout;
 	layer->qkv.weight = sp_bind_three(b, at, ".attention.self.query.weight");
 	layer->qkv.bias = sp_bind_three(b, at, ".attention.self.query.bias");

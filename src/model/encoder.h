@@ -25,7 +25,7 @@ struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config,
 struct sp_encoder_layer {
 	int64_t index;
 	int pre_norm;
-	int open; /* pre-LN: ends with the sum, which whoever goes on norms; then joint_mlp has neither norm nor y */
+	int open; /* set before all else; pre-LN: ends with the sum, which whoever goes on norms; then joint_mlp has neither norm nor y */
 	float attention_dropout;
 	struct sp_dense_weights qkv; /* (3 H, H) */
 	struct sp_weight projection; /* (H, H); its bias belongs to `joint_attention` */
@@ -45,9 +45,9 @@ struct sp_encoder_scratch {
 };
 
 /* Weights of layer `index`. The norm that closes the MLP belongs, in a pre-LN model, to the next layer or is the last;
- * where the next layer is not held (`ends`) the layer is left open. */
+ * an open layer has none. */
 void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_binding *b, const struct sp_model_config *config,
-                           int64_t index, int ends);
+                           int64_t index);
 
 /* Carves what is kept from forward for backward, for B samples of C tokens. */
 int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *arena, const struct sp_encoder_widths *widths,

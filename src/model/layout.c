@@ -10,7 +10,8 @@
 
 /* ---- pieces and slots ---- */
 
-static int create_slots(struct sp_model_piece *p)
+/* In a pre-LN model a piece ends with a sum, which whoever goes on norms. */
+static int create_slots(struct sp_model_piece *p, int pre_norm)
 {
 	const size_t layers = (size_t)(p->layers.end - p->layers.first), slots = (size_t)p->slots;
 	p->slot = calloc(slots, sizeof *p->slot);
@@ -19,6 +20,8 @@ static int create_slots(struct sp_model_piece *p)
 	for (int s = 0; !bad && s < p->slots; s++) {
 		p->slot[s].layer = calloc(layers + 1, sizeof *p->slot[s].layer);
 		bad = !p->slot[s].layer;
+		if (!bad && layers > 0)
+			p->slot[s].layer[layers - 1].open = pre_norm && !p->ends;
 	}
 	return bad ? sp_fail(SP_ERR_MEMORY, "no memory for %d times %zu layers", p->slots, layers) : SP_OK;
 }
@@ -35,7 +38,7 @@ static int create_pieces(struct sp_model *m)
 		p->begins = i == 0 && sp_part_is_first(&o->part);
 		p->ends = i == m->pieces - 1 && sp_part_is_last(&o->part);
 		p->slots = o->slots && !o->forward_only ? o->slots[i] : 1;
-		rc = create_slots(p);
+		rc = create_slots(p, o->config.pre_norm);
 	}
 	return rc;
 }
@@ -130,7 +133,7 @@ static void bind_slot(const struct sp_model_piece *p, struct sp_model_slot *slot
 	if (c->pre_norm)
 		slot->entry.norm = sp_bind_norm(b, name);
 	for (int64_t i = p->layers.first; i < p->layers.end; i++)
-		sp_encoder_layer_bind(&slot->layer[i - p->layers.first], b, c, i, i + 1 == p->layers.end && !p->ends);
+		sp_encoder_layer_bind(&slot->layer[i - p->layers.first], b, c, i);
 }
 
 static void bind_heads(struct sp_model *m, const struct sp_binding *b)
