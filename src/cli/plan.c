@@ -147,12 +147,12 @@ static int print_plan(const struct sp_settings *s, const struct sp_plan_input *i
 	struct sp_grid_point shape;
 	struct sp_plan_classes classes;
 	char base[16];
-	int status = sp_grid_shape(r->ranks, 1, s->parallel.sequence, s->parallel.tensor, &shape);
+	int status = sp_grid_shape(r->ranks, s->parallel.pipeline, s->parallel.sequence, s->parallel.tensor, &shape);
 	if (!status)
 		status = sp_plan_classes_make(in, &classes);
 	if (status)
 		return status;
-	sp_cli_plan_table(&classes, &shape, r->exact);
+	sp_cli_plan_table(in, &classes, &shape, r->exact);
 	printf("libraries and program need about %s more on each\n", sp_cli_amount_print(sp_plan_base(r->ranks), base));
 	if (r->memory)
 		status = print_fitting(in, r, sp_plan_classes_largest(&classes)->total);

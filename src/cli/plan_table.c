@@ -19,12 +19,14 @@ static const struct row memory[] = {
 	FIGURE("gradients", model.gradients),
 	FIGURE("optimizer moments", optimizer),
 	FIGURE("activations kept for backward", model.activations),
+	FIGURE("  of it from and to other stages", model.pipeline),
 	FIGURE("scratch of layers, ring buffers", model.scratch),
 	FIGURE("  of it attention and ring", model.attention),
 	FIGURE("prediction head, in its place", model.head),
 	FIGURE("arena (kept + larger of the two)", model.arena),
 	FIGURE("samples of a step", batches),
 	FIGURE("snapshot for checkpoints", snapshot),
+	FIGURE("words' gradients of other stage", tied),
 	FIGURE("total", total),
 	{ 0 },
 };
@@ -33,6 +35,8 @@ static const struct row traffic[] = {
 	FIGURE("keys, values and their gradients", ring_bytes),
 	FIGURE("sums over tensor ranks", tensor_bytes),
 	FIGURE("gradients and parameters", gradient_bytes),
+	FIGURE("stream and gradients to stages", pipeline_bytes),
+	FIGURE("gradients of the tied words", tied_bytes),
 	FIGURE("total", sent),
 	{ 0 },
 };
@@ -49,7 +53,8 @@ static const char *name_of(int class, char text[8])
 
 static int class_of(const struct sp_plan_classes *c, const struct sp_grid_point *shape, int rank)
 {
-	return sp_plan_class_of(c, sp_grid_place(shape, rank).at[SP_AXIS_TENSOR]);
+	const struct sp_grid_point place = sp_grid_place(shape, rank);
+	return sp_plan_class_of(c, place.at[SP_AXIS_PIPELINE], place.at[SP_AXIS_TENSOR]);
 }
 
 static int ranks_of(const struct sp_grid_point *shape)
@@ -110,12 +115,31 @@ static void print_rows(const char *title, const struct row *rows, const struct s
 	putchar('\n');
 }
 
-void sp_cli_plan_table(const struct sp_plan_classes *c, const struct sp_grid_point *shape, int exact)
+/* "stage 0  embeddings, layers 0-2 6-8", and how long stages wait at best. */
+static void print_stages(const struct sp_plan_input *input)
+{
+	struct sp_model_part part = input->model.part;
+	const struct sp_pipeline pipeline = sp_plan_pipeline(input);
+	for (part.stage = 0; part.stage < part.stages; part.stage++) {
+		printf("stage %d  %slayers", part.stage, sp_part_is_first(&part) ? "embeddings, " : "");
+		for (int i = 0; i < sp_part_pieces(&part); i++) {
+			const struct sp_layer_range at = sp_part_layers(&part, &input->model.config, i);
+			printf(at.end == at.first + 1 ? " %lld" : " %lld-%lld", (long long)at.first, (long long)at.end - 1);
+		}
+		puts(sp_part_is_last(&part) ? ", heads" : "");
+	}
+	printf("A stage waits for others %.1f %% of a step, if all take as long.\n\n", 100 * sp_pipeline_bubble(&pipeline));
+}
+
+void sp_cli_plan_table(const struct sp_plan_input *input, const struct sp_plan_classes *c, const struct sp_grid_point *shape,
+                       int exact)
 {
 	printf("%d ranks =", ranks_of(shape));
 	for (int axis = 0; axis < SP_AXES; axis++)
 		printf(" %s%d %s", axis ? "x " : "", shape->at[axis], sp_axis_name((enum sp_axis)axis));
 	printf("\n\n");
+	if (c->stages > 1)
+		print_stages(input);
 	for (int i = 0; i < c->count && c->count > 1; i++)
 		print_class(c, shape, i);
 	if (c->count > 1)

@@ -92,6 +92,17 @@ int64_t sp_reduce_kept_of(const struct sp_reduce_shape *shape, int ranks, int ra
 	return shape->whole ? shape->elements : sp_reduce_owned_of(shape, ranks, rank);
 }
 
+int64_t sp_reduce_largest_of(const struct sp_reduce_shape *shape, int ranks, int rank)
+{
+	int64_t most = 0;
+	for (int64_t at = 0; at < shape->elements;) {
+		const struct bucket b = bucket_at(shape, ranks, at);
+		most = sp_max(most, piece_of(&b, rank).count);
+		at += b.count;
+	}
+	return most;
+}
+
 uint64_t sp_reduce_sent_of(const struct sp_reduce_shape *shape, int ranks)
 {
 	uint64_t shares = 0;

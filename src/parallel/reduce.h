@@ -53,6 +53,8 @@ int sp_reduce_is_whole(const struct sp_reduce *r);
  * before anything exists. */
 int64_t sp_reduce_owned_of(const struct sp_reduce_shape *shape, int ranks, int rank);
 int64_t sp_reduce_kept_of(const struct sp_reduce_shape *shape, int ranks, int rank);
+/* Elements of its largest piece. */
+int64_t sp_reduce_largest_of(const struct sp_reduce_shape *shape, int ranks, int rank);
 uint64_t sp_reduce_sent_of(const struct sp_reduce_shape *shape, int ranks);
 
 /* Own pieces of `flat` (device) become the sums over all ranks; the rest of it is undefined afterwards. Collective. */

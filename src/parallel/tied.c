@@ -28,12 +28,15 @@ static void measure(const struct sp_reduce *reduce, int64_t elements, int *piece
 		*room = sp_max(*room, sp_reduce_own(reduce, (*pieces)++).count);
 }
 
-size_t sp_tied_bytes(const struct sp_reduce *reduce, int64_t elements)
+static size_t bytes_for(int64_t room)
 {
-	int pieces;
-	int64_t room;
-	measure(reduce, elements, &pieces, &room);
 	return DEPTH * (size_t)room * sizeof(float);
+}
+
+size_t sp_tied_bytes(int64_t elements, int ranks)
+{
+	const struct sp_reduce_shape tied = { .elements = elements };
+	return bytes_for(sp_reduce_largest_of(&tied, ranks, 0));
 }
 
 int sp_tied_create(struct sp_compute *compute, const struct sp_grid *grid, const struct sp_reduce *reduce, int64_t elements,
@@ -49,7 +52,7 @@ int sp_tied_create(struct sp_compute *compute, const struct sp_grid *grid, const
 	measure(reduce, elements, &t->pieces, &t->room);
 	for (int i = 0; i < DEPTH; i++)
 		t->transfer[i].compute = compute;
-	int status = sp_compute_alloc(compute, sp_tied_bytes(reduce, elements), (void **)&t->theirs);
+	int status = sp_compute_alloc(compute, bytes_for(t->room), (void **)&t->theirs);
 	if (status) {
 		free(t);
 		return status;

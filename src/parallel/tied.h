@@ -20,7 +20,7 @@ void sp_tied_destroy(struct sp_tied *t); /* NULL accepted */
 /* Adds the other stage's sums to the own pieces of `flat` (device), after sp_reduce_scatter. Collective over the two stages. */
 int sp_tied_sum(struct sp_tied *t, float *flat);
 
-/* Bytes of device memory that it takes. */
-size_t sp_tied_bytes(const struct sp_reduce *reduce, int64_t elements);
+/* Bytes of device memory that it takes on the first of `ranks` that reduce, which takes most: known before anything exists. */
+size_t sp_tied_bytes(int64_t elements, int ranks);
 
 #endif

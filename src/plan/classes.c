@@ -31,10 +31,12 @@ int sp_plan_classes_make(const struct sp_plan_input *input, struct sp_plan_class
 	struct sp_plan plan;
 	memset(classes, 0, sizeof *classes);
 	classes->tensors = in.model.part.tensors > 1 ? in.model.part.tensors : 1;
-	classes->parts = classes->tensors;
+	classes->stages = sp_part_stages(&in.model.part);
+	classes->parts = classes->stages * classes->tensors;
 	int status = allocate(classes);
 	for (int i = 0; i < classes->parts && !status; i++) {
-		in.model.part.tensor = i;
+		in.model.part.stage = i / classes->tensors;
+		in.model.part.tensor = i % classes->tensors;
 		status = sp_plan_make(&in, &plan);
 		if (!status)
 			classes->of[i] = class_with(classes, &plan);
@@ -51,9 +53,9 @@ void sp_plan_classes_free(struct sp_plan_classes *c)
 	memset(c, 0, sizeof *c);
 }
 
-int sp_plan_class_of(const struct sp_plan_classes *c, int tensor)
+int sp_plan_class_of(const struct sp_plan_classes *c, int stage, int tensor)
 {
-	return c->of[tensor];
+	return c->of[stage * c->tensors + tensor];
 }
 
 const struct sp_plan *sp_plan_classes_largest(const struct sp_plan_classes *c)

@@ -2,11 +2,14 @@
 
 #include "plan/plan.h"
 
+#include "base/log.h"
 #include "base/size.h"
 #include "parallel/reduce.h"
 #include "parallel/shard.h"
+#include "parallel/tied.h"
 #include "plan/batch_layout.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { SAMPLE_ARRAYS = 5 }; /* of struct sp_sample */
@@ -44,21 +47,39 @@ static int tensors(const struct sp_plan_input *in)
 	return in->model.part.tensors > 1 ? in->model.part.tensors : 1;
 }
 
+struct sp_pipeline sp_plan_pipeline(const struct sp_plan_input *in)
+{
+	const struct sp_model_part *part = &in->model.part;
+	return (struct sp_pipeline){ sp_part_stages(part), part->stage, sp_part_pieces(part), sp_plan_micro_batches(in), 0 };
+}
+
+static int64_t layers(const struct sp_plan_input *in)
+{
+	int64_t sum = 0;
+	for (int i = 0; i < sp_part_pieces(&in->model.part); i++) {
+		const struct sp_layer_range range = sp_part_layers(&in->model.part, &in->model.config, i);
+		sum += range.end - range.first;
+	}
+	return sum;
+}
+
 /* Layers run forward a second time, and send again what they send there. */
 static int forwards(const struct sp_plan_input *in)
 {
 	return in->model.recompute == SP_RECOMPUTE_LAYER ? 2 : 1;
 }
 
+/* ---- what is sent ---- */
+
 /* Sums over tensor ranks: the words, and the outputs and the inputs' gradients of the two blocks of every layer. An
  * all-reduce sends 2 (n - 1) / n of what it sums. What the head sends depends on how many tokens are predicted: of each
  * the gradient of its hidden row, and four numbers for the softmax. */
 static uint64_t tensor_bytes(const struct sp_plan_input *in)
 {
-	const struct sp_model_config *c = &in->model.config;
 	const uint64_t n = (uint64_t)tensors(in), rows = (uint64_t)(in->model.batch * in->model.chunk);
-	const uint64_t sums = (uint64_t)((2 * forwards(in) + 2) * c->layers + 1) * (uint64_t)sp_plan_micro_batches(in);
-	return sums * (2 * rows * (uint64_t)c->hidden * sizeof(float) * (n - 1) / n);
+	const uint64_t sums = (uint64_t)((2 * forwards(in) + 2) * layers(in) + sp_part_is_first(&in->model.part));
+	const uint64_t each = 2 * rows * (uint64_t)in->model.config.hidden * sizeof(float) * (n - 1) / n;
+	return sums * (uint64_t)sp_plan_micro_batches(in) * each;
 }
 
 /* Keys and values, and their gradients, of every layer and micro-batch. */
@@ -70,27 +91,70 @@ static uint64_t ring_bytes(const struct sp_plan_input *in)
 	};
 	const uint64_t layer = (uint64_t)forwards(in) * in->model.attention->sent_forward(&shape) +
 	                       in->model.attention->sent_backward(&shape);
-	return layer * (uint64_t)(c->layers * sp_plan_micro_batches(in)) * sizeof(float);
+	return layer * (uint64_t)(layers(in) * sp_plan_micro_batches(in)) * sizeof(float);
+}
+
+/* The stream of every micro-batch and piece to the stage behind, its gradient to the one before. */
+static uint64_t pipeline_bytes(const struct sp_plan_input *in)
+{
+	const struct sp_pipeline p = sp_plan_pipeline(in);
+	uint64_t times = 0;
+	for (int i = 0; i < p.pieces; i++)
+		times += (uint64_t)(sp_pipeline_after(&p, i) >= 0) + (uint64_t)(sp_pipeline_before(&p, i) >= 0);
+	return times * (uint64_t)(p.micro_batches * in->model.batch * in->model.chunk * in->model.config.hidden) * sizeof(float);
+}
+
+/* ---- what is held ---- */
+
+static int plan_model(const struct sp_plan_input *in, struct sp_model_memory *memory)
+{
+	const struct sp_pipeline p = sp_plan_pipeline(in);
+	struct sp_model_options options = in->model;
+	int *slots = calloc((size_t)p.pieces, sizeof *slots);
+	if (!slots)
+		return sp_fail(SP_ERR_MEMORY, "no memory for a plan of %d pieces", p.pieces);
+	for (int i = 0; i < p.pieces; i++)
+		slots[i] = sp_pipeline_slots(&p, i);
+	options.slots = slots;
+	int rc = sp_model_memory(&options, in->sequence_ranks, memory);
+	free(slots);
+	return rc;
+}
+
+/* Of the flat buffers, and what replicas and the other stage of the word table exchange. */
+static int plan_parameters(const struct sp_plan_input *in, struct sp_plan *plan)
+{
+	const int ranks = in->data_ranks * in->sequence_ranks; /* of them hold the same parameters */
+	struct sp_parameters table;
+	int rc = sp_parameters_create_part(&in->model.config, &in->model.part, &table);
+	if (rc)
+		return rc;
+	const struct sp_reduce_shape flat = { table.elements, &table.tied, 1, .whole = in->whole_optimizer };
+	const struct sp_reduce_shape tied = { .elements = table.tied };
+	plan->optimizer = 2 * (size_t)sp_reduce_kept_of(&flat, ranks, 0) * sizeof(float);
+	plan->snapshot = in->checkpoints ? 3 * (size_t)sp_reduce_owned_of(&flat, ranks, 0) * sizeof(float) : 0;
+	plan->gradient_bytes = sp_reduce_sent_of(&flat, ranks);
+	plan->tied = sp_tied_bytes(table.tied, ranks);
+	plan->tied_bytes = (uint64_t)sp_reduce_owned_of(&tied, ranks, 0) * sizeof(float);
+	sp_parameters_destroy(&table);
+	return SP_OK;
 }
 
 int sp_plan_make(const struct sp_plan_input *in, struct sp_plan *plan)
 {
 	memset(plan, 0, sizeof *plan);
-	int rc = sp_model_memory(&in->model, in->sequence_ranks, &plan->model);
+	int rc = plan_model(in, &plan->model);
+	if (!rc)
+		rc = plan_parameters(in, plan);
 	if (rc)
 		return rc;
-	const int ranks = in->data_ranks * in->sequence_ranks; /* of them hold the same parameters */
-	const struct sp_reduce_shape flat = { .elements = (int64_t)(plan->model.parameters / sizeof(float)),
-		                                  .whole = in->whole_optimizer };
 	const struct sp_batch_layout at = sp_batch_layout_of(in->model.batch, in->model.chunk, in->sequence_ranks);
-	plan->optimizer = 2 * (size_t)sp_reduce_kept_of(&flat, ranks, 0) * sizeof(float);
 	plan->batches = sp_plan_batch_bytes(in) + (size_t)at.size * sizeof(int32_t);
-	plan->snapshot = in->checkpoints ? 3 * (size_t)sp_reduce_owned_of(&flat, ranks, 0) * sizeof(float) : 0;
 	plan->total = plan->model.parameters + plan->model.gradients + plan->model.arena + plan->optimizer + plan->batches +
-	              plan->snapshot;
+	              plan->snapshot + plan->tied;
 	plan->ring_bytes = ring_bytes(in);
 	plan->tensor_bytes = tensor_bytes(in);
-	plan->gradient_bytes = sp_reduce_sent_of(&flat, ranks);
-	plan->sent = plan->ring_bytes + plan->tensor_bytes + plan->gradient_bytes;
+	plan->pipeline_bytes = pipeline_bytes(in);
+	plan->sent = plan->ring_bytes + plan->tensor_bytes + plan->gradient_bytes + plan->pipeline_bytes + plan->tied_bytes;
 	return SP_OK;
 }

@@ -6,9 +6,10 @@
 #define SP_PLAN_PLAN_H
 
 #include "model/model.h"
+#include "parallel/pipeline.h"
 
 struct sp_plan_input {
-	struct sp_model_options model; /* its communicators are not looked at; part: whose memory is planned */
+	struct sp_model_options model; /* its communicators and slots are not looked at; part: whose memory is planned */
 	int data_ranks, sequence_ranks;
 	int64_t length;       /* tokens of a sequence */
 	int64_t multiple;     /* tokens per rank are rounded up to it */
@@ -24,10 +25,12 @@ struct sp_plan {
 	size_t optimizer; /* both moments, own share or all */
 	size_t batches;   /* arrays of a step's samples, on the host and one micro-batch on the device */
 	size_t snapshot;  /* host copy of values and moments, own share, that a checkpoint is written from */
-	size_t total;     /* parameters, gradients, moments, arena, batches, snapshot; libraries and program come on top */
+	size_t tied;      /* where the other stage's gradients of the word table come in */
+	size_t total;     /* parameters, gradients, moments, arena, batches, snapshot, tied; libraries and program come on top */
 	/* sent by one rank in one training step */
 	uint64_t ring_bytes, tensor_bytes, gradient_bytes;
-	uint64_t sent; /* of all kinds */
+	uint64_t pipeline_bytes, tied_bytes; /* the stream and its gradients to other stages; gradients of the word table */
+	uint64_t sent;                       /* of all kinds */
 };
 
 /* SP_ERR_MEMORY if sizes overflow. Needs neither device nor ranks. */
@@ -40,7 +43,8 @@ size_t sp_plan_batch_bytes(const struct sp_plan_input *input);
 struct sp_plan_input sp_plan_with_length(const struct sp_plan_input *input, int64_t length);
 /* The same with micro-batches of `batch` sequences, as many of them in a step as before. */
 struct sp_plan_input sp_plan_with_batch(const struct sp_plan_input *input, int64_t batch);
-/* How many micro-batches of a step a rank works through. */
+/* How many micro-batches of a step a rank works through, and in which order. */
 int64_t sp_plan_micro_batches(const struct sp_plan_input *input);
+struct sp_pipeline sp_plan_pipeline(const struct sp_plan_input *input);
 
 #endif

@@ -77,7 +77,8 @@ int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, s
 			.attention = sp_attention_find(s->parallel.attention),
 			.overlap = s->parallel.overlap,
 			.recompute = (enum sp_recompute)s->train.recompute,
-			.part = { 0, shape.at[SP_AXIS_TENSOR] },
+			.part = { .tensors = shape.at[SP_AXIS_TENSOR], .stages = shape.at[SP_AXIS_PIPELINE],
+			          .pieces = (int)s->parallel.virtual_stages },
 		},
 		.data_ranks = shape.at[SP_AXIS_DATA],
 		.sequence_ranks = shape.at[SP_AXIS_SEQUENCE],
@@ -90,6 +91,9 @@ int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, s
 	if (!in.model.attention)
 		return SP_ERR_SETTING;
 	status = settle_vocab_size(s, &in.model.config);
+	const struct sp_pipeline pipeline = sp_plan_pipeline(&in);
+	if (!status)
+		status = sp_pipeline_check(&pipeline);
 	if (!status)
 		*input = in;
 	return status;
