@@ -2,7 +2,8 @@
 # that appends to these lists:
 #   unit_tests      programs that are rows themselves
 #   rank_programs   programs started by rows of another name (as several ranks, or once per backend), and these rows:
-#   rank_rows       PROGRAM_npN.mpi, an empty file made here; run_ranks.sh starts N ranks of PROGRAM
+#   rank_rows       PROGRAM_npN.mpi, an empty file made here; run_ranks.sh starts N ranks of PROGRAM (PROGRAM_DxPxSxT.mpi:
+#                   one for each place of this grid)
 #   script_tests    .sh files, run with SEQPAR (the program), srcdir and TESTMPIRUN in their environment; exit 77 skips
 # Programs need CMocka, and these lines (CPPFLAGS and LDADD have fitting defaults; the source is PROGRAM.c unless named):
 #   tests_unit_data_test_vocab_LDFLAGS = $(test_ldflags)
@@ -35,6 +36,7 @@ include tests/golden/local.mk
 include tests/ranks/comm.mk
 include tests/ranks/local.mk
 include tests/ranks/use.mk
+include tests/ranks/grid.mk
 include tests/fuzz/local.mk
 include tests/cli/program.mk
 include tests/cli/local.mk

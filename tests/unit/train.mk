@@ -15,7 +15,7 @@ tests_unit_train_test_schedule_LDFLAGS = $(test_ldflags)
 rank_programs += tests/ranks/test_reduce tests/ranks/test_training
 tests_ranks_test_reduce_SOURCES = tests/ranks/test_reduce.c $(ranks_sources)
 tests_ranks_test_reduce_LDFLAGS = $(test_ldflags)
-tests_ranks_test_training_SOURCES = tests/ranks/test_training.c $(ranks_sources)
+tests_ranks_test_training_SOURCES = tests/ranks/test_training.c $(training_sources)
 tests_ranks_test_training_LDFLAGS = $(test_ldflags)
 rank_rows += tests/ranks/test_reduce_np1.mpi tests/ranks/test_reduce_np2.mpi tests/ranks/test_reduce_np3.mpi \
 	tests/ranks/test_reduce_np5.mpi tests/ranks/test_training_np1.mpi tests/ranks/test_training_np2.mpi \

@@ -150,11 +150,11 @@ static void tensor_ranks_with_equal_shares_are_one_class(void **state)
 	for (int t = 0; t < 3; t++) {
 		own.model.part.tensor = t;
 		assert_int_equal(sp_plan_make(&own, &plan), SP_OK);
-		assert_memory_equal(&plan, &classes.plan[sp_plan_class_of(&classes, t)], sizeof plan);
+		assert_memory_equal(&plan, &classes.plan[sp_plan_class_of(&classes, 0, t)], sizeof plan);
 	}
-	assert_int_equal(sp_plan_class_of(&classes, 0), 0);
-	assert_int_equal(sp_plan_class_of(&classes, 1), 1);
-	assert_int_equal(sp_plan_class_of(&classes, 2), 1);
+	assert_int_equal(sp_plan_class_of(&classes, 0, 0), 0);
+	assert_int_equal(sp_plan_class_of(&classes, 0, 1), 1);
+	assert_int_equal(sp_plan_class_of(&classes, 0, 2), 1);
 	assert_ptr_equal(sp_plan_classes_largest(&classes), &classes.plan[1]);
 	sp_plan_classes_free(&classes);
 }
