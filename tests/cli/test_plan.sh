@@ -20,6 +20,19 @@ says 'A    ranks 0 2'
 says 'B    ranks 1 3'
 says 'A, MiB'
 
+run 0 "$SEQPAR" plan -n 8 $small parallel.pipeline=2 parallel.sequence=2 train.global_batch=16
+says '8 ranks = 2 data x 2 pipeline x 2 sequence x 1 tensor'
+says 'stage 0  embeddings, layers 0'
+says 'stage 1  layers 1, heads'
+says 'waits for others 20.0 % of a step'
+says 'A    ranks 0-3'
+says 'B    ranks 4-7'
+run 0 "$SEQPAR" plan -n 2 $small model.layers=8 parallel.pipeline=2 parallel.virtual_stages=2
+says 'stage 0  embeddings, layers 0-1 4-5'
+says 'stage 1  layers 2-3 6-7, heads'
+run 2 "$SEQPAR" plan -n 2 $small model.layers=8 parallel.pipeline=2 parallel.virtual_stages=2 train.global_batch=6
+ends_with_the_only_error 'in groups of parallel.pipeline = 2'
+
 # The most that fits does, and one more does not.
 run 0 "$SEQPAR" plan -n 4 --memory 200MiB $small parallel.sequence=2
 says ' and fits.'
