@@ -13,23 +13,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STOP = 3, END = 8, LAYOUTS = 7, SHARED = 3, WHOLE = 6 };
+enum { STOP = 3, END = 8, LAYOUTS = 9, SHARED = 3, WHOLE = 6 };
 
 static struct test_ranks ranks;
 static struct sp_comm *pair; /* ranks 0 and 1, or 2 and 3 */
 
 static const struct {
 	const char *name;
-	int ranks, sequence, tensor;
+	int ranks, sequence, tensor, pipeline;
 	int whole_optimizer;
 } layouts[LAYOUTS] = {
-	{ "1", 1, 1, 1 },
-	{ "sequence 2", 2, 2, 1 },
-	{ "sequence 4", 4, 4, 1 },
-	[SHARED] = { "data 2 x sequence 2", 4, 2, 1 },
-	{ "tensor 2", 2, 1, 2 },
-	{ "sequence 2 x tensor 2", 4, 2, 2 },
-	[WHOLE] = { "data 2 x sequence 2, all moments on each", 4, 2, 1, 1 },
+	{ "1", 1, 1, 1, 1, 0 },
+	{ "sequence 2", 2, 2, 1, 1, 0 },
+	{ "sequence 4", 4, 4, 1, 1, 0 },
+	[SHARED] = { "data 2 x sequence 2", 4, 2, 1, 1, 0 },
+	{ "tensor 2", 2, 1, 2, 1, 0 },
+	{ "sequence 2 x tensor 2", 4, 2, 2, 1, 0 },
+	[WHOLE] = { "data 2 x sequence 2, all moments on each", 4, 2, 1, 1, 1 },
+	{ "pipeline 2", 2, 1, 1, 2, 0 },
+	{ "data 2 x pipeline 2", 4, 1, 1, 2, 0 },
 };
 
 /* All ranks need the name that rank 0 has chosen. */
@@ -85,6 +87,8 @@ static struct sp_settings settings_of(int layout, int iters)
 	snprintf(number, sizeof number, "%d", layouts[layout].tensor);
 	set(&s, "parallel.tensor", number);
 	set(&s, "parallel.optimizer_shard", layouts[layout].whole_optimizer ? "false" : "true");
+	snprintf(number, sizeof number, "%d", layouts[layout].pipeline);
+	set(&s, "parallel.pipeline", number);
 	snprintf(number, sizeof number, "%d", iters);
 	set(&s, "train.iters", number);
 	return s;
