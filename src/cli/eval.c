@@ -110,14 +110,17 @@ static int open_device(const struct sp_settings *s, struct sp_compute **compute)
 	return sp_compute_open(s->backend.device, &options, compute);
 }
 
-/* Batches serve speed alone: one micro-batch a step on each data replica. */
+enum { ROUNDS = 4 }; /* through a pipeline in a step: filling and draining it then costs a fifth at most */
+
+/* Batches serve speed alone: one micro-batch a step on each data replica, or several for each stage of a pipeline. */
 static int evaluate(struct sp_settings *s, struct sp_compute *compute, struct sp_comm *world, const struct request *r,
                     struct sp_evaluation *e)
 {
 	struct sp_setup setup;
 	const int64_t wanted = sp_settings_given(s, "train.eval_iters") ? s->train.eval_iters * s->train.global_batch : 0;
 	const int64_t replicas = sp_comm_size(world) / sp_settings_model_ranks(s);
-	s->train.global_batch = s->train.micro_batch * (replicas ? replicas : 1);
+	const int64_t stages = s->parallel.pipeline, micro_batches = stages > 1 ? ROUNDS * stages : 1;
+	s->train.global_batch = s->train.micro_batch * micro_batches * (replicas ? replicas : 1);
 	int status = sp_use_check_heads(s, world, s->model.sentence_order);
 	if (status)
 		return status;

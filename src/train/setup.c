@@ -2,6 +2,7 @@
 
 #include "train/setup.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "base/trace.h"
@@ -246,10 +247,11 @@ int sp_setup_outcome(struct sp_setup *setup, const struct sp_work *work, struct 
 	int status = sp_model_sums(setup->model, &own);
 	if (status)
 		return status;
-	double sums[4] = { own.mlm, own.order, (double)own.correct, (double)own.ordered };
+	double sums[5] = { own.mlm, own.order, (double)own.correct, (double)own.ordered };
 	if (setup->grid.place.at[SP_AXIS_TENSOR] != 0) /* tensor ranks have the same sums */
 		memset(sums, 0, sizeof sums);
-	status = sp_comm_all_reduce(setup->world, sums, 4, SP_F64, SP_SUM);
+	sums[4] = setup->idle;
+	status = sp_comm_all_reduce(setup->world, sums, 5, SP_F64, SP_SUM);
 	if (status)
 		return status;
 	outcome->work = *work;
@@ -258,6 +260,7 @@ int sp_setup_outcome(struct sp_setup *setup, const struct sp_work *work, struct 
 	outcome->loss = outcome->mlm + outcome->order;
 	outcome->correct = (int64_t)sums[2];
 	outcome->ordered = (int64_t)sums[3];
+	outcome->bubble = sums[4] / sp_comm_size(setup->world);
 	return SP_OK;
 }
 
@@ -284,6 +287,8 @@ int sp_setup_pass(struct sp_setup *setup, enum sp_split split, uint64_t step, in
 		.ready = training && setup->settings->parallel.overlap ? gradients_ready : NULL,
 		.ready_context = setup,
 	};
+	const double begin = sp_clock(), before = sp_flow_waited(setup->flow);
 	status = sp_flow_run(setup->flow, &pass);
+	setup->idle = (sp_flow_waited(setup->flow) - before) / (sp_clock() - begin);
 	return status ? status : sp_setup_outcome(setup, &work, outcome);
 }

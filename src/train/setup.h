@@ -33,6 +33,7 @@ struct sp_setup {
 	struct sp_batches *batches;
 	struct sp_pipeline pipeline; /* of a training step */
 	struct sp_flow *flow;
+	double idle; /* share of its last pass that this rank waited for other stages */
 	int forward_only;    /* no gradients, nothing to reduce */
 	enum sp_split split; /* with forward_only: the one to evaluate on */
 };
@@ -57,6 +58,7 @@ struct sp_outcome {
 	double order;      /* sum over samples with a sentence-order label, divided by all samples; 0 when off */
 	int64_t correct;   /* tokens predicted right */
 	int64_t ordered;   /* sentence orders predicted right */
+	double bubble;     /* share of the pass that ranks waited for other stages, on average */
 };
 
 /* Sums over all ranks what the model has added up since its last reset. Collective over the world. */

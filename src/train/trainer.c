@@ -43,7 +43,7 @@ struct trainer {
 	int64_t saved;        /* the step that was saved last; -1: none */
 	int64_t done;         /* steps, also those before this run */
 	/* for the summary: of this run alone */
-	double first_loss, last_loss, seconds, tokens, flops;
+	double first_loss, last_loss, seconds, tokens, flops, idle;
 	double exposed, kind[SP_EXPOSED_KINDS]; /* sums over steps of struct cost's */
 	double eval_loss;
 	int evaluated;
@@ -178,12 +178,13 @@ static int announce(struct trainer *t)
 	if (status)
 		return status;
 	return sp_metrics_write(&t->metrics, "config",
-	                        json_pack("{s:s, s:o, s:s, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:i, s:s, s:f}",
+	                        json_pack("{s:s, s:o, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:i, s:s, s:f}",
 	                                  "version", PACKAGE_VERSION, "settings", sp_metrics_settings(t->settings),
 	                                  "resumed_from", t->resume.path, "first_step", (json_int_t)t->done,
 	                                  "ranks", sp_comm_size(t->world), "data_ranks", u->grid.shape.at[SP_AXIS_DATA],
 	                                  "sequence_ranks", u->grid.shape.at[SP_AXIS_SEQUENCE], "tensor_ranks",
-	                                  u->grid.shape.at[SP_AXIS_TENSOR], "chunk", (json_int_t)u->shard.chunk,
+	                                  u->grid.shape.at[SP_AXIS_TENSOR], "pipeline_ranks", u->pipeline.stages,
+	                                  "bubble_least", sp_pipeline_bubble(&u->pipeline), "chunk", (json_int_t)u->shard.chunk,
 	                                  "vocab_size", (json_int_t)u->config.vocab_size,
 	                                  "parameters", (json_int_t)sp_parameters_values(&u->config),
 	                                  "arena_bytes", (json_int_t)sp_model_arena(u->model)->high,
@@ -267,6 +268,7 @@ static int record_step(struct trainer *t, const struct sp_outcome *o, const stru
 	t->seconds += seconds;
 	t->tokens += (double)o->work.tokens;
 	t->flops += rate * seconds;
+	t->idle += o->bubble * seconds;
 	t->exposed += cost->exposed;
 	for (int k = 0; k < SP_EXPOSED_KINDS; k++)
 		t->kind[k] += cost->kind[k];
@@ -276,11 +278,11 @@ static int record_step(struct trainer *t, const struct sp_outcome *o, const stru
 	if (status)
 		return status;
 	json_t *fields =
-		json_pack("{s:I, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:I, s:f, s:f}", "step", (json_int_t)t->done, "loss",
+		json_pack("{s:I, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:f}", "step", (json_int_t)t->done, "loss",
 	              o->loss, "lr", lr, "grad_norm", norm, "loss_scale", 1, "tokens_per_s", (double)o->work.tokens / seconds,
 	              "step_ms", 1e3 * seconds, "flops_per_s", rate, "gemm_fraction", rate / t->gemm_rate, "peak_mib",
 	              cost->peak, "comm_bytes", (json_int_t)cost->bytes, "comm_exposed_ms", 1e3 * cost->exposed,
-	              "gradient_reduction_ms", 1e3 * cost->reducing);
+	              "gradient_reduction_ms", 1e3 * cost->reducing, "bubble", o->bubble);
 	return sp_metrics_write(&t->metrics, "step", with_kinds(fields, cost));
 }
 
@@ -443,6 +445,15 @@ static int report_waits(struct trainer *t, double seconds)
 	return sp_report_line(&t->report, "waited for messages %.1f %% of the time%s", 100 * t->exposed / seconds, text);
 }
 
+static int report_bubble(struct trainer *t)
+{
+	const struct sp_pipeline *p = &t->setup.pipeline;
+	if (p->stages == 1 || t->seconds == 0)
+		return SP_OK;
+	return sp_report_line(&t->report, "pipeline: ranks waited for other stages %.1f %% of the time; filling and draining alone "
+	                      "takes %.1f %%", 100 * t->idle / t->seconds, 100 * sp_pipeline_bubble(p));
+}
+
 /* Also after a stop, so that what was done can be read. */
 static int summarise(struct trainer *t, int stopped)
 {
@@ -451,14 +462,17 @@ static int summarise(struct trainer *t, int stopped)
 	double seconds = t->seconds > 0 ? t->seconds : 1;
 	int status = report_waits(t, seconds);
 	if (!status)
+		status = report_bubble(t);
+	if (!status)
 		status = sp_report_line(
 			&t->report, "%s after %lld steps: loss %.6f to %.6f, %.0f tokens/s, gemm %.1f %%, peak %.0f MiB",
 			stopped ? "stopped" : "done", (long long)t->done, t->first_loss, t->last_loss, t->tokens / seconds,
 			100 * t->flops / seconds / t->gemm_rate, peak_mib());
-	json_t *fields = json_pack("{s:I, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "steps", (json_int_t)t->done, "stopped",
+	json_t *fields = json_pack("{s:I, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "steps", (json_int_t)t->done, "stopped",
 	                           stopped, "first_loss", t->first_loss, "last_loss", t->last_loss, "tokens", t->tokens,
 	                           "seconds", t->seconds, "tokens_per_s", t->tokens / seconds, "flops_per_s",
-	                           t->flops / seconds, "gemm_fraction", t->flops / seconds / t->gemm_rate);
+	                           t->flops / seconds, "gemm_fraction", t->flops / seconds / t->gemm_rate,
+	                           "bubble", t->idle / seconds);
 	if (fields && t->evaluated)
 		json_object_set_new(fields, "eval_loss", json_real(t->eval_loss));
 	int written = sp_metrics_write(&t->metrics, "summary", fields);
