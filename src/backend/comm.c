@@ -72,9 +72,9 @@ static int ranks_fit(const struct sp_comm *c, const struct sp_launcher *by, int 
 		               "them with the mpirun of that library, or with seqpar launch -n %d -- ...", by->name, by->ranks,
 		               by->variable, c->name, by->ranks);
 	if (want_ranks > size && size == 1)
-		return sp_fail(SP_ERR_SETTING, "parallel.sequence=%d needs %d ranks, but this process is alone: start it with "
-		               "\"seqpar launch -n %d -- ...\" or \"mpirun -n %d seqpar ...\", or set parallel.sequence=1", want_ranks,
-		               want_ranks, want_ranks, want_ranks);
+		return sp_fail(SP_ERR_SETTING, "parallel.pipeline x parallel.sequence x parallel.tensor = %d needs %d ranks, but this "
+		               "process is alone: start it with \"seqpar launch -n %d -- ...\" or \"mpirun -n %d seqpar ...\", or set "
+		               "them to 1", want_ranks, want_ranks, want_ranks, want_ranks);
 	return SP_OK;
 }
 

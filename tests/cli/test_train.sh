@@ -47,7 +47,10 @@ expect 2 "parallel.tensor = 3 does not divide model.heads = 2" train $small para
 expect 2 "train.micro_batch = 2 does not divide train.global_batch = 5" train $small train.global_batch=5
 expect 2 "needs data.vocab" train $small data.source=x
 expect 2 "there is no such attention" train $small parallel.attention=rnig
-expect 2 "parallel.sequence=2 needs 2 ranks" train $small parallel.sequence=2
+expect 2 "parallel.pipeline = 5 is more than model.layers = 2" train $small parallel.pipeline=5
+expect 2 "parallel.virtual_stages = 2 wants a pipeline" train $small parallel.virtual_stages=2
+expect 2 "= 2 x 2 = 4 does not divide model.layers = 6" train $small model.layers=6 parallel.pipeline=2 parallel.virtual_stages=2
+expect 2 "parallel.tensor = 2 needs 2 ranks" train $small parallel.sequence=2
 
 ### what cannot be read or written
 expect 1 "/nonexistent/vocab.txt" train $small data.source="$scratch/x" data.vocab=/nonexistent/vocab.txt
