@@ -202,7 +202,7 @@ struct sp_comm_counters sp_comm_counters(const struct sp_comm *comm)
 	return comm->counters;
 }
 
-/* ---- spans: one from start to wait, with the wait inside it; one for each blocking operation ---- */
+/* ---- spans: one from start to end of each transfer, one for each wait and blocking operation ---- */
 
 static void span_begin(const struct sp_comm *c, const char *op)
 {
@@ -218,13 +218,23 @@ static void span_end(void)
 	sp_trace_end(SP_TRACE_COMM);
 }
 
-/* Counts an operation under way. One that is finished at once has no wait to end its span. */
-static int started(struct sp_comm *c, uint64_t bytes, const void *request)
+static void transfer_begin(const struct sp_comm *c, const char *op, struct sp_transfer *t)
+{
+	t->span = -1;
+	if (!sp_trace_on())
+		return;
+	char name[32];
+	snprintf(name, sizeof name, "%s %s", op, t->what ? t->what : c->what);
+	t->span = sp_trace_open(SP_TRACE_COMM, name, t->what ? t->index : -1);
+}
+
+/* Counts an operation under way. One that is finished at once has nothing to end its span. */
+static int started(struct sp_comm *c, uint64_t bytes, const struct sp_transfer *t)
 {
 	c->counters.messages++;
 	c->counters.bytes += bytes;
-	if (!request)
-		span_end();
+	if (!t->request)
+		sp_trace_close(t->span);
 	return SP_OK;
 }
 
@@ -263,7 +273,7 @@ int sp_comm_exchange_start(struct sp_comm *comm, const struct sp_exchange *args,
 	int status = exchange_fits(comm, args);
 	if (status)
 		return status;
-	span_begin(comm, "exchange");
+	transfer_begin(comm, "exchange", transfer);
 	struct sp_exchange passed = *args;
 	if (sp_stage_needed(transfer->compute))
 		status = sp_stage_exchange(transfer->compute, &passed, &transfer->staged);
@@ -272,7 +282,7 @@ int sp_comm_exchange_start(struct sp_comm *comm, const struct sp_exchange *args,
 	transfer->from = args->receive_bytes ? rank_of(comm, args->from) : -1;
 	if (status || comm->ops->exchange_start(comm->comm, &passed, &transfer->request) || done_at_once(transfer))
 		return failed(comm, "exchange", peers);
-	return started(comm, args->to == comm->place.rank ? 0 : args->send_bytes, transfer->request);
+	return started(comm, args->to == comm->place.rank ? 0 : args->send_bytes, transfer);
 }
 
 static int reduction_fits(const struct sp_comm *c, const char *op, const void *data, int64_t count, enum sp_dtype dtype)
@@ -303,7 +313,7 @@ int sp_comm_reduce_scatter_start(struct sp_comm *comm, void *data, int64_t count
 	int status = reduction_fits(comm, "reduce_scatter", data, count, dtype);
 	if (status)
 		return status;
-	span_begin(comm, "reduce_scatter");
+	transfer_begin(comm, "reduce_scatter", transfer);
 	const size_t share = (size_t)count * sp_dtype_size(dtype), all = share * (size_t)comm->place.size;
 	const struct sp_stage_range range = { all, 0, all, share * (size_t)comm->place.rank, share };
 	status = stage(transfer, &data, range);
@@ -311,7 +321,7 @@ int sp_comm_reduce_scatter_start(struct sp_comm *comm, void *data, int64_t count
 	if (status || comm->ops->reduce_scatter_start(comm->comm, data, count, dtype, &transfer->request) ||
 	    done_at_once(transfer))
 		return failed(comm, "reduce_scatter", "");
-	return started(comm, others_share(comm, count, dtype), transfer->request);
+	return started(comm, others_share(comm, count, dtype), transfer);
 }
 
 int sp_comm_all_gather_start(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype,
@@ -321,7 +331,7 @@ int sp_comm_all_gather_start(struct sp_comm *comm, void *data, int64_t count, en
 	int status = reduction_fits(comm, "all_gather", data, count, dtype);
 	if (status)
 		return status;
-	span_begin(comm, "all_gather");
+	transfer_begin(comm, "all_gather", transfer);
 	const size_t share = (size_t)count * sp_dtype_size(dtype), all = share * (size_t)comm->place.size;
 	const struct sp_stage_range range = { all, share * (size_t)comm->place.rank, share, 0, all };
 	status = stage(transfer, &data, range);
@@ -329,7 +339,7 @@ int sp_comm_all_gather_start(struct sp_comm *comm, void *data, int64_t count, en
 	if (status || comm->ops->all_gather_start(comm->comm, data, count, dtype, &transfer->request) ||
 	    done_at_once(transfer))
 		return failed(comm, "all_gather", "");
-	return started(comm, others_share(comm, count, dtype), transfer->request);
+	return started(comm, others_share(comm, count, dtype), transfer);
 }
 
 int sp_comm_wait(struct sp_comm *comm, struct sp_transfer *transfer)
@@ -345,7 +355,7 @@ int sp_comm_wait(struct sp_comm *comm, struct sp_transfer *transfer)
 	transfer->request = NULL;
 	status = sp_stage_finish(transfer->compute, status, &transfer->staged);
 	span_end();
-	span_end();
+	sp_trace_close(transfer->span);
 	return status ? failed(comm, transfer->operation, "") : SP_OK;
 }
 
@@ -359,8 +369,8 @@ int sp_comm_test(struct sp_comm *comm, struct sp_transfer *transfer, int *done)
 		return SP_OK;
 	transfer->request = NULL;
 	status = sp_stage_finish(transfer->compute, status, &transfer->staged);
-	span_end();
-	return status ? failed(comm, "a transfer", "") : SP_OK;
+	sp_trace_close(transfer->span);
+	return status ? failed(comm, transfer->operation, "") : SP_OK;
 }
 
 int sp_comm_progress(struct sp_comm *comm)

@@ -43,10 +43,13 @@ struct sp_comm_counters sp_comm_counters(const struct sp_comm *comm);
  * queued there, and what is queued after the wait finds what has arrived. The device is not closed before the wait. */
 struct sp_transfer {
 	struct sp_compute *compute; /* NULL: host memory */
+	const char *what;           /* is sent, and its number, for traces; NULL: only the group is named */
+	int index;
 	void *request;
 	struct sp_staged staged;   /* backend/comm.c's own, like what follows */
 	const char *operation;     /* that started it */
 	int to, from;              /* an exchange's, ranks of the job; -1: none */
+	int64_t span;
 };
 
 int sp_comm_exchange_start(struct sp_comm *comm, const struct sp_exchange *args, struct sp_transfer *transfer);

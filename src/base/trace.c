@@ -13,6 +13,7 @@ struct span {
 	char name[32];
 	int index;
 	int row;
+	int apart; /* overlaps others */
 	double begin, end;
 };
 
@@ -54,24 +55,43 @@ static size_t fresh(void)
 	return used++;
 }
 
-void sp_trace_begin(enum sp_trace_row row, const char *name, int index)
+static void fill(size_t at, enum sp_trace_row row, const char *name, int index, int apart)
 {
-	if (row == SP_TRACE_COMPUTE)
-		sp_where_enter(name, index);
-	if (!on)
-		return;
-	size_t at = fresh();
-	if (depth[row] < DEPTH)
-		open_spans[row][depth[row]] = at;
-	depth[row]++;
 	if (at == (size_t)-1)
 		return;
 	struct span *s = &spans[at];
 	snprintf(s->name, sizeof s->name, "%s", name);
 	s->index = index;
 	s->row = row;
+	s->apart = apart;
 	s->end = 0;
 	s->begin = sp_clock();
+}
+
+void sp_trace_begin(enum sp_trace_row row, const char *name, int index)
+{
+	if (!on)
+		return;
+	size_t at = fresh();
+	if (depth[row] < DEPTH)
+		open_spans[row][depth[row]] = at;
+	depth[row]++;
+	fill(at, row, name, index, 0);
+}
+
+int64_t sp_trace_open(enum sp_trace_row row, const char *name, int index)
+{
+	if (!on)
+		return -1;
+	size_t at = fresh();
+	fill(at, row, name, index, 1);
+	return at == (size_t)-1 ? -1 : (int64_t)at;
+}
+
+void sp_trace_close(int64_t span)
+{
+	if (on && span >= 0 && (size_t)span < used)
+		spans[span].end = sp_clock();
 }
 
 void sp_trace_end(enum sp_trace_row row)
@@ -95,6 +115,32 @@ static void write_text(FILE *file, const char *text)
 			fprintf(file, "%s%c", *c == '"' || *c == '\\' ? "\\" : "", *c);
 }
 
+/* The beginning of an event: its phase, process, row and name. */
+static void write_head(FILE *file, const char *phase, int pid, const struct span *s)
+{
+	fprintf(file, ",\n{\"ph\":\"%s\",\"pid\":%d,\"tid\":%d,\"name\":\"", phase, pid, s->row);
+	write_text(file, s->name);
+	if (s->index >= 0)
+		fprintf(file, " %d", s->index);
+	fputc('"', file);
+}
+
+static void write_nested(FILE *file, int pid, const struct span *s)
+{
+	write_head(file, "X", pid, s);
+	fprintf(file, ",\"ts\":%.3f,\"dur\":%.3f}", s->begin * 1e6, (s->end - s->begin) * 1e6);
+}
+
+/* Two events, which a number that occurs once in the process holds together. */
+static void write_apart(FILE *file, int pid, const struct span *s, size_t number)
+{
+	const double times[] = { s->begin, s->end };
+	for (int i = 0; i < 2; i++) {
+		write_head(file, i ? "e" : "b", pid, s);
+		fprintf(file, ",\"cat\":\"transfer\",\"id2\":{\"local\":\"%zu\"},\"ts\":%.3f}", number, times[i] * 1e6);
+	}
+}
+
 int sp_trace_write(FILE *file, int pid, const char *process, int comma)
 {
 	fprintf(file, "%s{\"ph\":\"M\",\"pid\":%d,\"name\":\"process_name\",\"args\":{\"name\":\"", comma ? ",\n" : "", pid);
@@ -107,12 +153,10 @@ int sp_trace_write(FILE *file, int pid, const char *process, int comma)
 		const struct span *s = &spans[i];
 		if (s->end < s->begin)
 			continue;
-		char number[16] = "";
-		if (s->index >= 0)
-			snprintf(number, sizeof number, " %d", s->index);
-		fprintf(file, ",\n{\"ph\":\"X\",\"pid\":%d,\"tid\":%d,\"name\":\"", pid, s->row);
-		write_text(file, s->name);
-		fprintf(file, "%s\",\"ts\":%.3f,\"dur\":%.3f}", number, s->begin * 1e6, (s->end - s->begin) * 1e6);
+		if (s->apart)
+			write_apart(file, pid, s, i);
+		else
+			write_nested(file, pid, s);
 	}
 	if (dropped)
 		sp_log(SP_LOG_WARNING, "trace: %zu spans did not fit and are missing; trace fewer steps", dropped);

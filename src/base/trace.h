@@ -3,6 +3,7 @@
 #ifndef SP_BASE_TRACE_H
 #define SP_BASE_TRACE_H
 
+#include <stdint.h>
 #include <stdio.h>
 
 /* Queues of a process, each a row in the picture. */
@@ -16,6 +17,11 @@ int sp_trace_on(void);
  * appended if >= 0 ("layer 3"). Cheap when off. */
 void sp_trace_begin(enum sp_trace_row row, const char *name, int index);
 void sp_trace_end(enum sp_trace_row row);
+
+/* A span that overlaps others of its row, such as a transfer under way, until it is closed by the number that this returns
+ * (never negative); -1: nothing is recorded. Such spans are shown apart from those that nest. */
+int64_t sp_trace_open(enum sp_trace_row row, const char *name, int index);
+void sp_trace_close(int64_t span); /* negative: nothing to do */
 
 /* Writes this process's events as a JSON fragment (objects separated by commas, one leading comma if `comma`), process
  * number `pid` named `process`. Returns 0, or -1 with errno. */

@@ -252,6 +252,15 @@ static int unstage(struct sp_reduce *r, const struct bucket *b, struct sp_reduce
 	return b->pad ? copy(r, b->pad + (piece.offset - b->offset), r->flat + piece.offset, piece.count) : SP_OK;
 }
 
+/* Names the bucket in traces. */
+static struct sp_transfer *name_slot(struct sp_reduce *r, int i, const char *what, const struct bucket *b)
+{
+	struct sp_transfer *t = &r->flight[i % DEPTH];
+	t->what = what;
+	t->index = (int)(b - r->bucket);
+	return t;
+}
+
 static struct sp_transfer *slot(struct sp_reduce *r, int i)
 {
 	return &r->flight[i % DEPTH];
@@ -273,7 +282,8 @@ static int start_sum(struct sp_reduce *r)
 	if (r->started == r->finished)
 		r->begun = sp_clock();
 	if (!status)
-		status = sp_comm_reduce_scatter_start(r->comm, data, b->share, SP_F32, slot(r, r->started));
+		status = sp_comm_reduce_scatter_start(r->comm, data, b->share, SP_F32,
+		                                      name_slot(r, r->started, "gradients", b));
 	r->started++;
 	return status;
 }
@@ -382,7 +392,7 @@ int sp_reduce_gather_start(struct sp_reduce *r, float *flat, int i)
 	if (!status)
 		status = stage(r, b, &data);
 	if (!status)
-		status = sp_comm_all_gather_start(r->comm, data, b->share, SP_F32, slot(r, r->started++));
+		status = sp_comm_all_gather_start(r->comm, data, b->share, SP_F32, name_slot(r, r->started++, "shares", b));
 	return status;
 }
 

@@ -101,6 +101,53 @@ static void spans_nest_in_time_and_rows(void **state)
 	json_decref(array);
 }
 
+/* The only event of this phase and name. */
+static json_t *event_of(json_t *array, const char *phase, const char *name)
+{
+	json_t *found = NULL, *event;
+	size_t i;
+	json_array_foreach(array, i, event) {
+		if (strcmp(text_of(event, "ph"), phase) != 0 || strcmp(text_of(event, "name"), name) != 0)
+			continue;
+		assert_null(found);
+		found = event;
+	}
+	return found;
+}
+
+static const char *number_text(json_t *event)
+{
+	return text_of(json_object_get(event, "id2"), "local");
+}
+
+static void transfers_overlap_each_other_and_what_nests(void **state)
+{
+	(void)state;
+	sp_trace_start();
+	const int64_t first = sp_trace_open(SP_TRACE_COMM, "sum", 0);
+	sp_trace_begin(SP_TRACE_COMM, "wait", -1);
+	const int64_t second = sp_trace_open(SP_TRACE_COMM, "sum", 1), never = sp_trace_open(SP_TRACE_COMM, "lost", -1);
+	assert_true(first >= 0 && second >= 0 && never >= 0);
+	sp_trace_close(first);
+	sp_trace_end(SP_TRACE_COMM);
+	sp_trace_close(second);
+	sp_trace_close(-1);
+	json_t *array = events(1, "rank 0"), *wait = span(array, "wait");
+	json_t *from0 = event_of(array, "b", "sum 0"), *to0 = event_of(array, "e", "sum 0");
+	json_t *from1 = event_of(array, "b", "sum 1"), *to1 = event_of(array, "e", "sum 1");
+	assert_true(wait && from0 && to0 && from1 && to1);
+	assert_null(event_of(array, "b", "lost"));
+	assert_string_equal(number_text(from0), number_text(to0));
+	assert_string_equal(number_text(from1), number_text(to1));
+	assert_string_not_equal(number_text(from0), number_text(from1));
+	assert_true(number_of(from0, "ts") <= number_of(from1, "ts") && number_of(from1, "ts") <= number_of(to0, "ts"));
+	assert_true(number_of(to0, "ts") <= number_of(wait, "ts") + number_of(wait, "dur") + 0.01);
+	assert_true(number_of(to0, "ts") <= number_of(to1, "ts") + 0.01);
+	json_decref(array);
+	sp_trace_stop();
+	assert_int_equal(sp_trace_open(SP_TRACE_COMM, "off", -1), -1);
+}
+
 static void processes_and_rows_are_named(void **state)
 {
 	size_t i, processes = 0, rows = 0;
@@ -218,6 +265,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(nothing_is_recorded_while_off, stop),
 		cmocka_unit_test_teardown(spans_nest_in_time_and_rows, stop),
+		cmocka_unit_test_teardown(transfers_overlap_each_other_and_what_nests, stop),
 		cmocka_unit_test_teardown(processes_and_rows_are_named, stop),
 		cmocka_unit_test_teardown(names_are_copied_and_cut, stop),
 		cmocka_unit_test_teardown(open_spans_and_surplus_ends_leave_no_mark, stop),
