@@ -88,6 +88,57 @@ static void two_runs_give_the_same_bits(void **state)
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
+/* Several buckets, and as many replicas as there are ranks, or half of them on two stages. */
+static struct sp_settings replicated(int pre, int stages)
+{
+	struct sp_settings s = tutorial();
+	s.model.norm = pre ? SP_NORM_PRE : SP_NORM_POST;
+	s.model.hidden = 256;
+	s.model.intermediate = 1024;
+	s.train.sequence_length = 31;
+	s.train.micro_batch = 1;
+	s.train.global_batch = 2 * (ranks.size / stages);
+	s.parallel.pipeline = stages;
+	return s;
+}
+
+static void sums_behind_the_backward_pass_change_no_bit(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		const int stages = 1 + i / 2;
+		struct sp_settings s = replicated(i % 2, stages);
+		struct result a = { .loss = { 0 } }, b = { .loss = { 0 } };
+		if (ranks.size % stages != 0)
+			continue;
+		int bad = run(&s, ranks.world, 2, &a);
+		s.parallel.overlap = 0;
+		bad = bad || run(&s, ranks.world, 2, &b);
+		bad = bad || memcmp(a.values, b.values, (size_t)a.table.elements * sizeof(float)) != 0;
+		bad = bad || memcmp(a.loss, b.loss, sizeof a.loss) != 0 || memcmp(a.norm, b.norm, sizeof a.norm) != 0;
+		free_result(&a);
+		free_result(&b);
+		assert_false(test_ranks_agree(&ranks, bad));
+	}
+}
+
+static void sums_begin_in_the_backward_pass_unless_told_not_to(void **state)
+{
+	(void)state;
+	for (int overlap = 0; overlap < 2; overlap++) {
+		struct sp_settings s = replicated(0, 1);
+		struct sp_setup setup;
+		struct sp_outcome outcome;
+		s.parallel.overlap = overlap;
+		int bad = sp_setup_open(&s, ranks.compute, ranks.world, &setup) ||
+		          sp_setup_pass(&setup, SP_TRAIN, 0, 1, &outcome);
+		const uint64_t sums = sp_comm_counters(setup.grid.group[SP_GROUP_REPLICAS]).messages;
+		bad = bad || (sums > 0) != overlap || sp_reduce_scatter(setup.reduce, sp_model_gradients(setup.model));
+		sp_setup_close(&setup);
+		assert_false(test_ranks_agree(&ranks, bad));
+	}
+}
+
 static int evaluate(const struct sp_settings *s, struct sp_comm *world, int forward_only, int64_t samples,
                     struct sp_evaluation *e)
 {
@@ -149,6 +200,8 @@ int main(void)
 		cmocka_unit_test(ranks_without_tokens_or_predictions_are_normal),
 		cmocka_unit_test(short_sequences_and_padding_do_not_count),
 		cmocka_unit_test(two_runs_give_the_same_bits),
+		cmocka_unit_test(sums_behind_the_backward_pass_change_no_bit),
+		cmocka_unit_test(sums_begin_in_the_backward_pass_unless_told_not_to),
 		cmocka_unit_test(an_evaluation_depends_on_neither_ranks_nor_batches),
 		cmocka_unit_test(a_batch_the_ranks_do_not_divide_is_refused),
 	};
