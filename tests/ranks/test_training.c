@@ -93,9 +93,10 @@ static struct sp_settings replicated(int pre, int stages)
 {
 	struct sp_settings s = tutorial();
 	s.model.norm = pre ? SP_NORM_PRE : SP_NORM_POST;
+	s.model.layers = 4;
 	s.model.hidden = 256;
 	s.model.intermediate = 1024;
-	s.train.sequence_length = 31;
+	s.train.sequence_length = 15;
 	s.train.micro_batch = 1;
 	s.train.global_batch = 2 * (ranks.size / stages);
 	s.parallel.pipeline = stages;
