@@ -91,7 +91,7 @@ static void two_runs_give_the_same_bits(void **state)
 /* Several buckets, and as many replicas as there are ranks, or half of them on two stages. */
 static struct sp_settings replicated(int pre, int stages)
 {
-	struct sp_settings s = tutorial();
+	struct sp_settings s = test_training_settings();
 	s.model.norm = pre ? SP_NORM_PRE : SP_NORM_POST;
 	s.model.layers = 4;
 	s.model.hidden = 256;
@@ -103,43 +103,22 @@ static struct sp_settings replicated(int pre, int stages)
 	return s;
 }
 
-/* Two steps; the values of what this rank holds. */
-static int run_own(const struct sp_settings *s, struct result *result, size_t *bytes)
-{
-	struct sp_setup setup;
-	struct sp_optimizer *o = NULL;
-	struct sp_optimizer_options options = { s->optimizer.beta1, s->optimizer.beta2, s->optimizer.eps,
-		                                      s->optimizer.weight_decay, s->optimizer.clip_norm, sp_setup_summed, &setup };
-	if (sp_setup_open(s, ranks.compute, ranks.world, &setup))
-		return 1;
-	const struct sp_parameters *table = sp_model_parameters(setup.model);
-	*bytes = (size_t)table->elements * sizeof(float);
-	result->values = malloc(*bytes);
-	int bad = !result->values || sp_optimizer_create(ranks.compute, ranks.world, setup.reduce, table, &options, &o) != 0;
-	bad = bad || train(s, &setup, o, 2, result);
-	bad = bad || sp_compute_copy_out(ranks.compute, result->values, sp_model_values(setup.model), *bytes) != 0;
-	sp_optimizer_destroy(o);
-	sp_setup_close(&setup);
-	return bad;
-}
-
 static void sums_behind_the_backward_pass_change_no_bit(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 4; i++) {
 		const int stages = 1 + i / 2;
 		struct sp_settings s = replicated(i % 2, stages);
-		struct result a = { .loss = { 0 } }, b = { .loss = { 0 } };
+		struct test_training a = { .loss = { 0 } }, b = { .loss = { 0 } };
 		if (ranks.size % stages != 0)
 			continue;
-		size_t bytes = 0;
-		int bad = run_own(&s, &a, &bytes);
+		int bad = test_training_run(&ranks, &s, ranks.world, 2, &a);
 		s.parallel.overlap = 0;
-		bad = bad || run_own(&s, &b, &bytes);
-		bad = bad || memcmp(a.values, b.values, bytes) != 0;
+		bad |= test_training_run(&ranks, &s, ranks.world, 2, &b);
+		bad = bad || memcmp(a.values, b.values, (size_t)a.table.elements * sizeof(float)) != 0;
 		bad = bad || memcmp(a.loss, b.loss, sizeof a.loss) != 0 || memcmp(a.norm, b.norm, sizeof a.norm) != 0;
-		free_result(&a);
-		free_result(&b);
+		test_training_free(&a);
+		test_training_free(&b);
 		assert_false(test_ranks_agree(&ranks, bad));
 	}
 }
