@@ -67,6 +67,10 @@ middle() # RANKS VICTIM SIGNAL SETTING...: leaves the process of the victim in $
 	victim=$(echo "$children" | sed -n "$((which + 1))p")
 	begin=$(date +%s)
 	kill "-$number" "$victim"
+	while alive $mpirun && test $(($(date +%s) - begin)) -le 20; do
+		sleep 0.2
+	done
+	alive $mpirun && kill -KILL $mpirun $children
 	wait $mpirun
 	status=$?
 	while alive $children && test $(($(date +%s) - begin)) -le 10; do
