@@ -45,6 +45,13 @@ run 1 $TESTMPIRUN 2 "$SEQPAR" $small log.metrics=/nonexistent/metrics.jsonl
 ends_with_the_only_error 'rank 0: error: log.metrics'
 in_time
 
+# The other has begun to train, and would notice that the first is gone.
+if test -c /dev/full; then
+	run 1 $TESTMPIRUN 2 "$SEQPAR" $small train.iters=1000000 log.metrics=/dev/full
+	ends_with_the_only_error 'rank 0: error: /dev/full'
+	in_time
+fi
+
 # A rank gets a signal in the middle of training; the others end, and say where they waited.
 middle() # RANKS VICTIM SIGNAL SETTING...: leaves the process of the victim in $victim, and mpirun's status in $status
 {
@@ -99,7 +106,7 @@ grep -q "^seqpar: rank [02]: error: step [0-9]*[,:].* waited 2 seconds (backend.
 
 # A stop takes no living rank for dead, and what is stopped as a whole is not silent.
 command="train, stopped as a whole"
-"$SEQPAR" launch -n 2 -- $small train.iters=100000000 backend.timeout=2 >"$dir/out" 2>"$dir/err" &
+"$SEQPAR" launch -n 2 -- $small train.iters=100000000 backend.timeout=4 >"$dir/out" 2>"$dir/err" &
 launch=$!
 tries=0
 until grep -q '^step ' "$dir/out" || test $tries -ge 60; do
@@ -107,9 +114,15 @@ until grep -q '^step ' "$dir/out" || test $tries -ge 60; do
 	tries=$((tries + 1))
 done
 ranks=$(children_of "$(children_of $launch)")
-kill -STOP $ranks
-sleep 3
-kill -CONT $ranks
+one=$(echo "$ranks" | head -n 1)
+other=$(echo "$ranks" | tail -n 1)
+kill -STOP "$one"
+sleep 0.5
+kill -STOP "$other" # which waits for the first
+sleep 6
+kill -CONT "$other"
+sleep 0.5
+kill -CONT "$one"
 sleep 1
 kill -TERM $launch
 wait $launch
