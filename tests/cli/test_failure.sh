@@ -48,7 +48,7 @@ in_time
 # The other has begun to train, and would notice that the first is gone.
 if test -c /dev/full; then
 	run 1 $TESTMPIRUN 2 "$SEQPAR" $small train.iters=1000000 log.metrics=/dev/full
-	ends_with_the_only_error 'rank 0: error: /dev/full'
+	ends_with_the_only_error 'rank 0: error: log.metrics = /dev/full'
 	in_time
 fi
 
@@ -87,14 +87,20 @@ middle() # RANKS VICTIM SIGNAL SETTING...: leaves the process of the victim in $
 	in_time
 	test $status -ne 0 || fail "$command: this is a success"
 }
-# Which part of a step it meets is left to chance: until it was a layer.
-for layer in 1 2 3 4 5 6 7 8; do
-	middle $((2 + layer % 2)) 1 KILL
+# Which part of a step it meets is left to chance, and so is whether two notice it at the same moment: until one was inside
+# a layer, and one of two spoke for both.
+inside= once=
+for try in 1 2 3 4 5 6 7 8 9; do
+	middle $((2 + try % 2)) 1 KILL
 	grep -q "^seqpar: rank [02]: error: step [0-9]*[,:].* rank 1 (process $victim) has died while this one" "$dir/err" ||
 		fail "$command: not said who has died"
-	grep -qE ": error: step [0-9]+, (for|back)ward layer [0-3]: .* waited in exchange of group sequence, to rank" "$dir/err" && break
+	grep -qE ": error: step [0-9]+, (for|back)ward layer [0-3]: .* waited in exchange of group sequence, to rank" "$dir/err" &&
+		inside=yes
+	test "$ranks" = 3 && test "$(grep -c '^seqpar: .*error: ' "$dir/err")" = 1 && once=yes
+	test "$inside$once" = yesyes && break
 done
-test $layer -lt 8 || fail "$command: never said that it waited inside a layer"
+test "$inside" = yes || fail "$command: never said that it waited inside a layer"
+test "$once" = yes || fail "$command: both always speak"
 
 # One that is silent, not dead: as long as backend.timeout allows.
 middle 3 1 STOP backend.timeout=2
