@@ -1,7 +1,7 @@
 # Programs that measure: built by name (make benchmarks/attention), run by hand. benchmarks/README.md has their columns.
 EXTRA_PROGRAMS += benchmarks/attention benchmarks/ops
 CLEANFILES += $(EXTRA_PROGRAMS)
-EXTRA_DIST += benchmarks/README.md benchmarks/memory
+EXTRA_DIST += benchmarks/README.md benchmarks/memory benchmarks/overlap
 
 benchmarks_attention_SOURCES = benchmarks/attention.c tests/reference/reference.h tests/reference/attention.c \
 	tests/reference/dropout.c
