@@ -240,6 +240,12 @@ static int started(struct sp_comm *c, uint64_t bytes, const struct sp_transfer *
 
 /* ---- transfers ---- */
 
+/* A second start would lose the first one's request. */
+static int is_free(const struct sp_comm *c, const char *op, const struct sp_transfer *transfer)
+{
+	return transfer->request ? refused(c, op, "its transfer is still under way") : SP_OK;
+}
+
 static int exchange_fits(const struct sp_comm *c, const struct sp_exchange *a)
 {
 	int size = c->place.size, rank = c->place.rank;
@@ -266,11 +272,12 @@ static int stage(struct sp_transfer *t, void **data, struct sp_stage_range range
 
 int sp_comm_exchange_start(struct sp_comm *comm, const struct sp_exchange *args, struct sp_transfer *transfer)
 {
-	transfer->request = NULL;
 	char peers[128];
 	snprintf(peers, sizeof peers, " of %zu bytes to rank %d, %zu bytes from rank %d", args->send_bytes, args->to,
 	         args->receive_bytes, args->from);
 	int status = exchange_fits(comm, args);
+	if (!status)
+		status = is_free(comm, "exchange", transfer);
 	if (status)
 		return status;
 	transfer_begin(comm, "exchange", transfer);
@@ -309,8 +316,9 @@ static uint64_t others_share(const struct sp_comm *c, int64_t count, enum sp_dty
 int sp_comm_reduce_scatter_start(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype,
                                  struct sp_transfer *transfer)
 {
-	transfer->request = NULL;
 	int status = reduction_fits(comm, "reduce_scatter", data, count, dtype);
+	if (!status)
+		status = is_free(comm, "reduce_scatter", transfer);
 	if (status)
 		return status;
 	transfer_begin(comm, "reduce_scatter", transfer);
@@ -327,8 +335,9 @@ int sp_comm_reduce_scatter_start(struct sp_comm *comm, void *data, int64_t count
 int sp_comm_all_gather_start(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype,
                              struct sp_transfer *transfer)
 {
-	transfer->request = NULL;
 	int status = reduction_fits(comm, "all_gather", data, count, dtype);
+	if (!status)
+		status = is_free(comm, "all_gather", transfer);
 	if (status)
 		return status;
 	transfer_begin(comm, "all_gather", transfer);

@@ -104,9 +104,10 @@ static int read_settings(int argc, char **argv, const struct request *r, struct 
 
 /* ---- the work ---- */
 
-static int open_device(const struct sp_settings *s, struct sp_compute **compute)
+static int open_device(const struct sp_settings *s, struct sp_comm *world, struct sp_compute **compute)
 {
-	const struct sp_compute_options options = { .threads = (int)s->backend.threads };
+	const struct sp_compute_options options = { .threads = (int)s->backend.threads,
+	                                            .device = sp_comm_place(world).local_rank };
 	return sp_compute_open(s->backend.device, &options, compute);
 }
 
@@ -179,7 +180,7 @@ int sp_cli_eval(int argc, char **argv)
 	if (!status)
 		status = sp_cli_open_world(&s, sp_settings_model_ranks(&s), &world);
 	if (!status)
-		status = open_device(&s, &compute);
+		status = open_device(&s, world, &compute);
 	if (!status)
 		status = evaluate(&s, compute, world, &r, &e);
 	if (!status)

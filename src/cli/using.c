@@ -68,10 +68,12 @@ int sp_cli_using_settings(char **argv, int *words, struct sp_settings *s)
 
 int sp_cli_using_open(int head, struct sp_cli_using *u)
 {
-	const struct sp_compute_options options = { .threads = (int)u->settings.backend.threads };
 	int status = sp_cli_open_world(&u->settings, 1, &u->world);
-	if (!status)
-		status = sp_compute_open(u->settings.backend.device, &options, &u->compute);
+	if (status)
+		return status;
+	const struct sp_compute_options options = { .threads = (int)u->settings.backend.threads,
+	                                            .device = sp_comm_place(u->world).local_rank };
+	status = sp_compute_open(u->settings.backend.device, &options, &u->compute);
 	return status ? status : sp_use_open(&u->settings, u->compute, u->world, head, &u->use);
 }
 

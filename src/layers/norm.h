@@ -22,8 +22,8 @@ struct sp_norm_layer {
 /* residual (T, H), or a view of nothing. */
 int sp_norm_layer_forward(const struct sp_norm_layer *layer, const struct sp_layer_context *ctx, struct sp_matrix residual);
 
-/* From dy (a view of nothing where the layer has no norm), and dsum (a view of nothing if none), both (T, H): dx to x, dresidual to the residual (a view of nothing: not
- * wanted). Aliasing as for struct sp_norm_backward. */
+/* From dy (a view of nothing where the layer has no norm) and dsum (a view of nothing if none), both (T, H): dx to x,
+ * dresidual to the residual (a view of nothing: not wanted). Aliasing as for struct sp_norm_backward. */
 int sp_norm_layer_backward(const struct sp_norm_layer *layer, const struct sp_layer_context *ctx, struct sp_matrix dy,
                            struct sp_matrix dsum, struct sp_matrix dx, struct sp_matrix dresidual);
 

@@ -260,7 +260,7 @@ static int lay_inner_shared(struct sp_model *m, struct sp_arena *arena, int64_t 
 	for (int i = 0; i < m->pieces; i++)
 		for (int64_t l = 0; l < m->piece[i].layers.end - m->piece[i].layers.first; l++)
 			sp_encoder_layer_share(&m->piece[i].slot->layer[l], &m->shared);
-	if (rc == SP_OK && sp_model_tensors(m) > 1)
+	if (rc == SP_OK && sp_model_tensors(m) > 1 && sp_part_is_first(&m->options.part))
 		rc = sp_arena_take_matrix(arena, rows, m->options.config.hidden, &m->words.words);
 	return rc;
 }

@@ -53,7 +53,7 @@ static int number_rows(struct sp_model *m)
 {
 	const int64_t rows = m->options.batch * m->options.chunk;
 	void *device;
-	if (sp_model_tensors(m) == 1)
+	if (sp_model_tensors(m) == 1 || !sp_part_is_first(&m->options.part))
 		return SP_OK;
 	sp_compute_free(m->compute, (void *)m->words.identity);
 	m->words.identity = NULL;

@@ -244,16 +244,20 @@ void sp_parameters_spread(const struct sp_parameters *part, const float *own, co
 	}
 }
 
+void sp_parameter_take(const struct sp_parameters *part, float *own, const struct sp_parameter *whole, const float *values)
+{
+	const struct sp_parameter *p = sp_parameters_find(part, whole->name);
+	for (int64_t at = 0; p && at < p->rows * p->cols;) {
+		const struct sp_parameter_run run = sp_parameter_run(p, at);
+		memcpy(own + p->offset + run.own, values + run.whole, (size_t)run.count * sizeof *own);
+		at += run.count;
+	}
+}
+
 void sp_parameters_take(const struct sp_parameters *part, float *own, const struct sp_parameters *whole, const float *all)
 {
-	for (int i = 0; i < part->count; i++) {
-		const struct sp_parameter *p = &part->entry[i], *w = sp_parameters_find(whole, p->name);
-		for (int64_t at = 0; w && at < p->rows * p->cols;) {
-			const struct sp_parameter_run run = sp_parameter_run(p, at);
-			memcpy(own + p->offset + run.own, all + w->offset + run.whole, (size_t)run.count * sizeof *own);
-			at += run.count;
-		}
-	}
+	for (int i = 0; i < whole->count; i++)
+		sp_parameter_take(part, own, &whole->entry[i], all + whole->entry[i].offset);
 }
 
 /* FNV-1a: a parameter's stream depends on its name, so adding a head does not change the other parameters. */

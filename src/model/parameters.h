@@ -57,8 +57,10 @@ struct sp_parameter_run sp_parameter_run(const struct sp_parameter *p, int64_t o
  * table of the same model. The rest of `all` stays as it is. */
 void sp_parameters_spread(const struct sp_parameters *part, const float *own, const struct sp_parameters *whole, float *all);
 
-/* The way back: what a rank holds of a whole model. */
+/* The way back: what a rank holds of a whole model; and of one parameter of a whole model, row by row in `values`, if the
+ * rank has it at all. */
 void sp_parameters_take(const struct sp_parameters *part, float *own, const struct sp_parameters *whole, const float *all);
+void sp_parameter_take(const struct sp_parameters *part, float *own, const struct sp_parameter *whole, const float *values);
 
 /* Fills `values` (table->elements floats, host) with initial values: a function of seed and name only. */
 void sp_parameters_init(const struct sp_parameters *table, uint64_t seed, float *values);

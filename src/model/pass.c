@@ -77,7 +77,7 @@ static int enter(const struct sp_model *m, int piece, int64_t micro, const struc
 	const struct sp_matrix nothing = { 0 };
 	const struct sp_norm_layer entry = entry_of(m, piece, micro);
 	int rc = SP_OK;
-	sp_trace_begin(SP_TRACE_COMPUTE, "forward embedding", -1);
+	sp_trace_begin(SP_TRACE_COMPUTE, m->piece[piece].begins ? "forward embedding" : "forward entry", -1);
 	if (m->piece[piece].begins)
 		rc = embed(m, &slot_of(&m->piece[piece], micro)->embedding, ctx, tokens);
 	if (rc == SP_OK && m->options.config.pre_norm)
@@ -156,7 +156,7 @@ static int leave(const struct sp_model *m, int piece, int64_t micro, const struc
 {
 	const struct sp_norm_layer entry = entry_of(m, piece, micro);
 	int rc = SP_OK;
-	sp_trace_begin(SP_TRACE_COMPUTE, "backward embedding", -1);
+	sp_trace_begin(SP_TRACE_COMPUTE, m->piece[piece].begins ? "backward embedding" : "backward entry", -1);
 	if (m->options.config.pre_norm)
 		rc = sp_norm_layer_backward(&entry, ctx, s->dy, s->dsum, s->dy, (struct sp_matrix){ 0 });
 	if (rc == SP_OK && m->piece[piece].begins)

@@ -333,21 +333,10 @@ int sp_reduce_progress(struct sp_reduce *r)
 	return r->status;
 }
 
-static void poll_between(void *reduce)
+void sp_reduce_move(struct sp_reduce *r)
 {
-	(void)sp_reduce_progress(reduce);
-}
-
-static void poll_during(void *reduce)
-{
-	struct sp_reduce *r = reduce;
 	if (r->finished < r->started && sp_comm_progress(r->comm))
 		r->status = SP_ERR_COMM;
-}
-
-struct sp_compute_poll sp_reduce_poll(struct sp_reduce *reduce)
-{
-	return (struct sp_compute_poll){ poll_between, poll_during, reduce };
 }
 
 int sp_reduce_ready(struct sp_reduce *r, float *flat, int64_t offset)

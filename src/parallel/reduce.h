@@ -66,9 +66,8 @@ int sp_reduce_scatter(struct sp_reduce *r, float *flat);
 int sp_reduce_ready(struct sp_reduce *r, float *flat, int64_t offset);
 /* Moves transfers on and starts those that follow, without blocking. Cheap when there are none. */
 int sp_reduce_progress(struct sp_reduce *r);
-/* Both for a compute device to call: sp_reduce_progress, whose failure shows in sp_reduce_scatter, and only that what is
- * under way moves on. `reduce` is borrowed until the device is given another poll. */
-struct sp_compute_poll sp_reduce_poll(struct sp_reduce *reduce);
+/* Only moves on what is under way: also from within an operation of the device. A failure shows in sp_reduce_scatter. */
+void sp_reduce_move(struct sp_reduce *r);
 
 /* Own piece of bucket i goes to all ranks, theirs come here. Started in ascending order of i, all of them, then
  * finished; a bucket's elements belong to the transfer until then. Collective. */

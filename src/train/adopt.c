@@ -3,6 +3,7 @@
 #include "train/adopt.h"
 
 #include "base/log.h"
+#include "base/size.h"
 #include "checkpoint/hf_config.h"
 
 #include <stdio.h>
@@ -187,6 +188,31 @@ static int read_on_first(const struct sp_settings *s, struct sp_comm *world, con
 	return status ? status : verdict;
 }
 
+/* One parameter after the other: only rank 0 needs room for more than the largest of them and its own part. */
+static int share_out(struct sp_comm *world, const struct sp_parameters *whole, float *all, const struct sp_parameters *part,
+                     float *own)
+{
+	int status = SP_OK;
+	for (int i = 0; i < whole->count && !status; i++) {
+		const struct sp_parameter *p = &whole->entry[i];
+		float *values = sp_comm_rank(world) == 0 ? all + p->offset : all;
+		status = sp_comm_broadcast(world, values, (size_t)(p->rows * p->cols) * sizeof *values, 0);
+		if (!status)
+			sp_parameter_take(part, own, p, values);
+	}
+	return status;
+}
+
+static int64_t room_of(const struct sp_comm *world, const struct sp_parameters *whole)
+{
+	int64_t most = 1;
+	if (sp_comm_rank(world) == 0)
+		return whole->elements;
+	for (int i = 0; i < whole->count; i++)
+		most = sp_max(most, whole->entry[i].rows * whole->entry[i].cols);
+	return most;
+}
+
 int sp_adopt_weights(const struct sp_settings *s, struct sp_compute *compute, struct sp_comm *world,
                      const struct sp_model_config *config, struct sp_model *model, struct sp_weights_note *note)
 {
@@ -196,18 +222,16 @@ int sp_adopt_weights(const struct sp_settings *s, struct sp_compute *compute, st
 	int status = sp_parameters_create(config, &whole);
 	if (status)
 		return status;
-	const size_t bytes = (size_t)whole.elements * sizeof(float), own_bytes = (size_t)part->elements * sizeof(float);
+	const size_t bytes = (size_t)room_of(world, &whole) * sizeof(float), own_bytes = (size_t)part->elements * sizeof(float);
 	float *all = malloc(bytes), *own = calloc((size_t)part->elements, sizeof *own);
 	if (!all || !own)
 		status = sp_fail(SP_ERR_MEMORY, "out of memory for the %zu bytes of a given model", bytes + own_bytes);
 	if (!status)
 		status = read_on_first(s, world, &whole, all, note);
 	if (!status)
-		status = sp_comm_broadcast(world, all, bytes, 0);
-	if (!status) {
-		sp_parameters_take(part, own, &whole, all);
+		status = share_out(world, &whole, all, part, own);
+	if (!status)
 		status = sp_compute_copy_in(compute, sp_model_values(model), own, own_bytes);
-	}
 	free(own);
 	free(all);
 	sp_parameters_destroy(&whole);

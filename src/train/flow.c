@@ -81,6 +81,12 @@ void sp_flow_destroy(struct sp_flow *f)
 	free(f);
 }
 
+void sp_flow_progress(struct sp_flow *f)
+{
+	if (f->pipeline.stages > 1)
+		(void)sp_comm_progress(f->forward.comm); /* an error stays, and is met by the next wait */
+}
+
 double sp_flow_waited(const struct sp_flow *f)
 {
 	return sp_comm_counters(f->forward.comm).exposed + sp_comm_counters(f->backward.comm).exposed;
@@ -140,19 +146,20 @@ static size_t bytes_of(struct sp_matrix m)
 
 /* ---- transfers ---- */
 
-/* Asks for the input of the next work of a direction that has not been asked for. */
+/* Asks for the input of the next work of a direction that has not been asked for. A gradient's buffer is the input's place
+ * too, or where the heads will put theirs: what was sent from it must have gone. */
 static int ask(struct sp_flow *f, struct direction *d)
 {
 	const int64_t i = d->asked;
 	const struct sp_pipeline_work work = d->work(&f->pipeline, i);
 	const int from = stage_before(f, &work);
+	int status = work.backward ? sp_comm_wait(d->comm, sent_from(f, &work, i)) : SP_OK;
 	d->asked++;
-	if (from < 0)
-		return SP_OK;
+	if (status || from < 0)
+		return status;
 	const struct sp_matrix to = input_of(f, &work, i);
 	const struct sp_exchange exchange = { .to = from, .receive = to.data, .receive_bytes = bytes_of(to), .from = from };
-	int status = work.backward ? sp_comm_wait(d->comm, sent_from(f, &work, i)) : SP_OK;
-	return status ? status : sp_comm_exchange_start(d->comm, &exchange, &d->input);
+	return sp_comm_exchange_start(d->comm, &exchange, &d->input);
 }
 
 static int ask_ahead(struct sp_flow *f, struct direction *d)
@@ -178,6 +185,16 @@ static int send(struct sp_flow *f, struct direction *d, const struct sp_pipeline
 	const struct sp_matrix from = output_of(f, work, i);
 	const struct sp_exchange exchange = { .send = from.data, .send_bytes = bytes_of(from), .to = to, .from = to };
 	return sp_comm_exchange_start(d->comm, &exchange, sent_from(f, work, i));
+}
+
+/* Lets go of what has been sent: a device's messages hold host memory until then. */
+static int tidy(struct direction *d)
+{
+	int status = SP_OK, done;
+	for (int i = 0; i < d->places && !status; i++)
+		if (d->sent[i].request)
+			status = sp_comm_test(d->comm, &d->sent[i], &done);
+	return status;
 }
 
 static int finish(struct direction *d)
@@ -220,7 +237,11 @@ static int go_backward(struct sp_flow *f, const struct sp_pipeline_work *work, c
 static int run_work(struct sp_flow *f, const struct sp_pipeline_work *work, const struct sp_pass *pass)
 {
 	struct direction *d = direction_of(f, work);
-	int status = take(f, work->micro);
+	int status = tidy(&f->forward);
+	if (!status)
+		status = tidy(&f->backward);
+	if (!status)
+		status = take(f, work->micro);
 	if (!status)
 		status = receive(f, d);
 	if (!status)

@@ -28,6 +28,9 @@ void sp_flow_destroy(struct sp_flow *f); /* NULL accepted; no run may be under w
  * of each piece. Collective over sequence, tensor and pipeline ranks. */
 int sp_flow_run(struct sp_flow *f, const struct sp_pass *pass);
 
+/* Moves on what is under way between stages, for a library that does so only when asked. Does not block. */
+void sp_flow_progress(struct sp_flow *f);
+
 /* Seconds that this rank has waited for other stages. */
 double sp_flow_waited(const struct sp_flow *f);
 

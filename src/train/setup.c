@@ -58,18 +58,36 @@ static int check_device(struct sp_setup *setup)
 	return sp_compute_supports(setup->compute, &needs);
 }
 
+static void fill_pipeline(struct sp_setup *setup)
+{
+	const struct sp_settings *s = setup->settings;
+	const struct sp_grid_point *shape = &setup->grid.shape, *place = &setup->grid.place;
+	setup->pipeline = (struct sp_pipeline){
+		.stages = shape->at[SP_AXIS_PIPELINE],
+		.stage = place->at[SP_AXIS_PIPELINE],
+		.pieces = (int)s->parallel.virtual_stages,
+		.micro_batches = s->train.global_batch / (shape->at[SP_AXIS_DATA] * s->train.micro_batch),
+		.forward_only = setup->forward_only,
+	};
+}
+
+static int check_attention(const struct sp_setup *setup)
+{
+	const struct sp_model_options *o = &setup->options;
+	const struct sp_attention_shape_host shape = {
+		o->batch, o->chunk, o->config.heads / o->part.tensors, o->config.hidden / o->config.heads,
+		setup->grid.shape.at[SP_AXIS_SEQUENCE],
+	};
+	return o->attention ? o->attention->check(&shape) : SP_ERR_SETTING;
+}
+
 static int fill_options(struct sp_setup *setup)
 {
 	const struct sp_settings *s = setup->settings;
-	setup->shard = sp_shard_of(s->train.sequence_length, setup->grid.shape.at[SP_AXIS_SEQUENCE], setup->grid.place.at[SP_AXIS_SEQUENCE],
+	const struct sp_grid_point *shape = &setup->grid.shape, *place = &setup->grid.place;
+	setup->shard = sp_shard_of(s->train.sequence_length, shape->at[SP_AXIS_SEQUENCE], place->at[SP_AXIS_SEQUENCE],
 	                           sp_compute_chunk_multiple(setup->compute));
-	setup->pipeline = (struct sp_pipeline){
-		.stages = setup->grid.shape.at[SP_AXIS_PIPELINE],
-		.stage = setup->grid.place.at[SP_AXIS_PIPELINE],
-		.pieces = (int)s->parallel.virtual_stages,
-		.micro_batches = s->train.global_batch / (setup->grid.shape.at[SP_AXIS_DATA] * s->train.micro_batch),
-		.forward_only = setup->forward_only,
-	};
+	fill_pipeline(setup);
 	setup->options = (struct sp_model_options){
 		.config = setup->config,
 		.batch = s->train.micro_batch,
@@ -78,17 +96,12 @@ static int fill_options(struct sp_setup *setup)
 		.sequence = setup->grid.group[SP_GROUP_SEQUENCE],
 		.overlap = s->parallel.overlap,
 		.recompute = (enum sp_recompute)s->train.recompute,
-		.part = { setup->grid.place.at[SP_AXIS_TENSOR], setup->grid.shape.at[SP_AXIS_TENSOR], setup->pipeline.stage,
-		          setup->pipeline.stages, setup->pipeline.pieces },
+		.part = { place->at[SP_AXIS_TENSOR], shape->at[SP_AXIS_TENSOR], setup->pipeline.stage, setup->pipeline.stages,
+		          setup->pipeline.pieces },
 		.tensor = setup->grid.group[SP_GROUP_TENSOR],
 		.forward_only = setup->forward_only,
 	};
-	if (!setup->options.attention)
-		return SP_ERR_SETTING;
-	struct sp_attention_shape_host shape = { setup->options.batch, setup->shard.chunk,
-		                                 setup->config.heads / setup->options.part.tensors,
-		                                 setup->config.hidden / setup->config.heads, setup->grid.shape.at[SP_AXIS_SEQUENCE] };
-	return setup->options.attention->check(&shape);
+	return check_attention(setup);
 }
 
 /* Initial values are a function of the seed, so every rank draws its own. */
@@ -137,10 +150,6 @@ static int open_model(struct sp_setup *setup)
 	const struct sp_reduce_shape shape = { .elements = table->elements, .cut = &table->tied, .cuts = 1,
 		                                   .whole = !setup->settings->parallel.optimizer_shard };
 	status = sp_reduce_create(setup->compute, setup->grid.group[SP_GROUP_REPLICAS], &shape, &setup->reduce);
-	if (!status && setup->settings->parallel.overlap) {
-		const struct sp_compute_poll poll = sp_reduce_poll(setup->reduce);
-		sp_compute_set_poll(setup->compute, &poll);
-	}
 	return status ? status : sp_tied_create(setup->compute, &setup->grid, setup->reduce, table->tied, &setup->tied);
 }
 
@@ -159,11 +168,30 @@ static int open_batches(struct sp_setup *setup)
 	return sp_batches_create(&options, &setup->batches);
 }
 
+static void poll_between(void *context)
+{
+	struct sp_setup *setup = context;
+	if (setup->reduce)
+		(void)sp_reduce_progress(setup->reduce); /* an error is met by sp_reduce_scatter */
+	sp_flow_progress(setup->flow);
+}
+
+static void poll_during(void *context)
+{
+	struct sp_setup *setup = context;
+	if (setup->reduce)
+		sp_reduce_move(setup->reduce);
+	sp_flow_progress(setup->flow);
+}
+
 static int open_flow(struct sp_setup *setup)
 {
 	const struct sp_flow_options options = { setup->compute, &setup->grid, setup->model, setup->batches, setup->pipeline,
 		                                  setup->settings->parallel.overlap };
-	return sp_flow_create(&options, &setup->flow);
+	int status = sp_flow_create(&options, &setup->flow);
+	if (!status && setup->settings->parallel.overlap)
+		sp_compute_set_poll(setup->compute, &(struct sp_compute_poll){ poll_between, poll_during, setup });
+	return status;
 }
 
 static int open_grid(struct sp_setup *setup)
@@ -221,9 +249,9 @@ int sp_setup_open_forward(const struct sp_settings *settings, struct sp_compute 
 
 void sp_setup_close(struct sp_setup *setup)
 {
-	sp_flow_destroy(setup->flow);
-	if (setup->reduce)
+	if (setup->flow)
 		sp_compute_set_poll(setup->compute, NULL);
+	sp_flow_destroy(setup->flow);
 	sp_batches_destroy(setup->batches);
 	sp_tied_destroy(setup->tied);
 	sp_reduce_destroy(setup->reduce);

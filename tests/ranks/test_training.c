@@ -181,6 +181,30 @@ static void an_evaluation_depends_on_neither_ranks_nor_batches(void **state)
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
+/* Forward-only stages have one exit for all micro-batches; a stage of a model that can be trained has one for each slot. */
+static void stages_evaluate_like_one_rank(void **state)
+{
+	(void)state;
+	const int stages = ranks.size % 2 == 0 ? 2 : ranks.size;
+	struct sp_evaluation whole, split;
+	int bad = 0;
+	for (int variant = 0; variant < 8; variant++) {
+		struct sp_settings s = test_training_settings(), one;
+		const int pieces = variant & 1 && stages > 1 ? 2 : 1, forward_only = variant >> 1 & 1;
+		s.model.norm = variant & 4 ? SP_NORM_PRE : SP_NORM_POST;
+		s.model.layers = 2 * stages * pieces;
+		one = test_training_unsplit(&s);
+		one.train.global_batch = one.train.micro_batch = 2;
+		s.parallel.pipeline = stages;
+		s.parallel.virtual_stages = pieces;
+		s.train.micro_batch = 1;
+		s.train.global_batch = ranks.size / stages * 3 * stages;
+		bad |= evaluate(&one, ranks.alone, 0, 13, &whole);
+		bad |= evaluate(&s, ranks.world, forward_only, 13, &split) || evaluations_differ(&split, &whole);
+	}
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
 static void a_batch_the_ranks_do_not_divide_is_refused(void **state)
 {
 	(void)state;
@@ -204,6 +228,7 @@ int main(void)
 		cmocka_unit_test(sums_behind_the_backward_pass_change_no_bit),
 		cmocka_unit_test(sums_begin_in_the_backward_pass_unless_told_not_to),
 		cmocka_unit_test(an_evaluation_depends_on_neither_ranks_nor_batches),
+		cmocka_unit_test(stages_evaluate_like_one_rank),
 		cmocka_unit_test(a_batch_the_ranks_do_not_divide_is_refused),
 	};
 	int rc = test_ranks_open(&ranks);
