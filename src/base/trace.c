@@ -70,6 +70,8 @@ static void fill(size_t at, enum sp_trace_row row, const char *name, int index, 
 
 void sp_trace_begin(enum sp_trace_row row, const char *name, int index)
 {
+	if (row == SP_TRACE_COMPUTE)
+		sp_where_enter(name, index);
 	if (!on)
 		return;
 	size_t at = fresh();
