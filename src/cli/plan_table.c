@@ -27,6 +27,7 @@ static const struct row memory[] = {
 	FIGURE("samples of a step", batches),
 	FIGURE("snapshot for checkpoints", snapshot),
 	FIGURE("words' gradients of other stage", tied),
+	FIGURE("replicas' gradients that arrive", sums),
 	FIGURE("total", total),
 	{ 0 },
 };

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GRAIN = 16, BUCKET = 1 << 20, BUCKET_PER_RANK = 16 << 10, DEPTH = 4 };
+enum { GRAIN = 16, BUCKET = 1 << 20, BUCKET_PER_RANK = 4 << 10, DEPTH = 4 };
 
 /* As all ranks see it. */
 struct bucket {
@@ -112,6 +112,17 @@ uint64_t sp_reduce_sent_of(const struct sp_reduce_shape *shape, int ranks)
 		at += b.count;
 	}
 	return 2 * shares * (uint64_t)(ranks - 1) * sizeof(float);
+}
+
+size_t sp_reduce_room_of(const struct sp_reduce_shape *shape, int ranks)
+{
+	int64_t buckets = 0, most = 0;
+	for (int64_t at = 0; at < shape->elements; buckets++) {
+		const struct bucket b = bucket_at(shape, ranks, at);
+		most = sp_max(most, b.share);
+		at += b.count;
+	}
+	return (size_t)(sp_min(buckets, DEPTH) * most * (ranks - 1)) * sizeof(float);
 }
 
 /* ---- create, destroy ---- */

@@ -24,7 +24,7 @@ struct sp_reduce_shape {
 	const int64_t *cut; /* ascending; such as are not inside the buffer are passed over */
 	int cuts;
 	int whole;      /* every rank keeps what belongs to all elements, not only to its share */
-	int64_t bucket; /* elements that travel together at most; 0: 1 Mi, or 16 Ki for each rank if that is more */
+	int64_t bucket; /* elements that travel together at most; 0: 1 Mi, or 4 Ki for each rank if that is more */
 };
 
 /* Elements [offset, offset + count) of the flat buffer; count may be 0. */
@@ -56,6 +56,8 @@ int64_t sp_reduce_kept_of(const struct sp_reduce_shape *shape, int ranks, int ra
 /* Elements of its largest piece. */
 int64_t sp_reduce_largest_of(const struct sp_reduce_shape *shape, int ranks, int rank);
 uint64_t sp_reduce_sent_of(const struct sp_reduce_shape *shape, int ranks);
+/* Bytes of host memory that contributions of other ranks take at most until they are added: what is under way at a time. */
+size_t sp_reduce_room_of(const struct sp_reduce_shape *shape, int ranks);
 
 /* Own pieces of `flat` (device) become the sums over all ranks; the rest of it is undefined afterwards. Collective. */
 int sp_reduce_scatter(struct sp_reduce *r, float *flat);

@@ -134,6 +134,7 @@ static int plan_parameters(const struct sp_plan_input *in, struct sp_plan *plan)
 	plan->optimizer = 2 * (size_t)sp_reduce_kept_of(&flat, ranks, 0) * sizeof(float);
 	plan->snapshot = in->checkpoints ? 3 * (size_t)sp_reduce_owned_of(&flat, ranks, 0) * sizeof(float) : 0;
 	plan->gradient_bytes = sp_reduce_sent_of(&flat, ranks);
+	plan->sums = sp_reduce_room_of(&flat, ranks);
 	plan->tied = sp_tied_bytes(table.tied, ranks);
 	plan->tied_bytes = (uint64_t)sp_reduce_owned_of(&tied, ranks, 0) * sizeof(float);
 	sp_parameters_destroy(&table);
@@ -151,7 +152,7 @@ int sp_plan_make(const struct sp_plan_input *in, struct sp_plan *plan)
 	const struct sp_batch_layout at = sp_batch_layout_of(in->model.batch, in->model.chunk, in->sequence_ranks);
 	plan->batches = sp_plan_batch_bytes(in) + (size_t)at.size * sizeof(int32_t);
 	plan->total = plan->model.parameters + plan->model.gradients + plan->model.arena + plan->optimizer + plan->batches +
-	              plan->snapshot + plan->tied;
+	              plan->snapshot + plan->tied + plan->sums;
 	plan->ring_bytes = ring_bytes(in);
 	plan->tensor_bytes = tensor_bytes(in);
 	plan->pipeline_bytes = pipeline_bytes(in);

@@ -26,7 +26,8 @@ struct sp_plan {
 	size_t batches;   /* arrays of a step's samples, on the host and one micro-batch on the device */
 	size_t snapshot;  /* host copy of values and moments, own share, that a checkpoint is written from */
 	size_t tied;      /* where the other stage's gradients of the word table come in */
-	size_t total;     /* parameters, gradients, moments, arena, batches, snapshot, tied; libraries and program come on top */
+	size_t sums;      /* gradients of other replicas that arrive, of what is under way at a time */
+	size_t total;     /* parameters, gradients, moments, arena, batches, snapshot, tied, sums; libraries and program come on top */
 	/* sent by one rank in one training step */
 	uint64_t ring_bytes, tensor_bytes, gradient_bytes;
 	uint64_t pipeline_bytes, tied_bytes; /* the stream and its gradients to other stages; gradients of the word table */
