@@ -431,18 +431,19 @@ static int loop(struct trainer *t, const volatile sig_atomic_t *stop)
 	return status;
 }
 
-/* Where there are others to wait for. Kinds that took less than a thousandth of the time are left out. */
+/* Where there are others to wait for: of the rank that waited longest, and of each kind of the one that waited longest for
+ * it. Kinds that took less than a thousandth of the time are left out. */
 static int report_waits(struct trainer *t, double seconds)
 {
 	char text[256] = "";
 	size_t at = 0;
 	for (int k = 0; k < SP_EXPOSED_KINDS; k++)
 		if (t->kind[k] >= 1e-3 * seconds && at < sizeof text)
-			at += (size_t)snprintf(text + at, sizeof text - at, "%s %s %.1f", at ? "," : ":",
+			at += (size_t)snprintf(text + at, sizeof text - at, "%s %s %.1f", at ? "," : "; at most",
 			                       sp_exposed_name((enum sp_exposed_kind)k), 100 * t->kind[k] / seconds);
 	if (sp_comm_size(t->world) == 1)
 		return SP_OK;
-	return sp_report_line(&t->report, "waited for messages %.1f %% of the time%s", 100 * t->exposed / seconds, text);
+	return sp_report_line(&t->report, "waited for messages at most %.1f %% of the time%s", 100 * t->exposed / seconds, text);
 }
 
 static int report_bubble(struct trainer *t)
