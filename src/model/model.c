@@ -162,6 +162,11 @@ float *sp_model_gradients(struct sp_model *m)
 	return m->gradients;
 }
 
+struct sp_layer_range sp_model_layers(const struct sp_model *m, int piece)
+{
+	return m->piece[piece].layers;
+}
+
 const struct sp_arena *sp_model_arena(const struct sp_model *m)
 {
 	return &m->arena;

@@ -82,6 +82,9 @@ const struct sp_arena *sp_model_arena(const struct sp_model *m);
  * losses and gradients. */
 int sp_model_run(struct sp_model *m, const struct sp_batch *batch, const struct sp_pass *pass);
 
+/* The layers of a piece, as the whole model counts them. */
+struct sp_layer_range sp_model_layers(const struct sp_model *m, int piece);
+
 /* ---- one piece at a time, for the stages of a pipeline ----
  *
  * Micro-batches 0, 1, 2, ... go through each piece in this order, forward and backward, at most `slots` of them between

@@ -3,6 +3,7 @@
 #include "train/flow.h"
 
 #include "base/log.h"
+#include "base/where.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -234,6 +235,19 @@ static int go_backward(struct sp_flow *f, const struct sp_pipeline_work *work, c
 	return sp_model_backward(f->options.model, work->piece, work->micro, gradient_of(f, f->backward.done), &f->batch, &own);
 }
 
+/* receive(), which may have to wait for another stage. */
+static int await(struct sp_flow *f, const struct sp_pipeline_work *work)
+{
+	const struct sp_layer_range layers = sp_model_layers(f->options.model, work->piece);
+	if (work->backward)
+		sp_where_enter("before backward of layer", (int)layers.end - 1);
+	else
+		sp_where_enter("before forward of layer", (int)layers.first);
+	int status = receive(f, direction_of(f, work));
+	sp_where_leave();
+	return status;
+}
+
 static int run_work(struct sp_flow *f, const struct sp_pipeline_work *work, const struct sp_pass *pass)
 {
 	struct direction *d = direction_of(f, work);
@@ -243,7 +257,7 @@ static int run_work(struct sp_flow *f, const struct sp_pipeline_work *work, cons
 	if (!status)
 		status = take(f, work->micro);
 	if (!status)
-		status = receive(f, d);
+		status = await(f, work);
 	if (!status)
 		status = work->backward ? go_backward(f, work, pass) : go_forward(f, work, pass);
 	if (!status)

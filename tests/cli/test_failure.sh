@@ -102,6 +102,17 @@ done
 test "$inside" = yes || fail "$command: never said that it waited inside a layer"
 test "$once" = yes || fail "$command: both always speak"
 
+# The same for the ranks of a pipeline.
+inside=
+for try in 1 2 3 4 5 6 7 8 9; do
+	middle 2 1 KILL parallel.sequence=1 parallel.pipeline=2 train.global_batch=8
+	grep -q "^seqpar: rank 0: error: step [0-9]*[,:].* rank 1 (process $victim) has died while this one" "$dir/err" ||
+		fail "$command: not said who has died"
+	grep -qE ": error: step [0-9]+, before (for|back)ward of layer [01]: .* waited in exchange of group pipeline" "$dir/err" &&
+		inside=yes && break
+done
+test "$inside" = yes || fail "$command: never said which layer it waited for"
+
 # One that is silent, not dead: as long as backend.timeout allows.
 middle 3 1 STOP backend.timeout=2
 kill -KILL "$victim" 2>/dev/null
