@@ -306,15 +306,18 @@ static void fill_runs(const struct sp_parameter *p, uint64_t seed, float *values
 	}
 }
 
+void sp_parameter_init(const struct sp_parameter *p, uint64_t seed, float *values)
+{
+	if (p->std > 0)
+		fill_runs(p, seed, values);
+	else
+		for (int64_t i = 0; i < p->rows * p->cols; i++)
+			values[i] = p->mean;
+}
+
 void sp_parameters_init(const struct sp_parameters *table, uint64_t seed, float *values)
 {
 	memset(values, 0, (size_t)table->elements * sizeof *values);
-	for (int i = 0; i < table->count; i++) {
-		const struct sp_parameter *p = &table->entry[i];
-		if (p->std > 0)
-			fill_runs(p, seed, values + p->offset);
-		else
-			for (int64_t j = 0; j < p->rows * p->cols; j++)
-				values[p->offset + j] = p->mean;
-	}
+	for (int i = 0; i < table->count; i++)
+		sp_parameter_init(&table->entry[i], seed, values + table->entry[i].offset);
 }

@@ -62,7 +62,10 @@ void sp_parameters_spread(const struct sp_parameters *part, const float *own, co
 void sp_parameters_take(const struct sp_parameters *part, float *own, const struct sp_parameters *whole, const float *all);
 void sp_parameter_take(const struct sp_parameters *part, float *own, const struct sp_parameter *whole, const float *values);
 
-/* Fills `values` (table->elements floats, host) with initial values: a function of seed and name only. */
+/* Fills `values` (rows x cols floats, host) with the initial values of what a rank holds of one parameter: a function of
+ * seed and name only. */
+void sp_parameter_init(const struct sp_parameter *p, uint64_t seed, float *values);
+/* The same for all of a flat buffer (table->elements floats, host). */
 void sp_parameters_init(const struct sp_parameters *table, uint64_t seed, float *values);
 
 #endif

@@ -104,16 +104,24 @@ static int fill_options(struct sp_setup *setup)
 	return check_attention(setup);
 }
 
-/* Initial values are a function of the seed, so every rank draws its own. */
+/* Initial values are a function of the seed, so every rank draws its own; one parameter at a time, as a copy of all would be
+ * more than training takes where moments are shared by many. */
 static int draw_values(struct sp_setup *setup)
 {
 	const struct sp_parameters *table = sp_model_parameters(setup->model);
-	size_t bytes = (size_t)table->elements * sizeof(float);
-	float *values = malloc(bytes);
+	float *to = sp_model_values(setup->model);
+	int64_t most = 0;
+	for (int i = 0; i < table->count; i++)
+		most = sp_max(most, table->entry[i].rows * table->entry[i].cols);
+	float *values = malloc((size_t)most * sizeof *values);
 	if (!values)
-		return sp_fail(SP_ERR_MEMORY, "out of memory for %lld initial values", (long long)table->elements);
-	sp_parameters_init(table, setup->settings->train.seed, values);
-	int status = sp_compute_copy_in(setup->compute, sp_model_values(setup->model), values, bytes);
+		return sp_fail(SP_ERR_MEMORY, "out of memory for %lld initial values", (long long)most);
+	int status = sp_compute_zero(setup->compute, to, (size_t)table->elements * sizeof *to);
+	for (int i = 0; i < table->count && !status; i++) {
+		const struct sp_parameter *p = &table->entry[i];
+		sp_parameter_init(p, setup->settings->train.seed, values);
+		status = sp_compute_copy_in(setup->compute, to + p->offset, values, (size_t)(p->rows * p->cols) * sizeof *values);
+	}
 	free(values);
 	return status;
 }

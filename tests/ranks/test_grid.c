@@ -124,13 +124,14 @@ static int traffic_differs(struct sp_setup *setup, struct sp_optimizer *o, const
 	return bad;
 }
 
-static void check_plan(int pieces)
+static void check_plan(int pieces, int recompute)
 {
-	const struct sp_settings s = settings_of_grid(pieces);
+	struct sp_settings s = settings_of_grid(pieces);
 	struct sp_plan_input input;
 	struct sp_plan plan;
 	struct sp_setup setup;
 	struct sp_optimizer *o = NULL;
+	s.train.recompute = recompute;
 	int bad = sp_setup_open(&s, ranks.compute, ranks.world, &setup) || test_training_optimizer(&setup, &o);
 	bad = bad || sp_planned_input(&s, ranks.size, sp_compute_chunk_multiple(ranks.compute), &input);
 	if (!bad) {
@@ -148,13 +149,16 @@ static void check_plan(int pieces)
 static void each_rank_allocates_and_sends_what_its_plan_says(void **state)
 {
 	(void)state;
-	check_plan(1);
+	check_plan(1, SP_RECOMPUTED_NONE);
+	check_plan(1, SP_RECOMPUTED_ATTENTION);
+	check_plan(1, SP_RECOMPUTED_LAYER);
 }
 
 static void interleaved_stages_allocate_and_send_what_their_plan_says(void **state)
 {
 	(void)state;
-	check_plan(2);
+	check_plan(2, SP_RECOMPUTED_NONE);
+	check_plan(2, SP_RECOMPUTED_LAYER);
 }
 
 /* This rank's cut of the word table from the other end of the pipeline, on its first and last stage. */
