@@ -7,7 +7,7 @@
 
 size_t sp_plan_base(int ranks)
 {
-	enum { ALONE = 48, AMONG_OTHERS = 64 }; /* MiB */
+	enum { ALONE = 48, AMONG_OTHERS = 64 }; /* MiB: by how much a peak was beyond its plan at most, rounded up */
 	return (size_t)(ranks > 1 ? AMONG_OTHERS : ALONE) << 20;
 }
 
