@@ -34,7 +34,6 @@ void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_bindi
 	char at[64], name[96];
 	snprintf(at, sizeof at, "bert.encoder.layer.%lld", (long long)index);
 	layer->index = index;
-	layer->pre_norm = config->pre_norm;
 	layer->attention_dropout = config->attention_dropout;
 	layer->qkv.weight = sp_bind_three(b, at, ".attention.self.query.weight");
 	layer->qkv.bias = sp_bind_three(b, at, ".attention.self.query.bias");

@@ -24,8 +24,9 @@ struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config,
 
 struct sp_encoder_layer {
 	int64_t index;
+	/* set before all else */
 	int pre_norm;
-	int open; /* set before all else. Pre-LN: ends with the sum, which whoever goes on norms; joint_mlp has neither norm nor y */
+	int open; /* pre-LN: ends with the sum, which whoever goes on norms; then joint_mlp has neither norm nor y */
 	float attention_dropout;
 	struct sp_dense_weights qkv; /* (3 H, H) */
 	struct sp_weight projection; /* (H, H); its bias belongs to `joint_attention` */

@@ -10,7 +10,8 @@
 
 /* ---- pieces and slots ---- */
 
-/* In a pre-LN model a piece ends with a sum, which whoever goes on norms. */
+/* What decides how much a layer keeps is known from here on, also where it is only counted. In a pre-LN model a piece ends
+ * with a sum, which whoever goes on norms. */
 static int create_slots(struct sp_model_piece *p, int pre_norm)
 {
 	const size_t layers = (size_t)(p->layers.end - p->layers.first), slots = (size_t)p->slots;
@@ -20,6 +21,8 @@ static int create_slots(struct sp_model_piece *p, int pre_norm)
 	for (int s = 0; !bad && s < p->slots; s++) {
 		p->slot[s].layer = calloc(layers + 1, sizeof *p->slot[s].layer);
 		bad = !p->slot[s].layer;
+		for (size_t i = 0; !bad && i < layers; i++)
+			p->slot[s].layer[i].pre_norm = pre_norm;
 		if (!bad && layers > 0)
 			p->slot[s].layer[layers - 1].open = pre_norm && !p->ends;
 	}
