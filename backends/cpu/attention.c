@@ -282,7 +282,7 @@ static struct sp_cpu_attention_tile tile(const struct geometry *g, const struct 
 		.half = w->half,
 	};
 	if (shape->dropout.keep != 65536)
-		t.head = shape->sample[q->b] * (uint32_t)shape->heads + (uint32_t)q->a;
+		t.head = sp_attention_line(shape, shape->sample[q->b], q->a);
 	if (!all_meet(q, k)) {
 		copy_ids(q, -2, w->query_doc);
 		copy_ids(k, -1, w->key_doc);

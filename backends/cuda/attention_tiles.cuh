@@ -48,6 +48,7 @@ struct problem {
 	const int32_t *query_doc, *key_doc;
 	const uint32_t *sample;
 	uint32_t first_query, first_key;
+	uint32_t all_heads, first_head;
 	struct dropout dropout;
 };
 
@@ -65,6 +66,8 @@ static inline struct problem problem_of(const struct sp_attention_shape *s, cons
 		                 s->sample,
 		                 s->first_query,
 		                 s->first_key,
+		                 s->all_heads ? s->all_heads : (uint32_t)s->heads,
+		                 s->first_head,
 		                 dropout_of(&s->dropout) };
 	for (int i = 0; i < n; i++)
 		p.wide = p.wide && reinterpret_cast<uintptr_t>(moved[i].data) % 16 == 0 && moved[i].stride % 4 == 0;
@@ -310,7 +313,7 @@ static __device__ __forceinline__ unsigned kept_pairs(const struct problem &p, s
 	if (!drops(p.dropout))
 		return ~0u;
 	const uint32_t group = (uint32_t)(p.first_key + first_key) / GROUP + (uint32_t)lane();
-	const uint32_t line = p.sample[at.batch] * (uint32_t)p.heads + (uint32_t)at.head;
+	const uint32_t line = p.sample[at.batch] * p.all_heads + p.first_head + (uint32_t)at.head;
 	unsigned drawn = 0, kept = 0;
 #pragma unroll
 	for (int r = 0; r < OWN_ROWS; r++)

@@ -425,6 +425,42 @@ static int all_gather_start(void *comm, void *data, int64_t count, enum sp_dtype
 	return SP_OK;
 }
 
+/* The sum of the first n. */
+static size_t before(const size_t *bytes, int n)
+{
+	size_t sum = 0;
+	for (int i = 0; i < n; i++)
+		sum += bytes[i];
+	return sum;
+}
+
+/* Receives first; then each rank begins with another receiver. */
+static int all_to_all_start(void *comm, const struct sp_all_to_all *args, void **request)
+{
+	struct communicator *c = comm;
+	const char *send = args->send;
+	char *receive = args->receive;
+	struct request *r = request_take(&spare);
+	*request = NULL;
+	if (!r)
+		return SP_ERR_COMM;
+	for (int hop = 1; hop < c->size; hop++) {
+		const int from = (c->rank + c->size - hop) % c->size;
+		if (receive_pieces(c, r, receive + before(args->receive_bytes, from), args->receive_bytes[from], from))
+			return SP_ERR_COMM;
+	}
+	for (int hop = 1; hop < c->size; hop++) {
+		const int to = (c->rank + hop) % c->size;
+		if (send_pieces(c, r, send + before(args->send_bytes, to), args->send_bytes[to], to))
+			return SP_ERR_COMM;
+	}
+	if (args->send_bytes[c->rank])
+		memmove(receive + before(args->receive_bytes, c->rank), send + before(args->send_bytes, c->rank),
+		        args->send_bytes[c->rank]);
+	*request = r;
+	return SP_OK;
+}
+
 /* ---- blocking operations ---- */
 
 static int all_reduce(void *comm, void *data, int64_t count, enum sp_dtype dtype, enum sp_reduction op)
@@ -463,6 +499,7 @@ static const struct sp_comm_ops ops = {
 	.exchange_start = exchange_start,
 	.reduce_scatter_start = reduce_scatter_start,
 	.all_gather_start = all_gather_start,
+	.all_to_all_start = all_to_all_start,
 	.wait = wait_mpi,
 	.test = test_mpi,
 	.progress = progress,

@@ -35,6 +35,16 @@ struct sp_exchange {
 	int from;
 };
 
+/* A part to every rank and one from every rank, at the same time. The parts lie one behind the other in the order of ranks:
+ * the one to rank i has send_bytes[i], the one from it receive_bytes[i]. What one rank sends another awaits; 0: neither is
+ * done. The own part is copied. The arrays are read by start only. */
+struct sp_all_to_all {
+	const void *send;
+	const size_t *send_bytes; /* [size] */
+	void *receive;
+	const size_t *receive_bytes; /* [size] */
+};
+
 struct sp_comm_ops {
 	/* All ranks of the job. Collective over them; once per process. */
 	int (*open)(void **comm);
@@ -53,6 +63,9 @@ struct sp_comm_ops {
 	int (*reduce_scatter_start)(void *comm, void *data, int64_t count, enum sp_dtype dtype, void **request);
 	/* Every rank's share [rank * count, (rank + 1) * count) is copied to all. In place. */
 	int (*all_gather_start)(void *comm, void *data, int64_t count, enum sp_dtype dtype, void **request);
+	/* Between ranks that exchange nothing there is no message, so groups of ranks may do this each for itself. Transfers
+	 * between two ranks match those of exchange_start in the order they were started. */
+	int (*all_to_all_start)(void *comm, const struct sp_all_to_all *args, void **request);
 	/* Finishes a transfer and releases the request. NULL is a finished request. */
 	int (*wait)(void *comm, void *request);
 	/* Sets *done to 1, having finished the transfer as wait does, or to 0; moves started transfers on, does not block. */

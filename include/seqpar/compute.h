@@ -106,7 +106,8 @@ struct sp_norm_backward {
 /* Shape and coordinates shared by the two attention steps. q holds `chunk` tokens a sample, k and v `keys`.
  * Head a of token (b, i) is columns [a D, a D + D) of row b * chunk + i (of row b * keys + j for keys), so q, k, v may be
  * columns of one packed projection. Query i may attend to key j when query_doc == key_doc and both are >= 0.
- * Attention dropout draws with counter ((first_key + j) / 8, first_query + i, sample[b] * A + a, 0). */
+ * Attention dropout draws with counter ((first_key + j) / 8, first_query + i, sample[b] * A + a, 0); where the heads are but
+ * some of a sample's, A is replaced by `all_heads` and a by first_head + a. */
 struct sp_attention_shape {
 	int64_t batch, heads, head_dim, chunk, keys;
 	float scale;              /* 1 / sqrt(D) */
@@ -114,12 +115,19 @@ struct sp_attention_shape {
 	const int32_t *key_doc;   /* [batch][keys] */
 	const uint32_t *sample;   /* [batch] */
 	uint32_t first_query, first_key;
+	uint32_t all_heads, first_head; /* 0, 0: all are here */
 	struct sp_dropout dropout;
 	/* optional: called now and then by the calling thread while a long operation runs, so that a communication library
 	 * without a thread of its own moves on; must not call back into this backend. NULL: nothing to do. */
 	void (*poll)(void *poll_ctx);
 	void *poll_ctx;
 };
+
+/* Word 2 of the counters of head a of a sample. */
+static inline uint32_t sp_attention_line(const struct sp_attention_shape *shape, uint32_t sample, int64_t a)
+{
+	return sample * (shape->all_heads ? shape->all_heads : (uint32_t)shape->heads) + shape->first_head + (uint32_t)a;
+}
 
 /* One block of keys folded into the online softmax (Milakov & Gimelshein 2018; Dao et al. 2022, algorithm 1):
  *   m' = max(m, max_j s_j),  l' = l e^(m - m') + sum_j e^(s_j - m'),

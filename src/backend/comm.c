@@ -351,6 +351,47 @@ int sp_comm_all_gather_start(struct sp_comm *comm, void *data, int64_t count, en
 	return started(comm, others_share(comm, count, dtype), transfer);
 }
 
+static size_t sum_of(const size_t *bytes, int n)
+{
+	size_t sum = 0;
+	for (int i = 0; i < n; i++)
+		sum += bytes[i];
+	return sum;
+}
+
+static int all_to_all_fits(const struct sp_comm *c, const struct sp_all_to_all *a)
+{
+	const int size = c->place.size, rank = c->place.rank;
+	if (!a->send_bytes || !a->receive_bytes)
+		return refused(c, "all_to_all", "the counts are missing");
+	if ((sum_of(a->send_bytes, size) && !a->send) || (sum_of(a->receive_bytes, size) && !a->receive))
+		return refused(c, "all_to_all", "a buffer is missing");
+	if (a->send_bytes[rank] != a->receive_bytes[rank])
+		return refused(c, "all_to_all", "what a rank sends to itself is not what it receives");
+	return SP_OK;
+}
+
+int sp_comm_all_to_all_start(struct sp_comm *comm, const struct sp_all_to_all *args, struct sp_transfer *transfer)
+{
+	int status = all_to_all_fits(comm, args);
+	if (!status)
+		status = is_free(comm, "all_to_all", transfer);
+	if (status)
+		return status;
+	const size_t sent = sum_of(args->send_bytes, comm->place.size);
+	transfer_begin(comm, "all_to_all", transfer);
+	/* To be staged it is one message out and one in. */
+	struct sp_exchange whole = { .send = args->send, .send_bytes = sent, .receive = args->receive,
+		                         .receive_bytes = sum_of(args->receive_bytes, comm->place.size) };
+	if (sp_stage_needed(transfer->compute))
+		status = sp_stage_exchange(transfer->compute, &whole, &transfer->staged);
+	const struct sp_all_to_all passed = { whole.send, args->send_bytes, whole.receive, args->receive_bytes };
+	started_by_all(transfer, "all_to_all");
+	if (status || comm->ops->all_to_all_start(comm->comm, &passed, &transfer->request) || done_at_once(transfer))
+		return failed(comm, "all_to_all", "");
+	return started(comm, sent - args->send_bytes[comm->place.rank], transfer);
+}
+
 int sp_comm_wait(struct sp_comm *comm, struct sp_transfer *transfer)
 {
 	if (!transfer->request)

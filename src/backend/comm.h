@@ -31,7 +31,7 @@ struct sp_place sp_comm_place(const struct sp_comm *comm);
 /* What this rank has sent through this communicator since it was opened, and how long the host waited for transfers. */
 struct sp_comm_counters {
 	uint64_t bytes;    /* payload sent: an exchange counts send_bytes; a reduce_scatter or all_gather (size - 1) * count
-	                      elements; an all_reduce 2 (size - 1) / size * count; a broadcast its bytes at the root, if anyone
+	                      elements; an all_to_all what it sends; an all_reduce 2 (size - 1) / size * count; a broadcast its bytes at the root, if anyone
 	                      else is there; nothing to oneself */
 	uint64_t messages; /* operations started */
 	double exposed;    /* seconds the host spent in wait and in blocking operations */
@@ -57,6 +57,7 @@ int sp_comm_reduce_scatter_start(struct sp_comm *comm, void *data, int64_t count
                                  struct sp_transfer *transfer);
 int sp_comm_all_gather_start(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype,
                              struct sp_transfer *transfer);
+int sp_comm_all_to_all_start(struct sp_comm *comm, const struct sp_all_to_all *args, struct sp_transfer *transfer);
 int sp_comm_wait(struct sp_comm *comm, struct sp_transfer *transfer);
 /* As sp_comm_wait if the transfer is finished, then *done is 1; else 0. Does not block; time in it does not count as exposed. */
 int sp_comm_test(struct sp_comm *comm, struct sp_transfer *transfer, int *done);

@@ -91,8 +91,8 @@ static const char *missing_comm(const struct sp_comm_ops *ops)
 {
 	const struct member members[] = {
 		MEMBER(open), MEMBER(split), MEMBER(close), MEMBER(abort), MEMBER(place),
-		MEMBER(exchange_start), MEMBER(reduce_scatter_start), MEMBER(all_gather_start), MEMBER(wait), MEMBER(test),
-		MEMBER(progress),
+		MEMBER(exchange_start), MEMBER(reduce_scatter_start), MEMBER(all_gather_start), MEMBER(all_to_all_start),
+		MEMBER(wait), MEMBER(test), MEMBER(progress),
 		MEMBER(all_reduce), MEMBER(broadcast), MEMBER(barrier),
 		{ NULL, 0 },
 	};

@@ -135,6 +135,8 @@ static struct sp_attention_shape shape_of(const struct attention_case *k, const 
 		.sample = at(t->samples, side),
 		.first_query = k->first_query,
 		.first_key = first_key,
+		.all_heads = k->packed ? 0 : (uint32_t)k->heads + 3, /* some of more heads, as after an exchange of heads */
+		.first_head = k->packed ? 0 : 2,
 		.dropout = { { 21, 22 }, k->keep },
 	};
 	return shape;

@@ -247,6 +247,50 @@ static void all_gather_gives_everyone_every_share(void **state)
 	agree(bad);
 }
 
+/* What a rank sends another: nothing to some, and never as much as it gets back. */
+static size_t part(int from, int to, size_t base)
+{
+	return (from + 2 * to) % 4 == 3 ? 0 : base + (size_t)(from * 13 + to * 5);
+}
+
+static int exchange_parts(size_t base, int behind)
+{
+	size_t send_bytes[64], receive_bytes[64], sent = 0, received = 0;
+	for (int r = 0; r < size; r++) {
+		sent += send_bytes[r] = part(rank, r, base);
+		received += receive_bytes[r] = part(r, rank, base);
+	}
+	unsigned char *send = malloc(sent + 1), *receive = calloc(1, received + 1), *at = send;
+	assert_true(send && receive && size <= 64);
+	for (int r = 0; r < size; r++)
+		for (size_t i = 0; i < send_bytes[r]; i++)
+			*at++ = mark(rank, r, i);
+	const struct sp_all_to_all args = { send, send_bytes, receive, receive_bytes };
+	const struct sp_comm_counters before = sp_comm_counters(world);
+	struct sp_transfer transfer = { 0 };
+	int bad = sp_comm_all_to_all_start(world, &args, &transfer) != SP_OK;
+	bad += sp_comm_counters(world).bytes - before.bytes != sent - send_bytes[rank];
+	if (behind) /* what is started later arrives later */
+		bad += hop(world, base, 5);
+	bad += sp_comm_wait(world, &transfer) != SP_OK;
+	at = receive;
+	for (int r = 0; r < size; at += receive_bytes[r++])
+		bad += wrong_bytes(at, r, rank, receive_bytes[r]);
+	free(send);
+	free(receive);
+	return bad;
+}
+
+static void all_to_all_brings_each_its_part_of_any_length(void **state)
+{
+	(void)state;
+	const size_t bases[] = { 1, 4096, 100003 };
+	int bad = 0;
+	for (int i = 0; i < 3; i++)
+		bad += exchange_parts(bases[i], 0) + exchange_parts(bases[i], 1);
+	agree(bad);
+}
+
 /* Fractions of which the order of summation shows in the last bits. */
 static void fill_fractions(float *x, int64_t n)
 {
@@ -401,6 +445,12 @@ static void bad_arguments_are_refused_and_nothing_is_sent(void **state)
 	bad += sp_comm_all_reduce(world, x, 4, SP_F32, 9) != SP_ERR_ARGUMENT;
 	bad += sp_comm_reduce_scatter_start(world, NULL, 4, SP_F32, &t) != SP_ERR_ARGUMENT;
 	bad += sp_comm_broadcast(world, x, 4, size) != SP_ERR_ARGUMENT;
+	size_t out[64] = { 0 }, in[64] = { 0 };
+	out[rank] = 4;
+	bad += sp_comm_all_to_all_start(world, &(struct sp_all_to_all){ a, out, b, in }, &t) != SP_ERR_ARGUMENT;
+	in[rank] = 4;
+	bad += sp_comm_all_to_all_start(world, &(struct sp_all_to_all){ a, out, NULL, in }, &t) != SP_ERR_ARGUMENT;
+	bad += sp_comm_all_to_all_start(world, &(struct sp_all_to_all){ a, NULL, b, in }, &t) != SP_ERR_ARGUMENT;
 	bad += sp_comm_split(world, -1, 0, "none", &part) != SP_ERR_ARGUMENT || part;
 	bad += since(before).messages != 0;
 	agree(bad);
@@ -448,6 +498,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(all_reduce_is_the_reduction_of_all_ranks),
 		cmocka_unit_test(reduce_scatter_leaves_each_rank_its_share_of_the_sum),
 		cmocka_unit_test(all_gather_gives_everyone_every_share),
+		cmocka_unit_test(all_to_all_brings_each_its_part_of_any_length),
 		cmocka_unit_test(a_sum_has_the_same_bits_every_time_and_on_every_rank),
 		cmocka_unit_test(broadcast_reaches_all_from_any_root),
 		cmocka_unit_test(transfers_of_different_kinds_may_be_under_way_together),

@@ -34,7 +34,8 @@ static double dropout_of(const struct sp_attention_shape *s, struct query r, int
 {
 	if (s->dropout.keep == 65536)
 		return 1;
-	const uint32_t z = s->sample[r.b] * (uint32_t)s->heads + (uint32_t)r.a;
+	const uint32_t heads = s->all_heads ? s->all_heads : (uint32_t)s->heads;
+	const uint32_t z = s->sample[r.b] * heads + s->first_head + (uint32_t)r.a;
 	return sp_reference_dropout(&s->dropout, s->first_key + (uint32_t)j, s->first_query + (uint32_t)r.i, z);
 }
 
