@@ -11,6 +11,7 @@
 static const struct sp_attention_variant *const variants[] = {
 	&sp_attention_full,
 	&sp_attention_ring,
+	&sp_attention_allgather,
 };
 
 enum { VARIANTS = sizeof variants / sizeof *variants };

@@ -9,9 +9,16 @@
 #include "backend/comm.h"
 #include "backend/compute.h"
 
+/* What else of the settings some kinds look at. All zero: their defaults. */
+struct sp_attention_choice {
+	int64_t gather_chunk; /* allgather: tokens of each rank gathered at a time; 0: all */
+};
+
 struct sp_attention_shape_host {
 	int64_t batch, chunk, heads, head_dim;
 	int ranks; /* of the sequence group */
+	int rank;  /* which of them */
+	struct sp_attention_choice choice;
 };
 
 /* What every call of one variant shares. Borrowed pointers. */
@@ -48,12 +55,12 @@ struct sp_attention_variant {
 	/* dqkv (T, 3 H), overwritten, from dout (T, H); needs the forward's state unchanged. Collective. */
 	int (*backward)(void *work, const struct sp_attention_call *call, const struct sp_attention_state *state,
 	                struct sp_matrix dout, struct sp_matrix dqkv);
-	/* Elements this rank sends per layer, forward and backward. */
+	/* Elements this rank sends per layer, forward and backward; the formulas are those at the top of each source file. */
 	uint64_t (*sent_forward)(const struct sp_attention_shape_host *shape);
 	uint64_t (*sent_backward)(const struct sp_attention_shape_host *shape);
 };
 
-/* "full" (one rank) or "ring"; NULL, logged with the known names, if there is none of that name. */
+/* "full" (one rank), "ring", "allgather"; NULL, logged with the known names, if there is none of that name. */
 const struct sp_attention_variant *sp_attention_find(const char *name);
 /* i-th variant's name, NULL after the last. */
 const char *sp_attention_name(int i);

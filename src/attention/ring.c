@@ -55,7 +55,7 @@ static int ring_create(const struct sp_attention_setup *setup, struct sp_arena *
 		return sp_fail(SP_ERR_MEMORY, "ring attention: no memory for %zu bytes", sizeof *r);
 	r->setup = *setup;
 	r->ranks = setup->shape.ranks;
-	r->rank = setup->comm ? sp_comm_rank(setup->comm) : 0;
+	r->rank = sp_attention_rank(setup);
 	int rc = layout(r, arena);
 	if (rc) {
 		free(r);
@@ -82,26 +82,14 @@ static int pass_on(struct ring *r, struct sp_matrix out, struct sp_matrix in, st
 		.from = (r->rank + r->ranks - 1) % r->ranks,
 	};
 	transfer->compute = r->setup.compute;
-	int rc = sp_comm_exchange_start(r->setup.comm, &args, transfer);
-	return rc || r->setup.overlap ? rc : sp_comm_wait(r->setup.comm, transfer);
-}
-
-static void move_on(void *comm)
-{
-	/* A failure shows again, with its reason, when the transfer is waited for. */
-	(void)sp_comm_progress(comm);
+	return sp_attention_started(&r->setup, sp_comm_exchange_start(r->setup.comm, &args, transfer), transfer);
 }
 
 /* This rank's queries against the keys it holds at hop t. */
 static struct sp_attention_shape hop_shape(const struct ring *r, const struct sp_attention_call *call, int hop)
 {
 	const int owner = (r->rank - hop + r->ranks) % r->ranks;
-	struct sp_attention_shape shape = sp_attention_step_shape(&r->setup, call, r->rank, owner);
-	if (r->ranks > 1 && r->setup.overlap) {
-		shape.poll = move_on;
-		shape.poll_ctx = r->setup.comm;
-	}
-	return shape;
+	return sp_attention_step_shape(&r->setup, call, r->rank, owner);
 }
 
 /* Keys and values of hop t: at home in the projection, later in a message. */
@@ -238,19 +226,14 @@ static int ring_backward(void *work, const struct sp_attention_call *call, const
 	                     sp_matrix_columns(dqkv, hidden, 2 * hidden), 0);
 }
 
-static uint64_t block(const struct sp_attention_shape_host *s)
-{
-	return (uint64_t)(s->batch * s->chunk * s->heads * s->head_dim);
-}
-
 static uint64_t ring_sent_forward(const struct sp_attention_shape_host *s)
 {
-	return 2 * (uint64_t)(s->ranks - 1) * block(s);
+	return 2 * (uint64_t)(s->ranks - 1) * sp_attention_block(s);
 }
 
 static uint64_t ring_sent_backward(const struct sp_attention_shape_host *s)
 {
-	return s->ranks == 1 ? 0 : (4 * (uint64_t)(s->ranks - 1) + 2) * block(s);
+	return s->ranks == 1 ? 0 : (4 * (uint64_t)(s->ranks - 1) + 2) * sp_attention_block(s);
 }
 
 const struct sp_attention_variant sp_attention_ring = {

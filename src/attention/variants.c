@@ -4,10 +4,17 @@
 
 #include <math.h>
 
+static void move_on(void *comm)
+{
+	/* A failure shows again, with its reason, when the transfer is waited for. */
+	(void)sp_comm_progress(comm);
+}
+
 struct sp_attention_shape sp_attention_step_shape(const struct sp_attention_setup *setup, const struct sp_attention_call *call,
                                                   int rank, int keys_of)
 {
 	const struct sp_attention_shape_host *s = &setup->shape;
+	const int polls = s->ranks > 1 && setup->overlap;
 	const struct sp_attention_shape step = {
 		.batch = s->batch,
 		.heads = s->heads,
@@ -21,6 +28,8 @@ struct sp_attention_shape sp_attention_step_shape(const struct sp_attention_setu
 		.first_query = (uint32_t)(rank * s->chunk),
 		.first_key = (uint32_t)(keys_of * s->chunk),
 		.dropout = call->dropout,
+		.poll = polls ? move_on : NULL,
+		.poll_ctx = polls ? setup->comm : NULL,
 	};
 	return step;
 }
@@ -34,6 +43,21 @@ struct sp_attention_qkv sp_attention_split(struct sp_matrix qkv)
 		.v = sp_matrix_columns(qkv, 2 * hidden, hidden),
 	};
 	return parts;
+}
+
+uint64_t sp_attention_block(const struct sp_attention_shape_host *s)
+{
+	return (uint64_t)(s->batch * s->chunk * s->heads * s->head_dim);
+}
+
+int sp_attention_rank(const struct sp_attention_setup *setup)
+{
+	return setup->comm ? sp_comm_rank(setup->comm) : 0;
+}
+
+int sp_attention_started(const struct sp_attention_setup *setup, int status, struct sp_transfer *transfer)
+{
+	return status || setup->overlap ? status : sp_comm_wait(setup->comm, transfer);
 }
 
 int sp_attention_take_rows(const struct sp_attention_shape_host *shape, struct sp_arena *arena, struct sp_matrix *rows)

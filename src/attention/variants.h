@@ -6,8 +6,10 @@
 
 extern const struct sp_attention_variant sp_attention_full;
 extern const struct sp_attention_variant sp_attention_ring;
+extern const struct sp_attention_variant sp_attention_allgather;
 
-/* The shape of one step of this rank's queries against the `keys_of`-th rank's keys (C tokens each). */
+/* The shape of one step of the queries of rank `rank` against the keys of rank `keys_of` (C tokens each). While it runs, what is
+ * under way moves on, if transfers overlap. */
 struct sp_attention_shape sp_attention_step_shape(const struct sp_attention_setup *setup, const struct sp_attention_call *call,
                                                   int rank, int keys_of);
 
@@ -16,6 +18,13 @@ struct sp_attention_qkv {
 	struct sp_matrix q, k, v;
 };
 struct sp_attention_qkv sp_attention_split(struct sp_matrix qkv);
+
+/* Elements of one of q, k, v of this rank: B C H. */
+uint64_t sp_attention_block(const struct sp_attention_shape_host *shape);
+/* This rank in the sequence group; 0 where the setup only counts. */
+int sp_attention_rank(const struct sp_attention_setup *setup);
+/* Waits at once if transfers shall not overlap. */
+int sp_attention_started(const struct sp_attention_setup *setup, int status, struct sp_transfer *transfer);
 
 /* Row vectors (B A, C) from the arena. */
 int sp_attention_take_rows(const struct sp_attention_shape_host *shape, struct sp_arena *arena, struct sp_matrix *rows);

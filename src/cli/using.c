@@ -36,13 +36,22 @@ static int take_settings(char **argv, int *words, struct sp_settings *s)
 	return status;
 }
 
+/* How attention crosses ranks may be chosen. */
+static int is_of_attention(const char *name)
+{
+	static const char *const names[] = { "parallel.attention", "parallel.gather_chunk", "parallel.overlap" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(name, names[i]) == 0)
+			return 1;
+	return 0;
+}
+
 /* Texts go to ranks as they come: there is no grid to choose. */
 static int check_parallel(const char *command, const struct sp_settings *s)
 {
 	struct sp_setting_row row;
 	for (size_t i = 0; !sp_settings_row(i, &row); i++)
-		if (strncmp(row.name, "parallel.", 9) == 0 && strcmp(row.name, "parallel.attention") != 0 &&
-		    strcmp(row.name, "parallel.overlap") != 0 && sp_settings_given(s, row.name))
+		if (strncmp(row.name, "parallel.", 9) == 0 && !is_of_attention(row.name) && sp_settings_given(s, row.name))
 			return sp_fail(SP_ERR_SETTING, "%s uses all ranks for its texts: leave out %s", command, row.name);
 	return SP_OK;
 }

@@ -302,7 +302,8 @@ static int lay_scratch(struct sp_model *m, struct sp_arena *arena, int64_t rows,
 	const struct sp_attention_setup setup = {
 		.compute = m->compute,
 		.comm = m->options.sequence,
-		.shape = { m->options.batch, m->options.chunk, m->widths.heads, c->hidden / c->heads, ranks },
+		.shape = { m->options.batch, m->options.chunk, m->widths.heads, c->hidden / c->heads, ranks,
+		           m->options.sequence ? sp_comm_rank(m->options.sequence) : 0, m->options.choice },
 		.overlap = m->options.overlap,
 		.forward_only = m->options.forward_only,
 	};

@@ -45,6 +45,7 @@ struct sp_model_options {
 	struct sp_model_config config;
 	int64_t batch, chunk; /* of every micro-batch: activations are laid out for them once */
 	const struct sp_attention_variant *attention;
+	struct sp_attention_choice choice; /* what that looks at */
 	struct sp_comm *sequence; /* ranks that share a sequence; borrowed */
 	int overlap;              /* hops overlap with compute */
 	int forward_only;         /* no gradients, and one set of buffers for all layers: memory does not grow with them */

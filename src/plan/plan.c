@@ -88,6 +88,7 @@ static uint64_t ring_bytes(const struct sp_plan_input *in)
 	const struct sp_model_config *c = &in->model.config;
 	const struct sp_attention_shape_host shape = {
 		in->model.batch, in->model.chunk, c->heads / tensors(in), c->hidden / c->heads, in->sequence_ranks,
+		in->sequence_rank, in->model.choice,
 	};
 	const uint64_t layer = (uint64_t)forwards(in) * in->model.attention->sent_forward(&shape) +
 	                       in->model.attention->sent_backward(&shape);

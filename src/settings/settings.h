@@ -49,7 +49,8 @@ struct sp_settings {
 		int64_t tensor;     /* ranks that share the weights of each layer */
 		int64_t pipeline;   /* stages that share the layers */
 		int64_t virtual_stages; /* runs of layers on each of them */
-		char attention[16]; /* full | ring */
+		char attention[16]; /* a kind of src/attention */
+		int64_t gather_chunk; /* tokens; 0: all */
 		int overlap;
 		int optimizer_shard; /* moments, and updating, shared out over replicas */
 	} parallel;

@@ -30,6 +30,11 @@ struct sp_model_config sp_planned_config(const struct sp_settings *s)
 	};
 }
 
+struct sp_attention_choice sp_planned_choice(const struct sp_settings *s)
+{
+	return (struct sp_attention_choice){ .gather_chunk = s->parallel.gather_chunk };
+}
+
 int64_t sp_planned_synthetic_vocab_size(void)
 {
 	return SYNTHETIC_VOCABULARY;
@@ -75,6 +80,7 @@ int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, s
 			.batch = s->train.micro_batch,
 			.chunk = sp_shard_of(s->train.sequence_length, (int)s->parallel.sequence, 0, multiple).chunk,
 			.attention = sp_attention_find(s->parallel.attention),
+			.choice = sp_planned_choice(s),
 			.overlap = s->parallel.overlap,
 			.recompute = (enum sp_recompute)s->train.recompute,
 			.part = { .tensors = shape.at[SP_AXIS_TENSOR], .stages = shape.at[SP_AXIS_PIPELINE],

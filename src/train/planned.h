@@ -5,6 +5,9 @@
 #include "plan/plan.h"
 #include "settings/settings.h"
 
+/* What the settings say to parallel.attention. */
+struct sp_attention_choice sp_planned_choice(const struct sp_settings *settings);
+
 /* The model that the settings describe; vocab_size is 0 where it is left to the data. */
 struct sp_model_config sp_planned_config(const struct sp_settings *settings);
 

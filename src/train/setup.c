@@ -76,7 +76,7 @@ static int check_attention(const struct sp_setup *setup)
 	const struct sp_model_options *o = &setup->options;
 	const struct sp_attention_shape_host shape = {
 		o->batch, o->chunk, o->config.heads / o->part.tensors, o->config.hidden / o->config.heads,
-		setup->grid.shape.at[SP_AXIS_SEQUENCE],
+		setup->grid.shape.at[SP_AXIS_SEQUENCE], setup->grid.place.at[SP_AXIS_SEQUENCE], o->choice,
 	};
 	return o->attention ? o->attention->check(&shape) : SP_ERR_SETTING;
 }
@@ -93,6 +93,7 @@ static int fill_options(struct sp_setup *setup)
 		.batch = s->train.micro_batch,
 		.chunk = setup->shard.chunk,
 		.attention = sp_attention_find(s->parallel.attention),
+		.choice = sp_planned_choice(s),
 		.sequence = setup->grid.group[SP_GROUP_SEQUENCE],
 		.overlap = s->parallel.overlap,
 		.recompute = (enum sp_recompute)s->train.recompute,

@@ -6,6 +6,7 @@
 #include "base/size.h"
 #include "parallel/shard.h"
 #include "plan/batch_layout.h"
+#include "train/planned.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,10 @@ static int check(const struct sp_use_options *o, const struct sp_use *use)
 {
 	const struct sp_model_config *c = &o->config;
 	const struct sp_compute_needs needs = { SP_F32, c->hidden / c->heads, 0 };
-	const struct sp_attention_shape_host shape = { 1, 1, c->heads, c->hidden / c->heads, sp_comm_size(o->world) };
+	const struct sp_attention_shape_host shape = {
+		1, 1, c->heads, c->hidden / c->heads, sp_comm_size(o->world), sp_comm_rank(o->world),
+		sp_planned_choice(o->settings),
+	};
 	if (!use->together)
 		return SP_ERR_SETTING;
 	if (c->max_positions < 2)
@@ -36,6 +40,7 @@ static int create_model(struct sp_use *use, const struct sp_settings *settings)
 		.batch = 1,
 		.chunk = 1,
 		.attention = sp_attention_find("full"),
+		.choice = sp_planned_choice(settings),
 		.overlap = settings->parallel.overlap,
 		.forward_only = 1,
 	};

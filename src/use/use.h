@@ -17,7 +17,7 @@
 struct sp_use_options {
 	struct sp_compute *compute; /* borrowed, like the next two */
 	struct sp_comm *world;
-	const struct sp_settings *settings; /* parallel.attention, parallel.overlap */
+	const struct sp_settings *settings; /* parallel.attention and what it looks at, parallel.overlap */
 	struct sp_model_config config;
 	struct sp_vocab *vocab; /* becomes the opened model's, whatever happens */
 	int cased;

@@ -5,4 +5,4 @@ mutation src/attention/ring.c \
 	'/rc = sp_compute_copy_rows(.*travel\[r->ranks % 2\]/i\
 	{ float *g = r->travel[r->ranks % 2].data;\
 	for (int64_t i = 0; i < r->travel[0].rows * r->travel[0].cols; i++) g[i] /= (float)r->ranks; }' \
-	ranks 2 tests/ranks/test_ring
+	ranks 2 tests/ranks/test_attention

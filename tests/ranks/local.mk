@@ -1,12 +1,13 @@
 # Rows of this part of the tests; tests/local.mk says how.
-rank_programs += tests/ranks/test_layout tests/ranks/test_ring
+rank_programs += tests/ranks/test_layout tests/ranks/test_attention
 tests_ranks_test_layout_SOURCES = tests/ranks/test_layout.c $(ranks_sources)
 tests_ranks_test_layout_LDFLAGS = $(test_ldflags)
-tests_ranks_test_ring_SOURCES = tests/ranks/test_ring.c $(ranks_sources)
-tests_ranks_test_ring_LDFLAGS = $(test_ldflags)
+tests_ranks_test_attention_SOURCES = tests/ranks/test_attention.c $(ranks_sources)
+tests_ranks_test_attention_LDFLAGS = $(test_ldflags)
 ranks_sources = tests/ranks/ranks.c tests/ranks/ranks.h
 
-rank_rows += tests/ranks/test_ring_np1.mpi tests/ranks/test_ring_np2.mpi tests/ranks/test_ring_np3.mpi \
-	tests/ranks/test_ring_np4.mpi tests/ranks/test_ring_np5.mpi tests/ranks/test_ring_np8.mpi \
+rank_rows += tests/ranks/test_attention_np1.mpi tests/ranks/test_attention_np2.mpi tests/ranks/test_attention_np3.mpi \
+	tests/ranks/test_attention_np4.mpi tests/ranks/test_attention_np5.mpi tests/ranks/test_attention_np6.mpi \
+	tests/ranks/test_attention_np8.mpi \
 	tests/ranks/test_layout_np1.mpi tests/ranks/test_layout_np2.mpi tests/ranks/test_layout_np3.mpi \
 	tests/ranks/test_layout_np4.mpi tests/ranks/test_layout_np5.mpi tests/ranks/test_layout_np8.mpi

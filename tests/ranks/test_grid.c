@@ -17,12 +17,23 @@ enum { STEPS = 3 };
 static struct test_ranks ranks;
 static struct sp_grid_point shape;
 
+/* How attention crosses ranks; the first is what all tests take that do not walk the others. */
+struct kind {
+	const char *attention;
+	int64_t gather_chunk;
+};
+static const struct kind kinds[] = { { "ring" }, { "allgather" }, { "allgather", 5 } };
+enum { KINDS = sizeof kinds / sizeof *kinds };
+static const struct kind *kind = kinds;
+
 /* Four heads, where tensor ranks do not divide them 24. Four layers, with more stages as many as these. An odd length, which most numbers of
  * sequence ranks do not divide. With the usual epsilon Adam makes steps of full length of what is but rounding. */
 static struct sp_settings settings_of_grid(int pieces)
 {
 	struct sp_settings s = test_training_settings();
 	const int tensor = shape.at[SP_AXIS_TENSOR], stages = shape.at[SP_AXIS_PIPELINE];
+	strcpy(s.parallel.attention, kind->attention);
+	s.parallel.gather_chunk = kind->gather_chunk;
 	s.parallel.sequence = shape.at[SP_AXIS_SEQUENCE];
 	s.parallel.tensor = tensor;
 	s.parallel.pipeline = stages;
@@ -137,6 +148,7 @@ static void check_plan(int pieces, int recompute)
 	if (!bad) {
 		input.model.part.tensor = setup.grid.place.at[SP_AXIS_TENSOR];
 		input.model.part.stage = setup.grid.place.at[SP_AXIS_PIPELINE];
+		input.sequence_rank = setup.grid.place.at[SP_AXIS_SEQUENCE];
 		bad = sp_plan_make(&input, &plan) != 0;
 	}
 	bad = bad || memory_differs(&setup, &plan);
@@ -159,6 +171,24 @@ static void interleaved_stages_allocate_and_send_what_their_plan_says(void **sta
 	(void)state;
 	check_plan(2, SP_RECOMPUTED_NONE);
 	check_plan(2, SP_RECOMPUTED_LAYER);
+}
+
+static void every_kind_of_attention_trains_the_same(void **state)
+{
+	(void)state;
+	for (kind = kinds + 1; kind < kinds + KINDS; kind++)
+		check_training(1);
+	kind = kinds;
+}
+
+static void every_kind_of_attention_allocates_and_sends_what_its_plan_says(void **state)
+{
+	(void)state;
+	for (kind = kinds + 1; kind < kinds + KINDS; kind++) {
+		check_plan(1, SP_RECOMPUTED_NONE);
+		check_plan(1, SP_RECOMPUTED_LAYER);
+	}
+	kind = kinds;
 }
 
 /* This rank's cut of the word table from the other end of the pipeline, on its first and last stage. */
@@ -226,11 +256,17 @@ int main(int argc, char **argv)
 		cmocka_unit_test(interleaved_stages_train_the_same),
 		cmocka_unit_test(interleaved_stages_allocate_and_send_what_their_plan_says),
 	};
+	const struct CMUnitTest of_sequences[] = {
+		cmocka_unit_test(every_kind_of_attention_trains_the_same),
+		cmocka_unit_test(every_kind_of_attention_allocates_and_sends_what_its_plan_says),
+	};
 	int failed = test_ranks_agree(&ranks, cmocka_run_group_tests(tests, NULL, NULL));
 	if (shape.at[SP_AXIS_PIPELINE] > 1)
 		failed |= test_ranks_agree(&ranks, cmocka_run_group_tests(of_pipelines, NULL, NULL));
 	if (shape.at[SP_AXIS_PIPELINE] == 2)
 		failed |= test_ranks_agree(&ranks, cmocka_run_group_tests(of_pairs, NULL, NULL));
+	if (shape.at[SP_AXIS_SEQUENCE] > 1)
+		failed |= test_ranks_agree(&ranks, cmocka_run_group_tests(of_sequences, NULL, NULL));
 	test_ranks_close(&ranks);
 	return failed;
 }

@@ -1,4 +1,4 @@
-/* Ring attention over any number of ranks against full attention on one, through the same table of variants. */
+/* Every kind of attention over any number of ranks against full attention on one, through the table of variants. */
 #include "config.h"
 
 #include "attention/attention.h"
@@ -24,6 +24,46 @@ enum { B = 2, A = 3, D = 8, H = A * D };
 static const int64_t lengths[] = { 1, 2, 7, 63, 64, 65, 127 };
 enum { LENGTHS = sizeof lengths / sizeof *lengths };
 
+/* A kind as the settings choose it, and what a rank sends of it, in elements: blocks of B C H, spelled out here once more. */
+struct kind {
+	const char *label, *name;
+	struct sp_attention_choice choice;
+	uint64_t (*forward)(const struct sp_attention_shape_host *shape);
+	uint64_t (*backward)(const struct sp_attention_shape_host *shape);
+};
+
+static uint64_t blocks(const struct sp_attention_shape_host *s, int64_t n)
+{
+	return (uint64_t)(n * s->batch * s->chunk * s->heads * s->head_dim);
+}
+
+static uint64_t keys_once(const struct sp_attention_shape_host *s)
+{
+	return blocks(s, 2 * (s->ranks - 1));
+}
+
+static uint64_t keys_and_gradients(const struct sp_attention_shape_host *s)
+{
+	return blocks(s, 4 * (s->ranks - 1));
+}
+
+static uint64_t ring_backward(const struct sp_attention_shape_host *s)
+{
+	return blocks(s, s->ranks == 1 ? 0 : 4 * (s->ranks - 1) + 2);
+}
+
+static const struct kind kinds[] = {
+	{ "ring", "ring", { 0 }, keys_once, ring_backward },
+	{ "allgather", "allgather", { 0 }, keys_once, keys_and_gradients },
+	{ "allgather of single tokens", "allgather", { .gather_chunk = 1 }, keys_once, keys_and_gradients },
+	{ "allgather of 5 tokens", "allgather", { .gather_chunk = 5 }, keys_once, keys_and_gradients },
+	{ "allgather of 16 tokens", "allgather", { .gather_chunk = 16 }, keys_once, keys_and_gradients },
+	{ "allgather of more than there are", "allgather", { .gather_chunk = 100000 }, keys_once, keys_and_gradients },
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static const struct kind full_kind = { .label = "full", .name = "full" };
+
 /* Whole sequences, and this rank's part of them. The variant sees only the part. */
 struct input {
 	int64_t length;
@@ -34,6 +74,7 @@ struct input {
 };
 
 struct result {
+	struct sp_attention_shape_host shape;
 	int64_t chunk;
 	float *o, *lse, *dqkv; /* (B C, H), (B A, C), (B C, 3 H) */
 	struct sp_comm_counters forward, backward;
@@ -119,17 +160,20 @@ static struct sp_comm_counters since(struct sp_comm *comm, struct sp_comm_counte
 }
 
 /* Collective over comm. Arena memory is filled with NaN first: nothing may be read before it is written. */
-static int run(const char *variant_name, struct sp_comm *comm, int overlap, const struct input *in, struct result *out)
+static int run(const struct kind *kind, struct sp_comm *comm, int overlap, const struct input *in, struct result *out)
 {
-	const struct sp_attention_variant *variant = sp_attention_find(variant_name);
+	const struct sp_attention_variant *variant = sp_attention_find(kind->name);
 	const struct sp_shard shard = sp_shard_of(in->length, sp_comm_size(comm), sp_comm_rank(comm), 1);
 	const int64_t rows = B * shard.chunk;
 	const struct sp_attention_setup setup = {
-		ranks.compute, comm, { B, shard.chunk, A, D, sp_comm_size(comm) }, overlap,
+		ranks.compute, comm,
+		{ B, shard.chunk, A, D, sp_comm_size(comm), sp_comm_rank(comm), kind->choice }, overlap,
 	};
 	struct sp_arena counting = { 0 }, arena = { 0 };
 	void *work = NULL;
-	int rc = variant->create(&setup, &counting, &work);
+	out->shape = setup.shape;
+	int rc = variant->check(&setup.shape);
+	rc = rc ? rc : variant->create(&setup, &counting, &work);
 	variant->destroy(work);
 	work = NULL;
 	arena.size = counting.high;
@@ -137,6 +181,7 @@ static int run(const char *variant_name, struct sp_comm *comm, int overlap, cons
 	assert_non_null(arena.base);
 	memset(arena.base, 0xff, arena.size);
 	rc = rc ? rc : variant->create(&setup, &arena, &work);
+	rc = rc ? rc : arena.high != counting.high;
 
 	float *qkv = slice(in->qkv, shard, 3 * H), *dout = slice(in->dout, shard, H);
 	int32_t *doc = all_documents(in, sp_comm_size(comm), shard.chunk);
@@ -177,79 +222,118 @@ static int differs(const char *what, const float *part, const float *whole, stru
 	return 1;
 }
 
-static int compare(const struct input *in, const struct result *ring, const struct result *full)
+static int compare(const struct kind *kind, const struct input *in, const struct result *split, const struct result *full)
 {
 	const struct sp_shard shard = sp_shard_of(in->length, ranks.size, ranks.rank, 1);
-	int bad = differs("o", ring->o, full->o, shard, H, 1e-6);
-	bad |= differs("dqkv", ring->dqkv, full->dqkv, shard, 3 * H, 2e-6);
+	int bad = differs("o", split->o, full->o, shard, H, 1e-6);
+	bad |= differs("dqkv", split->dqkv, full->dqkv, shard, 3 * H, 2e-6);
 	for (int64_t row = 0; row < B * A; row++)
 		for (int64_t i = 0; i < shard.real; i++) {
-			const float a = ring->lse[row * shard.chunk + i], b = full->lse[row * in->length + shard.first + i];
+			const float a = split->lse[row * shard.chunk + i], b = full->lse[row * in->length + shard.first + i];
 			bad |= !(a == b || fabsf(a - b) <= 1e-5f * (1 + fabsf(b)));
 		}
+	if (bad)
+		fprintf(stderr, "rank %d of %d, S %lld: %s is not full attention\n", ranks.rank, ranks.size, (long long)in->length,
+		        kind->label);
 	return bad;
 }
 
-static int ring_against_full(uint32_t keep, int overlap)
+static int every_kind_against_full(uint32_t keep, int overlap)
 {
 	int bad = 0;
 	for (int i = 0; i < LENGTHS; i++) {
 		struct input in = make_input(lengths[i], keep);
-		struct result ring = { 0 }, full = { 0 };
-		bad |= run("full", ranks.alone, 1, &in, &full) != 0;
-		bad |= run("ring", ranks.world, overlap, &in, &ring) != 0;
-		bad |= compare(&in, &ring, &full);
-		free_result(&ring);
+		struct result full = { 0 };
+		bad |= run(&full_kind, ranks.alone, 1, &in, &full) != 0;
+		for (int k = 0; k < KINDS; k++) {
+			struct result split = { 0 };
+			bad |= run(&kinds[k], ranks.world, overlap, &in, &split) != 0;
+			bad |= compare(&kinds[k], &in, &split, &full);
+			free_result(&split);
+		}
 		free_result(&full);
 		free_input(&in);
 	}
 	return bad;
 }
 
-static void ring_equals_full_attention(void **state)
+static void every_kind_equals_full_attention(void **state)
 {
 	(void)state;
-	assert_false(test_ranks_agree(&ranks, ring_against_full(65536, 1)));
+	assert_false(test_ranks_agree(&ranks, every_kind_against_full(65536, 1)));
 }
 
-static void ring_equals_full_attention_with_dropout(void **state)
+static void every_kind_equals_full_attention_with_dropout(void **state)
 {
 	(void)state;
-	assert_false(test_ranks_agree(&ranks, ring_against_full(58982, 1)));
+	assert_false(test_ranks_agree(&ranks, every_kind_against_full(58982, 1)));
 }
 
-static void ring_equals_full_attention_without_overlap(void **state)
+static void every_kind_equals_full_attention_without_overlap(void **state)
 {
 	(void)state;
-	assert_false(test_ranks_agree(&ranks, ring_against_full(58982, 0)));
+	assert_false(test_ranks_agree(&ranks, every_kind_against_full(58982, 0)));
+}
+
+static void every_kind_of_the_table_is_tested(void **state)
+{
+	(void)state;
+	for (int i = 0; sp_attention_name(i); i++) {
+		int found = strcmp(sp_attention_name(i), full_kind.name) == 0;
+		for (int k = 0; k < KINDS; k++)
+			found |= strcmp(sp_attention_name(i), kinds[k].name) == 0;
+		assert_true(found);
+	}
 }
 
 /* Values are unit vectors, so an output row shows which probabilities were dropped. */
-static void dropout_masks_are_the_same_for_every_number_of_ranks(void **state)
+static int masks_differ(const struct kind *kind, const struct input *in, const struct result *full)
+{
+	struct result split = { 0 };
+	int bad = run(kind, ranks.world, 1, in, &split) != 0;
+	const struct sp_shard shard = sp_shard_of(in->length, ranks.size, ranks.rank, 1);
+	for (int64_t b = 0; b < B; b++)
+		for (int64_t i = 0; i < shard.real; i++)
+			for (int64_t c = 0; c < H; c++)
+				bad |= (split.o[(b * shard.chunk + i) * H + c] == 0) !=
+				       (full->o[(b * in->length + shard.first + i) * H + c] == 0);
+	free_result(&split);
+	return bad;
+}
+
+static void dropout_masks_are_the_same_for_every_kind_and_number_of_ranks(void **state)
 {
 	(void)state;
 	struct input in = make_input(7, 32768);
-	struct result ring = { 0 }, full = { 0 };
+	struct result full = { 0 };
 	int bad = 0, dropped = 0;
 	for (int64_t row = 0; row < B * in.length; row++)
 		for (int64_t c = 0; c < H; c++)
 			in.qkv[row * 3 * H + 2 * H + c] = c % D == row % in.length;
 	for (int64_t i = 0; i < B * in.length; i++)
 		in.doc[i] = 0;
-	bad |= run("full", ranks.alone, 1, &in, &full) != 0;
-	bad |= run("ring", ranks.world, 1, &in, &ring) != 0;
-	const struct sp_shard shard = sp_shard_of(in.length, ranks.size, ranks.rank, 1);
-	for (int64_t b = 0; b < B; b++)
-		for (int64_t i = 0; i < shard.real; i++)
-			for (int64_t c = 0; c < H; c++)
-				bad |= (ring.o[(b * shard.chunk + i) * H + c] == 0) != (full.o[(b * in.length + shard.first + i) * H + c] == 0);
+	bad |= run(&full_kind, ranks.alone, 1, &in, &full) != 0;
+	for (int k = 0; k < KINDS; k++)
+		bad |= masks_differ(&kinds[k], &in, &full);
 	for (int64_t i = 0; i < B * in.length * H; i++)
 		dropped += i % D < in.length && full.o[i] == 0;
 	bad |= dropped < B * A * 49 / 4 || dropped > B * A * 49 * 3 / 4;
-	free_result(&ring);
 	free_result(&full);
 	free_input(&in);
 	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+static int bytes_differ(const struct kind *kind, const struct result *r)
+{
+	const struct sp_attention_variant *variant = sp_attention_find(kind->name);
+	int bad = r->forward.bytes != kind->forward(&r->shape) * sizeof(float);
+	bad |= r->backward.bytes != kind->backward(&r->shape) * sizeof(float);
+	bad |= variant->sent_forward(&r->shape) != kind->forward(&r->shape);
+	bad |= variant->sent_backward(&r->shape) != kind->backward(&r->shape);
+	if (bad)
+		fprintf(stderr, "rank %d of %d: %s sent %llu and %llu bytes\n", ranks.rank, ranks.size, kind->label,
+		        (unsigned long long)r->forward.bytes, (unsigned long long)r->backward.bytes);
+	return bad;
 }
 
 static void bytes_sent_equal_the_formulas(void **state)
@@ -258,12 +342,12 @@ static void bytes_sent_equal_the_formulas(void **state)
 	int bad = 0;
 	for (int i = 0; i < LENGTHS; i++) {
 		struct input in = make_input(lengths[i], 65536);
-		struct result ring = { 0 };
-		bad |= run("ring", ranks.world, 1, &in, &ring) != 0;
-		const uint64_t p = (uint64_t)ranks.size, block = (uint64_t)(B * ring.chunk * H) * sizeof(float);
-		bad |= ring.forward.bytes != 2 * (p - 1) * block;
-		bad |= ring.backward.bytes != (p == 1 ? 0 : (4 * (p - 1) + 2) * block);
-		free_result(&ring);
+		for (int k = 0; k < KINDS; k++) {
+			struct result split = { 0 };
+			bad |= run(&kinds[k], ranks.world, 1, &in, &split) != 0;
+			bad |= bytes_differ(&kinds[k], &split);
+			free_result(&split);
+		}
 		free_input(&in);
 	}
 	assert_false(test_ranks_agree(&ranks, bad));
@@ -273,13 +357,16 @@ static void two_runs_give_the_same_bits(void **state)
 {
 	(void)state;
 	struct input in = make_input(65, 58982);
-	struct result first = { 0 }, second = { 0 };
-	int bad = run("ring", ranks.world, 1, &in, &first) != 0;
-	bad |= run("ring", ranks.world, 1, &in, &second) != 0;
-	bad |= memcmp(first.o, second.o, (size_t)(B * first.chunk * H) * sizeof(float)) != 0;
-	bad |= memcmp(first.dqkv, second.dqkv, (size_t)(B * first.chunk * 3 * H) * sizeof(float)) != 0;
-	free_result(&first);
-	free_result(&second);
+	int bad = 0;
+	for (int k = 0; k < KINDS; k++) {
+		struct result first = { 0 }, second = { 0 };
+		bad |= run(&kinds[k], ranks.world, 1, &in, &first) != 0;
+		bad |= run(&kinds[k], ranks.world, 1, &in, &second) != 0;
+		bad |= memcmp(first.o, second.o, (size_t)(B * first.chunk * H) * sizeof(float)) != 0;
+		bad |= memcmp(first.dqkv, second.dqkv, (size_t)(B * first.chunk * 3 * H) * sizeof(float)) != 0;
+		free_result(&first);
+		free_result(&second);
+	}
 	free_input(&in);
 	assert_false(test_ranks_agree(&ranks, bad));
 }
@@ -287,10 +374,11 @@ static void two_runs_give_the_same_bits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ring_equals_full_attention),
-		cmocka_unit_test(ring_equals_full_attention_with_dropout),
-		cmocka_unit_test(ring_equals_full_attention_without_overlap),
-		cmocka_unit_test(dropout_masks_are_the_same_for_every_number_of_ranks),
+		cmocka_unit_test(every_kind_equals_full_attention),
+		cmocka_unit_test(every_kind_equals_full_attention_with_dropout),
+		cmocka_unit_test(every_kind_equals_full_attention_without_overlap),
+		cmocka_unit_test(every_kind_of_the_table_is_tested),
+		cmocka_unit_test(dropout_masks_are_the_same_for_every_kind_and_number_of_ranks),
 		cmocka_unit_test(bytes_sent_equal_the_formulas),
 		cmocka_unit_test(two_runs_give_the_same_bits),
 	};
