@@ -93,7 +93,7 @@ static int gather_create(const struct sp_attention_setup *setup, struct sp_arena
 	}
 	g->setup = *setup;
 	g->ranks = setup->shape.ranks;
-	g->rank = sp_attention_rank(setup);
+	g->rank = setup->shape.rank;
 	cut(g);
 	int rc = layout(g, arena);
 	if (rc) {

@@ -12,6 +12,8 @@ static const struct sp_attention_variant *const variants[] = {
 	&sp_attention_full,
 	&sp_attention_ring,
 	&sp_attention_allgather,
+	&sp_attention_ulysses,
+	&sp_attention_hybrid,
 };
 
 enum { VARIANTS = sizeof variants / sizeof *variants };

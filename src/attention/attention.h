@@ -12,12 +12,13 @@
 /* What else of the settings some kinds look at. All zero: their defaults. */
 struct sp_attention_choice {
 	int64_t gather_chunk; /* allgather: tokens of each rank gathered at a time; 0: all */
+	int ulysses;          /* hybrid: ranks that exchange heads; 0: as many as can */
 };
 
 struct sp_attention_shape_host {
 	int64_t batch, chunk, heads, head_dim;
 	int ranks; /* of the sequence group */
-	int rank;  /* which of them */
+	int rank;  /* which of them; buffers do not depend on it */
 	struct sp_attention_choice choice;
 };
 
@@ -60,7 +61,7 @@ struct sp_attention_variant {
 	uint64_t (*sent_backward)(const struct sp_attention_shape_host *shape);
 };
 
-/* "full" (one rank), "ring", "allgather"; NULL, logged with the known names, if there is none of that name. */
+/* "full" (one rank), "ring", "allgather", "ulysses", "hybrid"; NULL, logged with the known names, if there is none of that name. */
 const struct sp_attention_variant *sp_attention_find(const char *name);
 /* i-th variant's name, NULL after the last. */
 const char *sp_attention_name(int i);

@@ -10,20 +10,224 @@
  * Elements sent per layer and rank: forward 2 (P - 1) B C H; backward 4 (P - 1) B C H and a last hop of 2 B C H. */
 #include "config.h"
 
-#include "attention/variants.h"
+#include "attention/ring.h"
+
 #include "base/log.h"
 #include "base/trace.h"
 
 #include <stdlib.h>
 
-struct ring {
-	struct sp_attention_setup setup;
-	int rank, ranks;
-	struct sp_matrix rows;     /* (B A, C): l in forward, dots in backward */
-	struct sp_matrix kv[2];    /* (T, 2 H): keys and values side by side; one is computed with, the other received */
-	struct sp_matrix fresh;    /* (T, 2 H): this hop's gradients of keys and values */
-	struct sp_matrix travel[2]; /* (T, 2 H): one is sent, the other received */
-};
+/* ---- layout ---- */
+
+static int64_t tokens(const struct sp_attention_ring *r)
+{
+	return r->setup.shape.batch * r->setup.shape.chunk;
+}
+
+/* One place sends nothing, and its own keys are read in place. */
+int sp_attention_ring_layout(struct sp_attention_ring *r, struct sp_arena *arena)
+{
+	const struct sp_attention_shape_host *s = &r->setup.shape;
+	struct sp_matrix *const messages[] = { &r->kv[0], &r->kv[1], &r->fresh, &r->travel[0], &r->travel[1] };
+	const int count = r->places == 1 ? 0 : r->setup.forward_only ? 2 : 5;
+	int rc = sp_arena_take_matrix(arena, r->blocks * s->batch * s->heads, s->chunk, &r->rows);
+	for (int i = 0; rc == SP_OK && i < count; i++)
+		rc = sp_arena_take_matrix(arena, r->blocks * tokens(r), 2 * s->heads * s->head_dim, messages[i]);
+	return rc;
+}
+
+/* ---- messages ---- */
+
+static size_t message_bytes(struct sp_matrix m)
+{
+	return (size_t)m.rows * (size_t)m.cols * sizeof(float);
+}
+
+/* `out` goes to the next place, what the previous one sends arrives in `in`. With overlap off it has arrived on return. */
+static int pass_on(const struct sp_attention_ring *r, struct sp_matrix out, struct sp_matrix in, struct sp_transfer *transfer)
+{
+	const int rank = r->setup.shape.rank, ranks = r->setup.shape.ranks;
+	const struct sp_exchange args = {
+		.send = out.data,
+		.send_bytes = message_bytes(out),
+		.to = (rank + r->blocks) % ranks,
+		.receive = in.data,
+		.receive_bytes = message_bytes(in),
+		.from = (rank + ranks - r->blocks) % ranks,
+	};
+	transfer->compute = r->setup.compute;
+	return sp_attention_started(&r->setup, sp_comm_exchange_start(r->setup.comm, &args, transfer), transfer);
+}
+
+static int pass_keys_on(const struct sp_attention_ring *r, int hop, struct sp_transfer *keys)
+{
+	return hop + 1 < r->places ? pass_on(r, r->kv[hop % 2], r->kv[(hop + 1) % 2], keys) : SP_OK;
+}
+
+/* Own keys and values, packed into one message. */
+static int pack_own(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass)
+{
+	return r->places == 1 ? SP_OK : sp_compute_copy_rows(r->setup.compute, pass->kv, r->kv[0]);
+}
+
+/* ---- blocks ---- */
+
+/* A block's rows of a matrix of tokens, and of row vectors. */
+static struct sp_matrix tokens_of(const struct sp_attention_ring *r, struct sp_matrix m, int block)
+{
+	return sp_matrix_rows(m, block * tokens(r), tokens(r));
+}
+
+static struct sp_matrix lines_of(const struct sp_attention_ring *r, struct sp_matrix m, int block)
+{
+	const int64_t lines = r->setup.shape.batch * r->setup.shape.heads;
+	return sp_matrix_rows(m, block * lines, lines);
+}
+
+/* Queries of block `own` against the keys of block `other` that are here at hop t. */
+static struct sp_attention_shape step_shape(const struct sp_attention_ring *r, const struct sp_attention_call *call, int hop,
+                                            int own, int other)
+{
+	const int from = (r->place - hop + r->places) % r->places;
+	struct sp_attention_shape shape =
+		sp_attention_step_shape(&r->setup, call, r->place * r->blocks + own, from * r->blocks + other);
+	shape.all_heads = r->all_heads;
+	shape.first_head = r->first_head;
+	return shape;
+}
+
+/* Keys and values of hop t: at home in the projection, later in a message. */
+static struct sp_matrix hop_keys(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, int hop)
+{
+	return hop == 0 ? pass->kv : r->kv[hop % 2];
+}
+
+/* ---- forward ---- */
+
+static int forward_step(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, int hop, int own,
+                        int other)
+{
+	const struct sp_matrix kv = tokens_of(r, hop_keys(r, pass, hop), other);
+	const int64_t h = pass->q.cols;
+	const struct sp_attention_forward step = {
+		.shape = step_shape(r, pass->call, hop, own, other),
+		.q = tokens_of(r, pass->q, own),
+		.k = sp_matrix_columns(kv, 0, h),
+		.v = sp_matrix_columns(kv, h, h),
+		.acc = tokens_of(r, pass->o, own),
+		.m = lines_of(r, pass->lse, own),
+		.l = lines_of(r, r->rows, own),
+		.first = hop == 0 && other == 0,
+	};
+	return sp_compute_attention_forward(r->setup.compute, &step);
+}
+
+static int forward_compute(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, int hop)
+{
+	int rc = SP_OK;
+	sp_trace_begin(SP_TRACE_COMPUTE, "ring forward hop", hop);
+	for (int own = 0; own < r->blocks; own++)
+		for (int other = 0; rc == SP_OK && other < r->blocks; other++)
+			rc = forward_step(r, pass, hop, own, other);
+	sp_trace_end(SP_TRACE_COMPUTE);
+	return rc;
+}
+
+/* The blocks are as more samples. */
+static int end_forward(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass)
+{
+	const struct sp_attention_state state = { .o = pass->o, .lse = pass->lse };
+	struct sp_attention_setup all = r->setup;
+	all.shape.batch *= r->blocks;
+	return sp_attention_end_forward(&all, &state, r->rows);
+}
+
+int sp_attention_ring_forward(struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass)
+{
+	int rc = pack_own(r, pass);
+	for (int hop = 0; rc == SP_OK && hop < r->places; hop++) {
+		struct sp_transfer keys = { 0 };
+		rc = pass_keys_on(r, hop, &keys);
+		if (rc == SP_OK)
+			rc = forward_compute(r, pass, hop);
+		if (rc == SP_OK)
+			rc = sp_comm_wait(r->setup.comm, &keys);
+	}
+	return rc ? rc : end_forward(r, pass);
+}
+
+/* ---- backward ---- */
+
+static int backward_step(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, struct sp_matrix dkv,
+                         int hop, int own, int other)
+{
+	const struct sp_matrix kv = tokens_of(r, hop_keys(r, pass, hop), other), grad = tokens_of(r, dkv, other);
+	const int64_t h = pass->q.cols;
+	const struct sp_attention_backward step = {
+		.shape = step_shape(r, pass->call, hop, own, other),
+		.q = tokens_of(r, pass->q, own),
+		.k = sp_matrix_columns(kv, 0, h),
+		.v = sp_matrix_columns(kv, h, h),
+		.dout = tokens_of(r, pass->dout, own),
+		.lse = lines_of(r, pass->lse, own),
+		.dots = lines_of(r, pass->dots, own),
+		.dq = tokens_of(r, pass->dq, own),
+		.dk = sp_matrix_columns(grad, 0, h),
+		.dv = sp_matrix_columns(grad, h, h),
+		.overwrite_dq = hop == 0 && other == 0,
+		.overwrite_dkv = own == 0,
+	};
+	return sp_compute_attention_backward(r->setup.compute, &step);
+}
+
+/* Gradients of hop t: dq at home, those of keys and values overwritten in `dkv` (U T, 2 h). */
+static int backward_compute(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, struct sp_matrix dkv,
+                            int hop)
+{
+	int rc = SP_OK;
+	sp_trace_begin(SP_TRACE_COMPUTE, "ring backward hop", hop);
+	for (int own = 0; own < r->blocks; own++)
+		for (int other = 0; rc == SP_OK && other < r->blocks; other++)
+			rc = backward_step(r, pass, dkv, hop, own, other);
+	sp_trace_end(SP_TRACE_COMPUTE);
+	return rc;
+}
+
+/* Hop t: `travel[t % 2]` is on its way in (none at t = 0) with the gradients that the places before have summed for the keys
+ * at hand. Ours are added to it, and it goes on while the next hop is computed; at the end it is home in travel[R % 2]. */
+static int backward_hop(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass,
+                        struct sp_transfer *gradients, int hop)
+{
+	struct sp_matrix here = r->travel[hop % 2], next = r->travel[(hop + 1) % 2];
+	struct sp_transfer keys = { 0 };
+	int rc = pass_keys_on(r, hop, &keys);
+	if (rc == SP_OK)
+		rc = backward_compute(r, pass, hop == 0 ? here : r->fresh, hop);
+	if (rc == SP_OK)
+		rc = sp_comm_wait(r->setup.comm, gradients);
+	if (rc == SP_OK && hop > 0)
+		rc = sp_compute_add(r->setup.compute, here.data, r->fresh.data, here.rows * here.cols);
+	if (rc == SP_OK)
+		rc = pass_on(r, here, next, gradients);
+	return rc ? rc : sp_comm_wait(r->setup.comm, &keys);
+}
+
+int sp_attention_ring_backward(struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass)
+{
+	struct sp_transfer gradients = { 0 };
+	if (r->places == 1)
+		return backward_compute(r, pass, pass->dkv, 0);
+	int rc = pack_own(r, pass);
+	for (int hop = 0; rc == SP_OK && hop < r->places; hop++)
+		rc = backward_hop(r, pass, &gradients, hop);
+	if (rc == SP_OK)
+		rc = sp_comm_wait(r->setup.comm, &gradients);
+	if (rc == SP_OK)
+		rc = sp_compute_copy_rows(r->setup.compute, r->travel[r->places % 2], pass->dkv);
+	return rc;
+}
+
+/* ---- the kind: each rank is a place, its tokens are one block ---- */
 
 static int ring_check(const struct sp_attention_shape_host *shape)
 {
@@ -31,32 +235,13 @@ static int ring_check(const struct sp_attention_shape_host *shape)
 	return SP_OK;
 }
 
-static int take_message(const struct sp_attention_setup *setup, struct sp_arena *arena, struct sp_matrix *message)
-{
-	const struct sp_attention_shape_host *s = &setup->shape;
-	return sp_arena_take_matrix(arena, s->batch * s->chunk, 2 * s->heads * s->head_dim, message);
-}
-
-/* One rank sends nothing, and its own keys are read in place. */
-static int layout(struct ring *r, struct sp_arena *arena)
-{
-	struct sp_matrix *const messages[] = { &r->kv[0], &r->kv[1], &r->fresh, &r->travel[0], &r->travel[1] };
-	const int count = r->ranks == 1 ? 0 : r->setup.forward_only ? 2 : 5;
-	int rc = sp_attention_take_rows(&r->setup.shape, arena, &r->rows);
-	for (int i = 0; rc == SP_OK && i < count; i++)
-		rc = take_message(&r->setup, arena, messages[i]);
-	return rc;
-}
-
 static int ring_create(const struct sp_attention_setup *setup, struct sp_arena *arena, void **work)
 {
-	struct ring *r = calloc(1, sizeof *r);
+	struct sp_attention_ring *r = calloc(1, sizeof *r);
 	if (!r)
 		return sp_fail(SP_ERR_MEMORY, "ring attention: no memory for %zu bytes", sizeof *r);
-	r->setup = *setup;
-	r->ranks = setup->shape.ranks;
-	r->rank = sp_attention_rank(setup);
-	int rc = layout(r, arena);
+	*r = (struct sp_attention_ring){ .setup = *setup, .blocks = 1, .place = setup->shape.rank, .places = setup->shape.ranks };
+	int rc = sp_attention_ring_layout(r, arena);
 	if (rc) {
 		free(r);
 		return rc;
@@ -65,175 +250,61 @@ static int ring_create(const struct sp_attention_setup *setup, struct sp_arena *
 	return SP_OK;
 }
 
-static size_t message_bytes(struct sp_matrix m)
+/* Keys and values, the last two thirds of a projection's columns. */
+static struct sp_matrix keys_of(struct sp_matrix qkv)
 {
-	return (size_t)m.rows * (size_t)m.cols * sizeof(float);
-}
-
-/* `out` goes to the next rank, what the previous one sends arrives in `in`. With overlap off it has arrived on return. */
-static int pass_on(struct ring *r, struct sp_matrix out, struct sp_matrix in, struct sp_transfer *transfer)
-{
-	const struct sp_exchange args = {
-		.send = out.data,
-		.send_bytes = message_bytes(out),
-		.to = (r->rank + 1) % r->ranks,
-		.receive = in.data,
-		.receive_bytes = message_bytes(in),
-		.from = (r->rank + r->ranks - 1) % r->ranks,
-	};
-	transfer->compute = r->setup.compute;
-	return sp_attention_started(&r->setup, sp_comm_exchange_start(r->setup.comm, &args, transfer), transfer);
-}
-
-/* This rank's queries against the keys it holds at hop t. */
-static struct sp_attention_shape hop_shape(const struct ring *r, const struct sp_attention_call *call, int hop)
-{
-	const int owner = (r->rank - hop + r->ranks) % r->ranks;
-	return sp_attention_step_shape(&r->setup, call, r->rank, owner);
-}
-
-/* Keys and values of hop t: at home in the projection, later in a message. */
-static struct sp_attention_qkv hop_keys(const struct ring *r, const struct sp_attention_state *state, int hop)
-{
-	struct sp_attention_qkv in = sp_attention_split(state->qkv);
-	const int64_t hidden = in.q.cols;
-	if (hop > 0) {
-		in.k = sp_matrix_columns(r->kv[hop % 2], 0, hidden);
-		in.v = sp_matrix_columns(r->kv[hop % 2], hidden, hidden);
-	}
-	return in;
-}
-
-/* Keys and values are the last two thirds of the projection's columns: packed into one message. */
-static int pack_own(struct ring *r, const struct sp_attention_state *state)
-{
-	const int64_t hidden = state->qkv.cols / 3;
-	if (r->ranks == 1)
-		return SP_OK;
-	return sp_compute_copy_rows(r->setup.compute, sp_matrix_columns(state->qkv, hidden, 2 * hidden), r->kv[0]);
-}
-
-static int forward_step(struct ring *r, const struct sp_attention_call *call, const struct sp_attention_state *state, int hop)
-{
-	const struct sp_attention_qkv in = hop_keys(r, state, hop);
-	const struct sp_attention_forward step = {
-		.shape = hop_shape(r, call, hop),
-		.q = in.q,
-		.k = in.k,
-		.v = in.v,
-		.acc = state->o,
-		.m = state->lse,
-		.l = r->rows,
-		.first = hop == 0,
-	};
-	sp_trace_begin(SP_TRACE_COMPUTE, "ring forward hop", hop);
-	int rc = sp_compute_attention_forward(r->setup.compute, &step);
-	sp_trace_end(SP_TRACE_COMPUTE);
-	return rc;
+	const int64_t hidden = qkv.cols / 3;
+	return sp_matrix_columns(qkv, hidden, 2 * hidden);
 }
 
 static int ring_forward(void *work, const struct sp_attention_call *call, const struct sp_attention_state *state)
 {
-	struct ring *r = work;
-	int rc = pack_own(r, state);
-	for (int hop = 0; rc == SP_OK && hop < r->ranks; hop++) {
-		struct sp_transfer keys = { 0 };
-		if (hop + 1 < r->ranks)
-			rc = pass_on(r, r->kv[hop % 2], r->kv[(hop + 1) % 2], &keys);
-		if (rc == SP_OK)
-			rc = forward_step(r, call, state, hop);
-		if (rc == SP_OK)
-			rc = sp_comm_wait(r->setup.comm, &keys);
-	}
-	return rc ? rc : sp_attention_end_forward(&r->setup, state, r->rows);
-}
-
-/* Gradients of hop t: dq at home, those of keys and values overwritten in `dkv` (T, 2 H). */
-static int backward_step(struct ring *r, const struct sp_attention_call *call, const struct sp_attention_state *state,
-                         struct sp_matrix dout, struct sp_matrix dq, struct sp_matrix dkv, int hop)
-{
-	const struct sp_attention_qkv in = hop_keys(r, state, hop);
-	const int64_t hidden = dq.cols;
-	const struct sp_attention_backward step = {
-		.shape = hop_shape(r, call, hop),
-		.q = in.q,
-		.k = in.k,
-		.v = in.v,
-		.dout = dout,
+	const struct sp_attention_ring_pass pass = {
+		.call = call,
+		.q = sp_attention_split(state->qkv).q,
+		.kv = keys_of(state->qkv),
+		.o = state->o,
 		.lse = state->lse,
-		.dots = r->rows,
-		.dq = dq,
-		.dk = sp_matrix_columns(dkv, 0, hidden),
-		.dv = sp_matrix_columns(dkv, hidden, hidden),
-		.overwrite_dq = hop == 0,
-		.overwrite_dkv = 1,
 	};
-	sp_trace_begin(SP_TRACE_COMPUTE, "ring backward hop", hop);
-	int rc = sp_compute_attention_backward(r->setup.compute, &step);
-	sp_trace_end(SP_TRACE_COMPUTE);
-	return rc;
-}
-
-/* Hop t: `travel[t % 2]` is on its way in (none at t = 0) with the gradients that the ranks before have summed for the keys
- * at hand. Ours are added to it, and it goes on while the next hop is computed; at the end it is home in travel[P % 2]. */
-static int backward_hop(struct ring *r, const struct sp_attention_call *call, const struct sp_attention_state *state,
-                        struct sp_matrix dout, struct sp_matrix dq, struct sp_transfer *gradients, int hop)
-{
-	struct sp_compute *c = r->setup.compute;
-	struct sp_comm *comm = r->setup.comm;
-	struct sp_matrix here = r->travel[hop % 2], next = r->travel[(hop + 1) % 2];
-	struct sp_transfer keys = { 0 };
-	int rc = SP_OK;
-	if (hop + 1 < r->ranks)
-		rc = pass_on(r, r->kv[hop % 2], r->kv[(hop + 1) % 2], &keys);
-	if (rc == SP_OK)
-		rc = backward_step(r, call, state, dout, dq, hop == 0 ? here : r->fresh, hop);
-	if (rc == SP_OK)
-		rc = sp_comm_wait(comm, gradients);
-	if (rc == SP_OK && hop > 0)
-		rc = sp_compute_add(c, here.data, r->fresh.data, here.rows * here.cols);
-	if (rc == SP_OK)
-		rc = pass_on(r, here, next, gradients);
-	return rc ? rc : sp_comm_wait(comm, &keys);
-}
-
-static int backward_many(struct ring *r, const struct sp_attention_call *call, const struct sp_attention_state *state,
-                         struct sp_matrix dout, struct sp_matrix dqkv)
-{
-	const int64_t hidden = dqkv.cols / 3;
-	struct sp_transfer gradients = { 0 };
-	int rc = pack_own(r, state);
-	for (int hop = 0; rc == SP_OK && hop < r->ranks; hop++)
-		rc = backward_hop(r, call, state, dout, sp_matrix_columns(dqkv, 0, hidden), &gradients, hop);
-	if (rc == SP_OK)
-		rc = sp_comm_wait(r->setup.comm, &gradients);
-	if (rc == SP_OK)
-		rc = sp_compute_copy_rows(r->setup.compute, r->travel[r->ranks % 2], sp_matrix_columns(dqkv, hidden, 2 * hidden));
-	return rc;
+	return sp_attention_ring_forward(work, &pass);
 }
 
 static int ring_backward(void *work, const struct sp_attention_call *call, const struct sp_attention_state *state,
                          struct sp_matrix dout, struct sp_matrix dqkv)
 {
-	struct ring *r = work;
-	const int64_t hidden = dqkv.cols / 3;
+	struct sp_attention_ring *r = work;
+	const struct sp_attention_ring_pass pass = {
+		.call = call,
+		.q = sp_attention_split(state->qkv).q,
+		.kv = keys_of(state->qkv),
+		.lse = state->lse,
+		.dout = dout,
+		.dots = r->rows,
+		.dq = sp_attention_split(dqkv).q,
+		.dkv = keys_of(dqkv),
+	};
 	int rc = sp_attention_begin_backward(&r->setup, state, dout, r->rows);
-	if (rc)
-		return rc;
-	if (r->ranks > 1)
-		return backward_many(r, call, state, dout, dqkv);
-	return backward_step(r, call, state, dout, sp_matrix_columns(dqkv, 0, hidden),
-	                     sp_matrix_columns(dqkv, hidden, 2 * hidden), 0);
+	return rc ? rc : sp_attention_ring_backward(r, &pass);
+}
+
+uint64_t sp_attention_ring_sent_forward(int places, uint64_t block)
+{
+	return 2 * (uint64_t)(places - 1) * block;
+}
+
+uint64_t sp_attention_ring_sent_backward(int places, uint64_t block)
+{
+	return places == 1 ? 0 : (4 * (uint64_t)(places - 1) + 2) * block;
 }
 
 static uint64_t ring_sent_forward(const struct sp_attention_shape_host *s)
 {
-	return 2 * (uint64_t)(s->ranks - 1) * sp_attention_block(s);
+	return sp_attention_ring_sent_forward(s->ranks, sp_attention_block(s));
 }
 
 static uint64_t ring_sent_backward(const struct sp_attention_shape_host *s)
 {
-	return s->ranks == 1 ? 0 : (4 * (uint64_t)(s->ranks - 1) + 2) * sp_attention_block(s);
+	return sp_attention_ring_sent_backward(s->ranks, sp_attention_block(s));
 }
 
 const struct sp_attention_variant sp_attention_ring = {

@@ -50,11 +50,6 @@ uint64_t sp_attention_block(const struct sp_attention_shape_host *s)
 	return (uint64_t)(s->batch * s->chunk * s->heads * s->head_dim);
 }
 
-int sp_attention_rank(const struct sp_attention_setup *setup)
-{
-	return setup->comm ? sp_comm_rank(setup->comm) : 0;
-}
-
 int sp_attention_started(const struct sp_attention_setup *setup, int status, struct sp_transfer *transfer)
 {
 	return status || setup->overlap ? status : sp_comm_wait(setup->comm, transfer);

@@ -7,6 +7,8 @@
 extern const struct sp_attention_variant sp_attention_full;
 extern const struct sp_attention_variant sp_attention_ring;
 extern const struct sp_attention_variant sp_attention_allgather;
+extern const struct sp_attention_variant sp_attention_ulysses;
+extern const struct sp_attention_variant sp_attention_hybrid;
 
 /* The shape of one step of the queries of rank `rank` against the keys of rank `keys_of` (C tokens each). While it runs, what is
  * under way moves on, if transfers overlap. */
@@ -21,8 +23,6 @@ struct sp_attention_qkv sp_attention_split(struct sp_matrix qkv);
 
 /* Elements of one of q, k, v of this rank: B C H. */
 uint64_t sp_attention_block(const struct sp_attention_shape_host *shape);
-/* This rank in the sequence group; 0 where the setup only counts. */
-int sp_attention_rank(const struct sp_attention_setup *setup);
 /* Waits at once if transfers shall not overlap. */
 int sp_attention_started(const struct sp_attention_setup *setup, int status, struct sp_transfer *transfer);
 

@@ -11,7 +11,7 @@
 struct sp_plan_input {
 	struct sp_model_options model; /* its communicators and slots are not looked at; part: whose memory is planned */
 	int data_ranks, sequence_ranks;
-	int sequence_rank;    /* what it sends is planned; what it holds is the same for all */
+	int sequence_rank;    /* whose traffic is planned: where heads are shared out unevenly they differ; what they hold does not */
 	int64_t length;       /* tokens of a sequence */
 	int64_t multiple;     /* tokens per rank are rounded up to it */
 	int64_t global_batch; /* sequences of a step */

@@ -51,6 +51,7 @@ struct sp_settings {
 		int64_t virtual_stages; /* runs of layers on each of them */
 		char attention[16]; /* a kind of src/attention */
 		int64_t gather_chunk; /* tokens; 0: all */
+		int64_t ulysses;      /* ranks that exchange heads; 0: as many as can */
 		int overlap;
 		int optimizer_shard; /* moments, and updating, shared out over replicas */
 	} parallel;

@@ -74,9 +74,12 @@ const struct sp_setting_entry sp_settings_table[] = {
 	INTEGER(parallel.virtual_stages, "1", "[1,1024]",
 	        "Runs of layers on each stage; stages x runs must divide model.layers. More runs, shorter waits."),
 	TEXT(parallel.attention, "ring", "",
-	     "How attention crosses ranks: ring or allgather; full for one rank per sequence."),
+	     "How attention crosses ranks: ring, allgather, ulysses or hybrid; full for one rank per sequence."),
 	INTEGER(parallel.gather_chunk, "0", "[0,1000000000000]",
 	        "With parallel.attention = allgather, tokens of each rank that are gathered at a time; 0: a whole micro-batch."),
+	INTEGER(parallel.ulysses, "0", "[0,1048576]",
+	        "With parallel.attention = hybrid, ranks that exchange heads inside of the ring; it must divide parallel.sequence; 0: as "
+	        "many as can."),
 	CHOICE(parallel.overlap, "true", "false|true",
 	       "Transfers run behind compute; false waits for each, to measure what that hides."),
 	CHOICE(parallel.optimizer_shard, "true", "false|true",

@@ -32,7 +32,8 @@ struct sp_model_config sp_planned_config(const struct sp_settings *s)
 
 struct sp_attention_choice sp_planned_choice(const struct sp_settings *s)
 {
-	return (struct sp_attention_choice){ .gather_chunk = s->parallel.gather_chunk };
+	return (struct sp_attention_choice){ .gather_chunk = s->parallel.gather_chunk,
+		                                     .ulysses = (int)s->parallel.ulysses };
 }
 
 int64_t sp_planned_synthetic_vocab_size(void)
@@ -66,6 +67,16 @@ static int check_division(const struct sp_settings *s, const struct sp_grid_poin
 	return SP_OK;
 }
 
+static int check_attention(const struct sp_plan_input *in)
+{
+	const struct sp_model_config *c = &in->model.config;
+	const struct sp_attention_shape_host shape = {
+		in->model.batch, in->model.chunk, c->heads / in->model.part.tensors, c->hidden / c->heads, in->sequence_ranks,
+		0, in->model.choice,
+	};
+	return in->model.attention ? in->model.attention->check(&shape) : SP_ERR_SETTING;
+}
+
 int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, struct sp_plan_input *input)
 {
 	struct sp_grid_point shape;
@@ -94,9 +105,9 @@ int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, s
 		.checkpoints = s->checkpoint.dir[0] != 0,
 		.whole_optimizer = !s->parallel.optimizer_shard,
 	};
-	if (!in.model.attention)
-		return SP_ERR_SETTING;
-	status = settle_vocab_size(s, &in.model.config);
+	status = check_attention(&in);
+	if (!status)
+		status = settle_vocab_size(s, &in.model.config);
 	const struct sp_pipeline pipeline = sp_plan_pipeline(&in);
 	if (!status)
 		status = sp_pipeline_check(&pipeline);

@@ -33,6 +33,19 @@ says 'stage 1  layers 2-3 6-7, heads'
 run 2 "$SEQPAR" plan -n 2 $small model.layers=8 parallel.pipeline=2 parallel.virtual_stages=2 train.global_batch=6
 ends_with_the_only_error 'in groups of parallel.pipeline = 2'
 
+# Attention that these ranks and heads cannot have.
+run 2 "$SEQPAR" plan -n 4 $small parallel.sequence=4 parallel.attention=full
+ends_with_the_only_error 'parallel.attention = full needs whole sequences on one rank'
+run 2 "$SEQPAR" plan -n 4 $small parallel.sequence=4 parallel.attention=ulysses
+ends_with_the_only_error 'parallel.attention = ulysses shares the 2 heads of a rank'
+run 2 "$SEQPAR" plan -n 4 $small parallel.sequence=4 parallel.attention=hybrid parallel.ulysses=3
+ends_with_the_only_error 'parallel.ulysses = 3 does not divide parallel.sequence = 4'
+run 2 "$SEQPAR" plan -n 4 $small parallel.sequence=4 parallel.attention=hybrid parallel.ulysses=4
+ends_with_the_only_error 'parallel.ulysses = 4 is more than the 2 heads of a rank'
+for kind in ring allgather hybrid "hybrid parallel.ulysses=2" "ulysses model.heads=4"; do
+	run 0 "$SEQPAR" plan -n 4 $small parallel.sequence=4 parallel.attention=$kind
+done
+
 # The most that fits does, and one more does not.
 run 0 "$SEQPAR" plan -n 4 --memory 200MiB $small parallel.sequence=2
 says ' and fits.'

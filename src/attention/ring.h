@@ -1,0 +1,40 @@
+/* Keys and values, or queries, passed round a ring of ranks: inside of the kinds that do so. May include: attention/variants.h.
+ *
+ * The ring has R places; the rank at each holds U blocks, each of B samples of C tokens: those of sequence ranks
+ * [place U, place U + U), one behind the other in every matrix. U = 1 is the plain ring: own tokens only. The neighbour
+ * in the ring is U sequence ranks away. T = B C; h features of own heads. */
+#ifndef SP_ATTENTION_RING_H
+#define SP_ATTENTION_RING_H
+
+#include "attention/variants.h"
+
+struct sp_attention_ring {
+	/* set by the kind */
+	struct sp_attention_setup setup; /* shape: of one block, heads and head_dim as computed with here */
+	int blocks, place, places;       /* U, own place, R */
+	uint32_t all_heads, first_head;  /* as in struct sp_attention_shape */
+	/* laid out */
+	struct sp_matrix rows;      /* (U B A, C): l in forward */
+	struct sp_matrix kv[2];     /* (U T, 2 h): keys and values side by side; one is computed with, the other received */
+	struct sp_matrix fresh;     /* (U T, 2 h): this hop's gradients of keys and values */
+	struct sp_matrix travel[2]; /* (U T, 2 h): one is sent, the other received */
+};
+
+/* What one pass reads and writes; forward only the first four. */
+struct sp_attention_ring_pass {
+	const struct sp_attention_call *call;
+	struct sp_matrix q, kv;      /* (U T, h), (U T, 2 h) */
+	struct sp_matrix o, lse;     /* (U T, h), (U B A, C); backward does not look at o */
+	struct sp_matrix dout, dots; /* (U T, h), (U B A, C) */
+	struct sp_matrix dq, dkv;    /* (U T, h), (U T, 2 h); overwritten */
+};
+
+int sp_attention_ring_layout(struct sp_attention_ring *ring, struct sp_arena *arena);
+int sp_attention_ring_forward(struct sp_attention_ring *ring, const struct sp_attention_ring_pass *pass);
+int sp_attention_ring_backward(struct sp_attention_ring *ring, const struct sp_attention_ring_pass *pass);
+
+/* Elements sent by the rank of a place: with messages of `block` = U T h elements for each of keys and values. */
+uint64_t sp_attention_ring_sent_forward(int places, uint64_t block);
+uint64_t sp_attention_ring_sent_backward(int places, uint64_t block);
+
+#endif
