@@ -30,4 +30,5 @@ include src/checkpoint/local.mk
 include src/plan/local.mk
 include src/train/local.mk
 include src/use/local.mk
+include src/bench/local.mk
 include src/cli/local.mk

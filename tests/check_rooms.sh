@@ -25,7 +25,7 @@ room() {
 	done
 }
 
-everything="cli use train checkpoint plan model parallel attention layers backend data settings base"
+everything="cli bench use train checkpoint plan model parallel attention layers backend data settings base"
 
 room include/seqpar "" ""
 room src/base "base" ""
@@ -40,6 +40,7 @@ room src/checkpoint "checkpoint model data backend base" "jansson.h zlib.h"
 room src/plan "plan model parallel attention layers backend base" ""
 room src/train "train checkpoint plan model parallel attention layers backend data settings base" "jansson.h"
 room src/use "use train checkpoint plan model parallel attention backend data settings base" ""
+room src/bench "bench train checkpoint plan model parallel attention layers backend data settings base commit.h" "jansson.h"
 room src/cli "$everything" "jansson.h hwloc.h"
 room backends/self "backend base" ""
 room backends/cpu "cpu backend base" "cblas.h omp.h hwloc.h"

@@ -30,6 +30,7 @@ include tests/unit/checkpoint.mk
 include tests/unit/plan.mk
 include tests/unit/train.mk
 include tests/unit/use.mk
+include tests/unit/bench.mk
 include tests/conformance/local.mk
 include tests/cudasim/local.mk
 include tests/golden/local.mk

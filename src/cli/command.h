@@ -23,6 +23,7 @@ int sp_cli_plan(int argc, char **argv);
 int sp_cli_eval(int argc, char **argv);
 int sp_cli_fill_mask(int argc, char **argv);
 int sp_cli_embed(int argc, char **argv);
+int sp_cli_bench(int argc, char **argv);
 
 struct sp_comm;
 

@@ -7,3 +7,4 @@ seqpar_SOURCES += src/cli/amount.c src/cli/amount.h src/cli/plan_paper.c src/cli
 	src/cli/plan_table.h
 seqpar_SOURCES += src/cli/attend.c src/cli/attend.h
 seqpar_SOURCES += src/cli/embed.c src/cli/eval.c src/cli/fill_mask.c src/cli/using.c src/cli/using.h
+seqpar_SOURCES += src/cli/bench.c

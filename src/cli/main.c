@@ -21,6 +21,7 @@ static const struct command {
 	{ "plan", "memory and traffic of a configuration, per rank", sp_cli_plan },
 	{ "launch", "start a command as several ranks on this machine", sp_cli_launch },
 	{ "convert", "write a model to a directory of its own, in another dtype", sp_cli_convert },
+	{ "bench", "measure products, attention, messages, training, scaling, memory", sp_cli_bench },
 	{ "info", "what this build and this machine can do", sp_cli_info },
 	{ "vocab", "make a WordPiece vocabulary from text", sp_cli_vocab },
 	{ "tokenize", "make a token file from text and a vocabulary", sp_cli_tokenize },

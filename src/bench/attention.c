@@ -1,0 +1,420 @@
+/* seqpar bench attention: every kind of the table of variants, over all ranks, against `full` on one, and `full` against
+ * float64 on sampled rows. */
+#include "config.h"
+
+#include "bench/bench.h"
+
+#include "attention/attention.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/size.h"
+#include "bench/exact.h"
+#include "bench/judge.h"
+#include "parallel/shard.h"
+#include "train/planned.h"
+#include "train/rate.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Buffers of one layer's attention: of whole sequences, or of a rank's part of them. */
+struct side {
+	int64_t chunk;
+	void *qkv, *dout, *o, *lse, *dqkv, *doc, *sample; /* device */
+	size_t bytes;
+};
+
+struct work {
+	struct sp_bench *bench;
+	int rank, ranks;
+	int64_t batch, length, heads, head_dim, hidden;
+	struct sp_dropout dropout;
+	int64_t chunk, padded; /* of a rank; of all together */
+	struct sp_bench_exact whole; /* host: what is put in, and what `full` made of it on one rank */
+	double gemm;                 /* of all ranks */
+};
+
+/* One kind at work. */
+struct kind {
+	struct work *work;
+	const struct sp_attention_variant *variant;
+	struct sp_attention_setup setup;
+	struct sp_arena arena;
+	void *memory, *state; /* the arena's, and what create made */
+	struct side side;
+	int backward; /* which direction run() takes */
+	double *exposed; /* seconds waited for others, one number a run */
+	uint64_t sent;   /* bytes, of all these runs */
+	int64_t runs;
+};
+
+/* What a kind's results may differ by from those of `full`: both are within some 1e-6 of float64. */
+static const double bound = 5e-6;
+
+/* ---- memory ---- */
+
+static int get(struct work *w, struct side *s, int64_t n, size_t size, void **memory)
+{
+	s->bytes += (size_t)n * size;
+	return sp_compute_alloc(w->bench->compute, (size_t)n * size, memory);
+}
+
+static void side_release(struct work *w, struct side *s)
+{
+	void *const memory[] = { s->qkv, s->dout, s->o, s->lse, s->dqkv, s->doc, s->sample };
+	for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
+		sp_compute_free(w->bench->compute, memory[i]);
+	*s = (struct side){ 0 };
+}
+
+/* Rows [first, first + chunk) of every sample. */
+static int side_make(struct work *w, int64_t chunk, struct side *s)
+{
+	const int64_t t = w->batch * chunk;
+	*s = (struct side){ .chunk = chunk };
+	int status = get(w, s, 3 * t * w->hidden, sizeof(float), &s->qkv);
+	if (!status)
+		status = get(w, s, t * w->hidden, sizeof(float), &s->dout);
+	if (!status)
+		status = get(w, s, t * w->hidden, sizeof(float), &s->o);
+	if (!status)
+		status = get(w, s, t * w->heads, sizeof(float), &s->lse);
+	if (!status)
+		status = get(w, s, 3 * t * w->hidden, sizeof(float), &s->dqkv);
+	if (!status)
+		status = get(w, s, w->batch * w->padded, sizeof(int32_t), &s->doc);
+	return status ? status : get(w, s, w->batch, sizeof(uint32_t), &s->sample);
+}
+
+static int copy_part(struct work *w, void *device, const float *whole, int64_t cols, int64_t first, int64_t chunk)
+{
+	int status = SP_OK;
+	for (int64_t b = 0; b < w->batch && !status; b++)
+		status = sp_compute_copy_in(w->bench->compute, (char *)device + (size_t)(b * chunk * cols) * sizeof(float),
+		                            whole + (b * w->padded + first) * cols, (size_t)(chunk * cols) * sizeof(float));
+	return status;
+}
+
+/* Documents of all ranks, [ranks][batch][chunk]. */
+static int copy_documents(struct work *w, void *device, int64_t chunk)
+{
+	int status = SP_OK;
+	for (int64_t r = 0; r < w->padded / chunk; r++)
+		for (int64_t b = 0; b < w->batch && !status; b++)
+			status = sp_compute_copy_in(w->bench->compute,
+			                            (char *)device + (size_t)((r * w->batch + b) * chunk) * sizeof(int32_t),
+			                            w->whole.doc + b * w->padded + r * chunk, (size_t)chunk * sizeof(int32_t));
+	return status;
+}
+
+static int side_fill(struct work *w, struct side *s, int64_t first)
+{
+	int status = copy_part(w, s->qkv, w->whole.qkv, 3 * w->hidden, first, s->chunk);
+	if (!status)
+		status = copy_part(w, s->dout, w->whole.dout, w->hidden, first, s->chunk);
+	if (!status)
+		status = copy_documents(w, s->doc, s->chunk);
+	return status ? status : sp_compute_copy_in(w->bench->compute, s->sample, w->whole.sample,
+	                                            (size_t)w->batch * sizeof(uint32_t));
+}
+
+/* ---- one kind ---- */
+
+static struct sp_attention_call call_of(const struct kind *k)
+{
+	return (struct sp_attention_call){ k->side.doc, k->side.sample, k->work->dropout };
+}
+
+static struct sp_attention_state state_of(const struct kind *k)
+{
+	const struct work *w = k->work;
+	const int64_t t = w->batch * k->side.chunk;
+	return (struct sp_attention_state){
+		.qkv = sp_matrix(k->side.qkv, t, 3 * w->hidden),
+		.o = sp_matrix(k->side.o, t, w->hidden),
+		.lse = sp_matrix(k->side.lse, w->batch * w->heads, k->side.chunk),
+	};
+}
+
+static int run(void *context)
+{
+	struct kind *k = context;
+	const struct work *w = k->work;
+	const struct sp_attention_call call = call_of(k);
+	const struct sp_attention_state state = state_of(k);
+	const int64_t t = w->batch * k->side.chunk;
+	const struct sp_comm_counters before = sp_comm_counters(w->bench->world);
+	int status = k->backward ? k->variant->backward(k->state, &call, &state, sp_matrix(k->side.dout, t, w->hidden),
+	                                                sp_matrix(k->side.dqkv, t, 3 * w->hidden)) :
+	                           k->variant->forward(k->state, &call, &state);
+	const struct sp_comm_counters after = sp_comm_counters(w->bench->world);
+	k->exposed[k->runs++] = after.exposed - before.exposed;
+	k->sent += after.bytes - before.bytes;
+	return status;
+}
+
+static void kind_release(struct kind *k)
+{
+	if (k->state)
+		k->variant->destroy(k->state);
+	free(k->exposed);
+	sp_compute_free(k->work->bench->compute, k->memory);
+	side_release(k->work, &k->side);
+}
+
+/* Of all ranks, or of one that holds whole sequences. SP_ERR_SETTING, unlogged, if the kind cannot do it. */
+static int kind_make(struct work *w, const struct sp_attention_variant *variant, int ranks, struct kind *k)
+{
+	void *counted = NULL;
+	*k = (struct kind){ .work = w, .variant = variant };
+	k->exposed = calloc((size_t)(w->bench->warm_up + w->bench->repeats) + 2, sizeof *k->exposed);
+	if (!k->exposed)
+		return sp_fail(SP_ERR_MEMORY, "out of memory for times");
+	k->setup = (struct sp_attention_setup){
+		.compute = w->bench->compute, .comm = ranks < w->ranks ? NULL : w->bench->world, .overlap = w->bench->settings->parallel.overlap,
+	};
+	k->setup.shape = (struct sp_attention_shape_host){
+		.batch = w->batch, .chunk = ranks == 1 ? w->padded : w->chunk, .heads = w->heads, .head_dim = w->head_dim,
+		.ranks = ranks, .rank = ranks == 1 ? 0 : w->rank, .choice = sp_planned_choice(w->bench->settings),
+	};
+	sp_log_level(SP_LOG_NONE);
+	int status = variant->check(&k->setup.shape);
+	sp_log_level(SP_LOG_WARNING);
+	if (!status)
+		status = variant->create(&k->setup, &k->arena, &counted);
+	if (status)
+		return status;
+	variant->destroy(counted);
+	k->arena = (struct sp_arena){ .size = k->arena.high };
+	status = sp_compute_alloc(w->bench->compute, k->arena.size, &k->memory);
+	k->arena.base = k->memory;
+	if (!status)
+		status = variant->create(&k->setup, &k->arena, &k->state);
+	if (!status)
+		status = side_make(w, k->setup.shape.chunk, &k->side);
+	return status ? status : side_fill(w, &k->side, ranks == 1 ? 0 : w->rank * w->chunk);
+}
+
+/* ---- what is right ---- */
+
+static int copy_results(struct kind *k, float *o, float *lse, float *dqkv)
+{
+	struct sp_compute *c = k->work->bench->compute;
+	const size_t rows = (size_t)(k->work->batch * k->side.chunk), h = (size_t)k->work->hidden;
+	int status = sp_compute_copy_out(c, o, k->side.o, rows * h * sizeof(float));
+	if (!status && lse)
+		status = sp_compute_copy_out(c, lse, k->side.lse, rows * (size_t)k->work->heads * sizeof(float));
+	return status ? status : sp_compute_copy_out(c, dqkv, k->side.dqkv, 3 * rows * h * sizeof(float));
+}
+
+static int both_ways(struct kind *k)
+{
+	k->runs = 0;
+	k->backward = 0;
+	int status = run(k);
+	k->backward = 1;
+	if (!status)
+		status = run(k);
+	return status ? status : sp_compute_sync(k->work->bench->compute);
+}
+
+/* `full`, on each rank the whole of it; then sampled rows against float64. */
+static int make_reference(struct work *w)
+{
+	const struct sp_attention_variant *full = sp_attention_find("full");
+	struct kind k;
+	if (!full)
+		return SP_ERR_ABSENT;
+	int status = kind_make(w, full, 1, &k);
+	if (!status)
+		status = both_ways(&k);
+	if (!status)
+		status = copy_results(&k, w->whole.o, w->whole.lse, w->whole.dqkv);
+	kind_release(&k);
+	if (status)
+		return status;
+	double error = sp_bench_exact_error(&w->whole);
+	status = sp_bench_most(w->bench->world, &error);
+	if (!status) {
+		sp_bench_about(w->bench->output, "full against float64", "%.1e on sampled rows (bound %.0e)", error, bound);
+		sp_bench_verdict(w->bench->output, "full attention against float64", error, bound);
+	}
+	return status;
+}
+
+static void compare_part(const struct work *w, const float *part, const float *whole, int64_t chunk, int64_t cols,
+                         struct sp_bench_difference *d)
+{
+	const int64_t first = chunk == w->padded ? 0 : w->rank * chunk;
+	for (int64_t b = 0; b < w->batch; b++)
+		for (int64_t i = 0; i < chunk * cols && first * cols + i < w->length * cols; i++)
+			sp_bench_differ(d, part[b * chunk * cols + i], whole[(b * w->padded + first) * cols + i]);
+}
+
+/* Over all ranks: |o - o of full| / |o of full| and the same of the gradients, the larger. */
+static int compare(struct kind *k, double *error)
+{
+	struct work *w = k->work;
+	const size_t rows = (size_t)(w->batch * k->side.chunk), h = (size_t)w->hidden;
+	float *o = malloc(rows * h * sizeof *o), *dqkv = malloc(3 * rows * h * sizeof *dqkv);
+	struct sp_bench_difference d[2] = { { 0 } };
+	int status = o && dqkv ? copy_results(k, o, NULL, dqkv) : sp_fail(SP_ERR_MEMORY, "out of memory for results");
+	if (!status) {
+		compare_part(w, o, w->whole.o, k->side.chunk, w->hidden, &d[0]);
+		compare_part(w, dqkv, w->whole.dqkv, k->side.chunk, 3 * w->hidden, &d[1]);
+		double sums[4] = { d[0].wrong, d[0].size, d[1].wrong, d[1].size };
+		status = sp_comm_all_reduce(w->bench->world, sums, 4, SP_F64, SP_SUM);
+		d[0] = (struct sp_bench_difference){ sums[0], sums[1] };
+		d[1] = (struct sp_bench_difference){ sums[2], sums[3] };
+		*error = fmax(sp_bench_relative(&d[0]), sp_bench_relative(&d[1]));
+		if (isnan(sums[0]) || isnan(sums[2]))
+			*error = NAN;
+	}
+	free(o);
+	free(dqkv);
+	return status;
+}
+
+/* ---- measuring ---- */
+
+static const struct sp_bench_column columns[] = {
+	{ "kind", "", 10, SP_BENCH_WORDS }, { "pass", "", 8, SP_BENCH_WORDS }, { "min", "ms", 9, 2 },
+	{ "avg", "ms", 9, 2 },              { "max", "ms", 9, 2 },             { "spread", "%", 7, 1 },
+	{ "rate", "GFLOP/s", 8, 1 },        { "of gemm", "%", 8, 1 },          { "exposed", "ms", 8, 2 },
+	{ "of time", "%", 8, 1 },           { "sent", "bytes", 12, 0 },        { "formula", "bytes", 12, 0 },
+	{ "buffers", "MiB", 8, 2 },         { "peak", "MiB", 8, 2 },           { "error", "", 9, SP_BENCH_TINY },
+	{ NULL },
+};
+
+struct figures {
+	struct sp_bench_times times;
+	double flops, exposed, sent, formula;
+};
+
+/* The sent bytes of the rank that sends most, and what its formula says of all ranks alike. */
+static int measure_pass(struct kind *k, int backward, struct figures *f)
+{
+	const struct work *w = k->work;
+	const struct sp_bench_timing timing = sp_bench_timing(w->bench);
+	k->backward = backward;
+	k->sent = 0;
+	k->runs = 0;
+	int status = sp_bench_time(&timing, run, k, &f->times);
+	if (status)
+		return status;
+	double most[2] = { sp_bench_median(k->exposed + w->bench->warm_up, w->bench->repeats),
+		               (double)k->sent / (double)k->runs };
+	const uint64_t formula = backward ? k->variant->sent_backward(&k->setup.shape) :
+	                                    k->variant->sent_forward(&k->setup.shape);
+	double off = fabs(most[1] - (double)formula * sizeof(float));
+	status = sp_comm_all_reduce(w->bench->world, most, 2, SP_F64, SP_MAX);
+	if (!status)
+		status = sp_bench_most(w->bench->world, &off);
+	f->exposed = most[0];
+	f->sent = most[1];
+	f->formula = (double)formula * sizeof(float);
+	f->flops = (backward ? 8.0 : 4.0) * (double)(w->batch * w->hidden) * (double)w->length * (double)w->length;
+	if (!status) {
+		char what[64];
+		snprintf(what, sizeof what, "%s %s: bytes sent", k->variant->name, backward ? "backward" : "forward");
+		sp_bench_verdict(w->bench->output, what, off, 0);
+	}
+	return status;
+}
+
+static void print(struct kind *k, const char *pass, const struct figures *f, double error)
+{
+	const struct work *w = k->work;
+	const double rate = f->flops / f->times.most, mib = 1048576;
+	const struct sp_bench_cell cells[] = {
+		sp_bench_text(k->variant->name), sp_bench_text(pass), sp_bench_number(1e3 * f->times.least),
+		sp_bench_number(1e3 * f->times.mean), sp_bench_number(1e3 * f->times.most), sp_bench_number(100 * f->times.spread),
+		sp_bench_number(1e-9 * rate), sp_bench_number(100 * rate / w->gemm), sp_bench_number(1e3 * f->exposed),
+		sp_bench_number(100 * f->exposed / f->times.most), sp_bench_number(f->sent), sp_bench_number(f->formula),
+		sp_bench_number((double)k->arena.high / mib), sp_bench_number((double)(k->arena.high + k->side.bytes) / mib),
+		sp_bench_number(error),
+	};
+	sp_bench_row(w->bench->output, cells);
+}
+
+static void print_both(struct kind *k, const struct figures *f, const struct figures *b, double error)
+{
+	const struct figures sum = {
+		.times = { .least = f->times.least + b->times.least, .mean = f->times.mean + b->times.mean,
+		           .most = f->times.most + b->times.most, .spread = fmax(f->times.spread, b->times.spread) },
+		.flops = f->flops + b->flops, .exposed = f->exposed + b->exposed, .sent = f->sent + b->sent,
+		.formula = f->formula + b->formula,
+	};
+	char what[64];
+	print(k, "forward", f, NAN);
+	print(k, "backward", b, NAN);
+	print(k, "both", &sum, error);
+	snprintf(what, sizeof what, "%s attention against full", k->variant->name);
+	sp_bench_verdict(k->work->bench->output, what, error, bound);
+}
+
+static int measure_kind(struct work *w, const char *name)
+{
+	struct figures f, b;
+	struct kind k;
+	double error = NAN;
+	int status = kind_make(w, sp_attention_find(name), w->ranks, &k);
+	if (status == SP_ERR_SETTING) {
+		sp_bench_about(w->bench->output, name, "not with %d ranks and %lld heads", w->ranks, (long long)w->heads);
+		return SP_OK;
+	}
+	if (!status)
+		status = both_ways(&k);
+	if (!status)
+		status = compare(&k, &error);
+	if (!status)
+		status = measure_pass(&k, 0, &f);
+	if (!status)
+		status = measure_pass(&k, 1, &b);
+	if (!status)
+		print_both(&k, &f, &b, error);
+	kind_release(&k);
+	return status;
+}
+
+static int prepare(struct work *w)
+{
+	struct sp_bench *bench = w->bench;
+	const struct sp_model_config c = sp_planned_config(bench->settings);
+	w->whole = (struct sp_bench_exact){ .batch = w->batch, .length = w->length, .padded = w->padded, .heads = w->heads,
+		                                .head_dim = w->head_dim, .dropout = w->dropout };
+	int status = sp_bench_exact_make(&w->whole);
+	if (!status)
+		status = sp_rate_measure(bench->compute, bench->world, &c, w->batch * w->chunk, &w->gemm);
+	if (status)
+		return status;
+	sp_bench_about(bench->output, "attention", "%lld sequences of %lld tokens over %d ranks, %lld a rank; %lld heads of %lld; "
+	               "dropout %g; transfers %s", (long long)w->batch, (long long)w->length, w->ranks, (long long)w->chunk,
+	               (long long)w->heads, (long long)w->head_dim, bench->settings->model.attention_dropout,
+	               bench->settings->parallel.overlap ? "overlap" : "wait");
+	sp_bench_about(bench->output, "gemm", "%.1f GFLOP/s, all ranks at once, at the model's own shapes", 1e-9 * w->gemm);
+	return make_reference(w);
+}
+
+int sp_bench_attention(struct sp_bench *bench)
+{
+	const struct sp_settings *s = bench->settings;
+	struct work w = {
+		.bench = bench, .rank = sp_comm_rank(bench->world), .ranks = sp_comm_size(bench->world),
+		.batch = s->train.micro_batch, .length = s->train.sequence_length, .heads = s->model.heads,
+		.hidden = s->model.hidden, .head_dim = s->model.hidden / s->model.heads,
+		.dropout = { { 1, 2 }, (uint32_t)lround(65536 * (1 - s->model.attention_dropout)) },
+	};
+	w.chunk = sp_shard_of(w.length, w.ranks, w.rank, sp_compute_chunk_multiple(bench->compute)).chunk;
+	w.padded = w.chunk * w.ranks;
+	int status = prepare(&w);
+	if (!status)
+		sp_bench_table(bench->output, "attention of one layer, one pass over a micro-batch", columns);
+	for (int i = 0; sp_attention_name(i) && !status; i++)
+		if (sp_bench_wants(bench, sp_attention_name(i)))
+			status = measure_kind(&w, sp_attention_name(i));
+	sp_bench_exact_free(&w.whole);
+	return status;
+}

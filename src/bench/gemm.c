@@ -1,0 +1,353 @@
+/* seqpar bench gemm: the matrix products of the model at its own shapes, with each thing the backend's table can do in the
+ * same go, beside the plain library product of that shape. */
+#include "config.h"
+
+#include "bench/bench.h"
+
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/size.h"
+#include "bench/judge.h"
+#include "parallel/shard.h"
+#include "train/planned.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* y (t, n) = x (t, k) w (n, k)^T and its two backward products. */
+struct shape {
+	const char *name;
+	int64_t t, n, k;
+};
+
+enum product { FORWARD, BACKWARD_INPUT, BACKWARD_WEIGHT };
+
+static const struct epilogue {
+	const char *name, *what;
+	enum product product;
+	enum sp_activation act;
+	int bias, add;
+} epilogues[] = {
+	{ "forward", "none", FORWARD, SP_ACT_NONE, 0, 0 },
+	{ "forward", "bias", FORWARD, SP_ACT_NONE, 1, 0 },
+	{ "forward", "bias, gelu", FORWARD, SP_ACT_GELU, 1, 0 },
+	{ "forward", "bias, gelu_tanh", FORWARD, SP_ACT_GELU_TANH, 1, 0 },
+	{ "input", "none", BACKWARD_INPUT, SP_ACT_NONE, 0, 0 },
+	{ "input", "add", BACKWARD_INPUT, SP_ACT_NONE, 0, 1 },
+	{ "input", "gelu, bias", BACKWARD_INPUT, SP_ACT_GELU, 1, 0 },
+	{ "input", "gelu_tanh, bias", BACKWARD_INPUT, SP_ACT_GELU_TANH, 1, 0 },
+	{ "weight", "none", BACKWARD_WEIGHT, SP_ACT_NONE, 0, 0 },
+	{ "weight", "bias", BACKWARD_WEIGHT, SP_ACT_NONE, 1, 0 },
+};
+
+/* The arrays of one shape; which is input and which output depends on the product. */
+enum array { X, W, Y, PRE, BIAS, RESULT, SUMS, ARRAYS };
+
+struct work {
+	struct sp_bench *bench;
+	struct shape shape;
+	const struct epilogue *epilogue;
+	float *host[ARRAYS];  /* what the device was given */
+	void *device[ARRAYS];
+};
+
+static const double seconds = 0.15; /* for the plain product of a shape */
+static const double bound = 1e-5;   /* fp32 products of thousands of terms; a wrong one is off by 1e-2 or more */
+
+enum { SAMPLES = 48 };
+
+static int64_t elements(const struct shape *s, enum array array)
+{
+	const int64_t tn = s->t * s->n, tk = s->t * s->k, nk = s->n * s->k;
+	const int64_t sizes[ARRAYS] = {
+		[X] = tk, [W] = nk, [Y] = tn, [PRE] = sp_max(tn, tk), [BIAS] = s->n,
+		[RESULT] = sp_max(tn, sp_max(tk, nk)), [SUMS] = sp_max(s->n, s->k),
+	};
+	return sizes[array];
+}
+
+/* ---- the products ---- */
+
+static struct sp_matrix matrix(const struct work *w, enum array array, int64_t rows, int64_t cols)
+{
+	return sp_matrix(w->device[array], rows, cols);
+}
+
+static int forward(struct work *w)
+{
+	const struct shape *s = &w->shape;
+	struct sp_linear_forward op = {
+		.x = matrix(w, X, s->t, s->k), .w = matrix(w, W, s->n, s->k), .y = matrix(w, RESULT, s->t, s->n),
+		.act = w->epilogue->act,
+	};
+	if (w->epilogue->bias)
+		op.bias = matrix(w, BIAS, 1, s->n);
+	if (op.act != SP_ACT_NONE)
+		op.pre = matrix(w, PRE, s->t, s->n);
+	return sp_compute_linear_forward(w->bench->compute, &op);
+}
+
+static int backward_input(struct work *w)
+{
+	const struct shape *s = &w->shape;
+	struct sp_linear_backward_input op = {
+		.dy = matrix(w, Y, s->t, s->n), .w = matrix(w, W, s->n, s->k), .dx = matrix(w, RESULT, s->t, s->k),
+		.act = w->epilogue->act, .accumulate = w->epilogue->add,
+	};
+	if (w->epilogue->bias)
+		op.dbias = matrix(w, SUMS, 1, s->k);
+	if (op.act != SP_ACT_NONE)
+		op.pre = matrix(w, PRE, s->t, s->k);
+	return sp_compute_linear_backward_input(w->bench->compute, &op);
+}
+
+static int backward_weight(struct work *w)
+{
+	const struct shape *s = &w->shape;
+	struct sp_linear_backward_weight op = {
+		.dy = matrix(w, Y, s->t, s->n), .x = matrix(w, X, s->t, s->k), .dw = matrix(w, RESULT, s->n, s->k),
+	};
+	if (w->epilogue->bias)
+		op.dbias = matrix(w, SUMS, 1, s->n);
+	return sp_compute_linear_backward_weight(w->bench->compute, &op);
+}
+
+static int run(void *context)
+{
+	static int (*const products[])(struct work *) = { forward, backward_input, backward_weight };
+	struct work *w = context;
+	return products[w->epilogue->product](w);
+}
+
+/* ---- checking ---- */
+
+static int restore(struct work *w)
+{
+	int status = SP_OK;
+	for (int i = 0; i < ARRAYS && !status; i++)
+		status = sp_compute_copy_in(w->bench->compute, w->device[i], w->host[i],
+		                            (size_t)elements(&w->shape, (enum array)i) * sizeof(float));
+	return status;
+}
+
+/* One element of the result in float64, from what the device was given. */
+static double forward_at(const struct work *w, int64_t i, int64_t j)
+{
+	const float *x = w->host[X] + i * w->shape.k, *row = w->host[W] + j * w->shape.k;
+	double sum = w->epilogue->bias ? w->host[BIAS][j] : 0;
+	for (int64_t k = 0; k < w->shape.k; k++)
+		sum += (double)x[k] * row[k];
+	return sp_bench_act(w->epilogue->act, sum);
+}
+
+static double input_at(const struct work *w, int64_t i, int64_t k)
+{
+	const float *dy = w->host[Y] + i * w->shape.n;
+	const int64_t at = i * w->shape.k + k;
+	double sum = 0;
+	for (int64_t j = 0; j < w->shape.n; j++)
+		sum += (double)dy[j] * w->host[W][j * w->shape.k + k];
+	sum = (w->epilogue->add ? w->host[RESULT][at] : 0) + sum;
+	return w->epilogue->act == SP_ACT_NONE ? sum : sum * sp_bench_act_slope(w->epilogue->act, w->host[PRE][at]);
+}
+
+static double weight_at(const struct work *w, int64_t j, int64_t k)
+{
+	double sum = w->host[RESULT][j * w->shape.k + k];
+	for (int64_t i = 0; i < w->shape.t; i++)
+		sum += (double)w->host[Y][i * w->shape.n + j] * w->host[X][i * w->shape.k + k];
+	return sum;
+}
+
+/* The sum that a column of the bias' gradient should hold. */
+static double sum_at(const struct work *w, int64_t column)
+{
+	double sum = w->host[SUMS][column];
+	for (int64_t i = 0; i < w->shape.t; i++)
+		sum += w->epilogue->product == BACKWARD_WEIGHT ? w->host[Y][i * w->shape.n + column] : input_at(w, i, column);
+	return sum;
+}
+
+static int64_t result_rows(const struct work *w)
+{
+	return w->epilogue->product == BACKWARD_WEIGHT ? w->shape.n : w->shape.t;
+}
+
+static int64_t result_cols(const struct work *w)
+{
+	return w->epilogue->product == FORWARD ? w->shape.n : w->shape.k;
+}
+
+static void compare(const struct work *w, const float *result, const float *sums, struct sp_bench_difference *d)
+{
+	static double (*const reference[])(const struct work *, int64_t, int64_t) = { forward_at, input_at, weight_at };
+	struct sp_rng rng;
+	sp_rng_start(&rng, 1, SP_RNG_SYNTHETIC, 77, 0);
+	for (int s = 0; s < SAMPLES; s++) {
+		const int64_t i = (int64_t)sp_rng_below(&rng, (uint64_t)result_rows(w));
+		const int64_t j = (int64_t)sp_rng_below(&rng, (uint64_t)result_cols(w));
+		sp_bench_differ(d, result[i * result_cols(w) + j], reference[w->epilogue->product](w, i, j));
+	}
+	if (!w->epilogue->bias || w->epilogue->product == FORWARD)
+		return;
+	const int64_t last = (w->epilogue->product == BACKWARD_WEIGHT ? w->shape.n : w->shape.k) - 1;
+	sp_bench_differ(d, sums[0], sum_at(w, 0));
+	sp_bench_differ(d, sums[last], sum_at(w, last));
+}
+
+/* Runs once on fresh arrays; the difference of sampled elements from float64. */
+static int check(struct work *w, double *error)
+{
+	struct sp_bench_difference d = { 0 };
+	const size_t bytes = (size_t)(result_rows(w) * result_cols(w)) * sizeof(float);
+	const size_t sums_bytes = (size_t)elements(&w->shape, SUMS) * sizeof(float);
+	float *result = malloc(bytes), *sums = malloc(sums_bytes);
+	int status = result && sums ? restore(w) : sp_fail(SP_ERR_MEMORY, "out of memory for %zu bytes of results", bytes);
+	if (!status)
+		status = run(w);
+	if (!status)
+		status = sp_compute_copy_out(w->bench->compute, result, w->device[RESULT], bytes);
+	if (!status)
+		status = sp_compute_copy_out(w->bench->compute, sums, w->device[SUMS], sums_bytes);
+	if (!status) {
+		compare(w, result, sums, &d);
+		*error = sp_bench_relative(&d);
+		status = sp_bench_most(w->bench->world, error);
+	}
+	free(result);
+	free(sums);
+	return status;
+}
+
+/* ---- measuring ---- */
+
+static const struct sp_bench_column columns[] = {
+	{ "layer", "", 12, SP_BENCH_WORDS },    { "product", "", 8, SP_BENCH_WORDS }, { "epilogue", "", 16, SP_BENCH_WORDS },
+	{ "precision", "", 9, SP_BENCH_WORDS }, { "t", "rows", 6, 0 },                { "n", "", 6, 0 },
+	{ "k", "", 6, 0 },                      { "min", "us", 10, 1 },               { "avg", "us", 10, 1 },
+	{ "max", "us", 10, 1 },                 { "spread", "%", 7, 1 },              { "rate", "GFLOP/s", 9, 1 },
+	{ "gemm", "GFLOP/s", 9, 1 },            { "of gemm", "%", 8, 1 },             { "error", "", 9, SP_BENCH_TINY },
+	{ NULL },
+};
+
+/* All ranks at once: the sum of their rates. */
+static int plain_rate(struct work *w, double *rate)
+{
+	const struct shape *s = &w->shape;
+	const enum product p = w->epilogue->product;
+	const int64_t m = p == BACKWARD_WEIGHT ? s->n : s->t, n = p == FORWARD ? s->n : s->k;
+	const int64_t k = p == FORWARD ? s->k : p == BACKWARD_INPUT ? s->n : s->t;
+	int status = sp_comm_barrier(w->bench->world);
+	if (!status)
+		status = sp_compute_gemm_rate(w->bench->compute, m, n, k, seconds, rate);
+	return status ? status : sp_comm_all_reduce(w->bench->world, rate, 1, SP_F64, SP_SUM);
+}
+
+static void print(struct work *w, const struct sp_bench_times *t, double gemm, double error)
+{
+	const struct shape *s = &w->shape;
+	const struct epilogue *e = w->epilogue;
+	const double flops = 2.0 * (double)s->t * (double)s->n * (double)s->k * sp_comm_size(w->bench->world);
+	const double rate = flops / t->most;
+	const struct sp_bench_cell cells[] = {
+		sp_bench_text(s->name), sp_bench_text(e->name), sp_bench_text(e->what), sp_bench_text("fp32"),
+		sp_bench_number((double)s->t), sp_bench_number((double)s->n), sp_bench_number((double)s->k),
+		sp_bench_number(1e6 * t->least), sp_bench_number(1e6 * t->mean), sp_bench_number(1e6 * t->most),
+		sp_bench_number(100 * t->spread), sp_bench_number(1e-9 * rate), sp_bench_number(1e-9 * gemm),
+		sp_bench_number(100 * rate / gemm), sp_bench_number(error),
+	};
+	char what[128];
+	snprintf(what, sizeof what, "%s %s (%s)", s->name, e->name, e->what);
+	sp_bench_row(w->bench->output, cells);
+	sp_bench_verdict(w->bench->output, what, error, bound);
+}
+
+static int measure(struct work *w, double gemm)
+{
+	const struct sp_bench_timing timing = sp_bench_timing(w->bench);
+	struct sp_bench_times times;
+	double error = NAN;
+	int status = check(w, &error);
+	if (!status)
+		status = sp_bench_time(&timing, run, w, &times);
+	if (!status)
+		print(w, &times, gemm, error);
+	return status;
+}
+
+static int measure_all(struct work *w)
+{
+	double gemm[3] = { 0 };
+	int status = SP_OK;
+	for (size_t i = 0; i < sizeof epilogues / sizeof *epilogues && !status; i++) {
+		char name[128];
+		w->epilogue = &epilogues[i];
+		snprintf(name, sizeof name, "%s %s %s", w->shape.name, w->epilogue->name, w->epilogue->what);
+		if (!sp_bench_wants(w->bench, name))
+			continue;
+		double *rate = &gemm[w->epilogue->product];
+		if (*rate == 0)
+			status = plain_rate(w, rate);
+		if (!status)
+			status = measure(w, *rate);
+	}
+	return status;
+}
+
+static void release(struct work *w)
+{
+	for (int i = 0; i < ARRAYS; i++) {
+		sp_compute_free(w->bench->compute, w->device[i]);
+		free(w->host[i]);
+	}
+}
+
+static int make(struct work *w)
+{
+	int status = SP_OK;
+	for (int a = 0; a < ARRAYS && !status; a++) {
+		const int64_t n = elements(&w->shape, (enum array)a);
+		struct sp_rng rng;
+		w->host[a] = malloc((size_t)n * sizeof(float));
+		if (!w->host[a])
+			return sp_fail(SP_ERR_MEMORY, "out of memory for %lld numbers; ask for fewer --rows", (long long)n);
+		sp_rng_start(&rng, 1, SP_RNG_SYNTHETIC, (uint64_t)a, 0);
+		for (int64_t i = 0; i < n; i++)
+			w->host[a][i] = (float)sp_rng_u32(&rng) * 0x1p-31f - 1;
+		status = sp_compute_alloc(w->bench->compute, (size_t)n * sizeof(float), &w->device[a]);
+	}
+	return status;
+}
+
+static int measure_shape(struct sp_bench *bench, const struct shape *shape)
+{
+	struct work w = { .bench = bench, .shape = *shape };
+	int status = make(&w);
+	if (!status)
+		status = measure_all(&w);
+	release(&w);
+	return status;
+}
+
+int sp_bench_gemm(struct sp_bench *bench)
+{
+	const struct sp_settings *s = bench->settings;
+	const struct sp_model_config c = sp_planned_config(s);
+	const struct sp_shard shard = sp_shard_of(s->train.sequence_length, (int)s->parallel.sequence, 0,
+	                                          sp_compute_chunk_multiple(bench->compute));
+	const int64_t t = bench->rows ? bench->rows : s->train.micro_batch * shard.chunk;
+	const int64_t predicted = sp_min(512, sp_max(1, (int64_t)((double)t * s->data.mask_prob)));
+	const int64_t words = c.vocab_size ? c.vocab_size : sp_planned_synthetic_vocab_size();
+	const struct shape shapes[] = {
+		{ "qkv", t, 3 * c.hidden, c.hidden },        { "attention", t, c.hidden, c.hidden },
+		{ "mlp in", t, c.intermediate, c.hidden },   { "mlp out", t, c.hidden, c.intermediate },
+		{ "head", predicted, c.hidden, c.hidden },   { "vocabulary", predicted, words, c.hidden },
+	};
+	int status = SP_OK;
+	sp_bench_table(bench->output, "products of the model, all ranks at once", columns);
+	for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !status; i++)
+		status = measure_shape(bench, &shapes[i]);
+	return status;
+}
