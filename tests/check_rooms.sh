@@ -44,7 +44,7 @@ room src/bench "bench train checkpoint plan model parallel attention layers back
 room src/cli "$everything" "jansson.h hwloc.h"
 room backends/self "backend base" ""
 room backends/cpu "cpu backend base" "cblas.h omp.h hwloc.h"
-room backends/mpi "backend base" "mpi.h"
+room backends/mpi "mpi backend base" "mpi.h"
 room backends/cuda "cuda backend base" "cuda_runtime.h cuda_runtime_api.h cublasLt.h"
 room tests "$everything cpu cuda cudasim support.h unit ranks reference conformance golden fuzz" "cmocka.h jansson.h zlib.h cblas.h"
 room benchmarks "$everything reference" ""

@@ -2,7 +2,14 @@
 # One row of the tests: run_ranks.sh PATH/PROGRAM_npN.mpi starts N ranks of PATH/PROGRAM; PATH/PROGRAM_DxPxSxT.mpi starts
 # D x P x S x T ranks of PATH/PROGRAM DxPxSxT.
 # TESTMPIRUN starts ranks, their number follows ("mpirun -n"); without it the row is skipped.
+# PATH/PROGRAM_..._messages.mpi: where ranks could read each other's memory in place, they send messages all the same.
 row=${1%.mpi}
+case $row in
+*_messages)
+	row=${row%_messages}
+	export SEQPAR_MPI_WINDOWS=no
+	;;
+esac
 case $row in
 *_np*)
 	program=${row%_np*}

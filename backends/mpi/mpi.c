@@ -7,6 +7,8 @@
 #include <seqpar/module.h>
 
 #include "base/log.h"
+#include "mpi/describe.h"
+#include "mpi/window.h"
 
 #include <mpi.h>
 #include <stdio.h>
@@ -490,6 +492,41 @@ static int barrier(void *comm)
 	return check("MPI_Barrier", MPI_Barrier(c->comm));
 }
 
+/* ---- windows ---- */
+
+static int describe(void *comm, char *text, size_t size)
+{
+	return sp_mpi_describe(((struct communicator *)comm)->comm, text, size);
+}
+
+static int window_open(void *comm, void *memory, size_t bytes, void **window)
+{
+	struct sp_mpi_window *w = NULL;
+	const int status = sp_mpi_window_open(((struct communicator *)comm)->comm, memory, bytes, &w);
+	*window = w;
+	return status;
+}
+
+static void window_close(void *window)
+{
+	sp_mpi_window_close(window);
+}
+
+static const void *window_of(void *window, int rank)
+{
+	return sp_mpi_window_of(window, rank);
+}
+
+static void window_post(void *window, int i, uint64_t value)
+{
+	sp_mpi_window_post(window, i, value);
+}
+
+static uint64_t window_seen(void *window, int rank, int i)
+{
+	return sp_mpi_window_seen(window, rank, i);
+}
+
 static const struct sp_comm_ops ops = {
 	.open = open_mpi,
 	.split = split,
@@ -506,6 +543,12 @@ static const struct sp_comm_ops ops = {
 	.all_reduce = all_reduce,
 	.broadcast = broadcast,
 	.barrier = barrier,
+	.describe = describe,
+	.window_open = window_open,
+	.window_close = window_close,
+	.window_of = window_of,
+	.window_post = window_post,
+	.window_seen = window_seen,
 };
 
 extern const struct sp_module sp_module_mpi;

@@ -77,7 +77,29 @@ struct sp_comm_ops {
 	int (*all_reduce)(void *comm, void *data, int64_t count, enum sp_dtype dtype, enum sp_reduction op); /* in place */
 	int (*broadcast)(void *comm, void *data, size_t bytes, int root);
 	int (*barrier)(void *comm);
+
+	/* Words on how messages travel between the ranks of `comm`; what must be measured for that takes some milliseconds.
+	 * Collective. Optional: NULL means that there is nothing to say. */
+	int (*describe)(void *comm, char *text, size_t size);
+
+	/* ---- windows: memory that the other ranks of a group read in place. Optional, all or none: NULL means that messages
+	 * are the only way. ---- */
+	/* [memory, memory + bytes), whole pages of SP_WINDOW_PAGE bytes of host memory, becomes readable by all ranks of the
+	 * group; `bytes` > 0 is the same on all. What lay there is lost. *window is NULL on all ranks, and all is as before, where
+	 * they do not share memory. Collective. */
+	int (*window_open)(void *comm, void *memory, size_t bytes, void **window);
+	/* The memory is this rank's alone again, what lay there is lost, and the other ranks' can no longer be read. Not
+	 * collective: others may still read what they saw. Before the memory is given back. */
+	void (*window_close)(void *window);
+	/* Where this rank reads what `rank` has in its window. */
+	const void *(*window_of)(void *window, int rank);
+	/* Counter 0 <= `i` < SP_WINDOW_COUNTERS of this rank becomes `value`. Who sees that sees all that this rank had written. */
+	void (*window_post)(void *window, int i, uint64_t value);
+	/* Another rank's counter; 0 at first. Does not block. */
+	uint64_t (*window_seen)(void *window, int rank, int i);
 };
+
+enum { SP_WINDOW_PAGE = 4096, SP_WINDOW_COUNTERS = 8 };
 
 #ifdef __cplusplus
 }

@@ -67,4 +67,25 @@ int sp_comm_all_reduce(struct sp_comm *comm, void *data, int64_t count, enum sp_
 int sp_comm_broadcast(struct sp_comm *comm, void *data, size_t bytes, int root);
 int sp_comm_barrier(struct sp_comm *comm);
 
+/* Words on how messages travel between these ranks; empty where there is nothing to say. Collective. */
+int sp_comm_describe(struct sp_comm *comm, char *text, size_t size);
+
+/* ---- memory that other ranks read in place ---- */
+
+struct sp_window;
+
+/* Makes `bytes` of memory of `compute`, whole pages (SP_WINDOW_PAGE), readable by all ranks of `comm`; what lay there is
+ * lost. *window is NULL on all ranks where that cannot be, and nothing has changed: no error. Collective; `bytes` agree. */
+int sp_comm_window_open(struct sp_comm *comm, struct sp_compute *compute, void *memory, size_t bytes,
+                        struct sp_window **window);
+/* Before the memory is given back; what lay there is lost. Not collective; NULL accepted. */
+void sp_comm_window_close(struct sp_window *window);
+/* Where this rank reads the memory of `rank`, which may still be writing to it: counters tell. */
+const void *sp_comm_window_of(const struct sp_window *window, int rank);
+/* Counter `i` of this rank rises to `value`: who awaits that sees what was written before. `sent` bytes are counted as one
+ * message of this rank if they are not 0. */
+void sp_comm_window_post(struct sp_window *window, int i, uint64_t value, uint64_t sent);
+/* Waits until counter `i` of `rank` is at least `value`; what waiting there is counts as exposed, in an exchange. */
+int sp_comm_window_await(struct sp_window *window, int rank, int i, uint64_t value);
+
 #endif

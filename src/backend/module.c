@@ -94,6 +94,9 @@ static const char *missing_comm(const struct sp_comm_ops *ops)
 		MEMBER(exchange_start), MEMBER(reduce_scatter_start), MEMBER(all_gather_start), MEMBER(all_to_all_start),
 		MEMBER(wait), MEMBER(test), MEMBER(progress),
 		MEMBER(all_reduce), MEMBER(broadcast), MEMBER(barrier),
+		OPTIONAL(describe),
+		PAIR(window_open, window_close), PAIR(window_close, window_of), PAIR(window_of, window_post),
+		PAIR(window_post, window_seen), PAIR(window_seen, window_open),
 		{ NULL, 0 },
 	};
 	_Static_assert(sizeof *ops == (sizeof members / sizeof *members - 1) * sizeof ops->open, "a member is not listed");

@@ -22,4 +22,6 @@ grid_rows = tests/ranks/test_grid_1x1x1x1.mpi tests/ranks/test_grid_1x1x1x2.mpi 
 	tests/ranks/test_grid_2x2x1x2.mpi tests/ranks/test_grid_2x2x2x1.mpi tests/ranks/test_grid_2x4x1x1.mpi \
 	tests/ranks/test_grid_4x1x1x2.mpi tests/ranks/test_grid_4x1x2x1.mpi tests/ranks/test_grid_4x2x1x1.mpi \
 	tests/ranks/test_grid_8x1x1x1.mpi
+grid_rows += tests/ranks/test_grid_1x1x2x1_messages.mpi tests/ranks/test_grid_1x1x4x1_messages.mpi \
+	tests/ranks/test_grid_1x2x2x2_messages.mpi
 rank_rows += $(grid_rows)

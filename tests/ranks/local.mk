@@ -4,10 +4,16 @@ tests_ranks_test_layout_SOURCES = tests/ranks/test_layout.c $(ranks_sources)
 tests_ranks_test_layout_LDFLAGS = $(test_ldflags)
 tests_ranks_test_attention_SOURCES = tests/ranks/test_attention.c $(ranks_sources)
 tests_ranks_test_attention_LDFLAGS = $(test_ldflags)
+rank_programs += tests/ranks/test_window
+tests_ranks_test_window_SOURCES = tests/ranks/test_window.c $(ranks_sources)
+tests_ranks_test_window_LDFLAGS = $(test_ldflags)
 ranks_sources = tests/ranks/ranks.c tests/ranks/ranks.h
 
 rank_rows += tests/ranks/test_attention_np1.mpi tests/ranks/test_attention_np2.mpi tests/ranks/test_attention_np3.mpi \
 	tests/ranks/test_attention_np4.mpi tests/ranks/test_attention_np5.mpi tests/ranks/test_attention_np6.mpi \
 	tests/ranks/test_attention_np8.mpi \
 	tests/ranks/test_layout_np1.mpi tests/ranks/test_layout_np2.mpi tests/ranks/test_layout_np3.mpi \
-	tests/ranks/test_layout_np4.mpi tests/ranks/test_layout_np5.mpi tests/ranks/test_layout_np8.mpi
+	tests/ranks/test_layout_np4.mpi tests/ranks/test_layout_np5.mpi tests/ranks/test_layout_np8.mpi \
+	tests/ranks/test_layout_np2_messages.mpi tests/ranks/test_layout_np4_messages.mpi \
+	tests/ranks/test_window_np1.mpi tests/ranks/test_window_np2.mpi tests/ranks/test_window_np3.mpi \
+	tests/ranks/test_window_np4.mpi
