@@ -47,15 +47,21 @@ struct sp_attention_variant {
 	const char *name;
 	/* SP_OK, or SP_ERR_SETTING with the reason logged. */
 	int (*check)(const struct sp_attention_shape_host *shape);
-	/* Carves the buffers that all layers share from the arena; *work is freed by destroy. An arena that only counts gives
-	 * a work that may only be destroyed. */
+	/* Carves the buffers that all layers share from the arena; *work is freed by destroy, before that memory
+	 * is given back. An arena that only counts gives a work that may only be destroyed. Else collective. */
 	int (*create)(const struct sp_attention_setup *setup, struct sp_arena *arena, void **work);
 	void (*destroy)(void *work);
 	/* o and lse from qkv. Collective over the sequence group. */
 	int (*forward)(void *work, const struct sp_attention_call *call, const struct sp_attention_state *state);
+	/* Optional: NULL means that nothing can be done ahead. Before backward with the same state, while other things are computed: what
+	 * it needs of other ranks may set out. Collective. */
+	int (*begin_backward)(void *work, const struct sp_attention_state *state);
 	/* dqkv (T, 3 H), overwritten, from dout (T, H); needs the forward's state unchanged. Collective. */
 	int (*backward)(void *work, const struct sp_attention_call *call, const struct sp_attention_state *state,
 	                struct sp_matrix dout, struct sp_matrix dqkv);
+	/* Optional: NULL means that there is nothing to wait for. Other ranks read nothing that lies in the work's buffers any more:
+	 * before their memory is used for something else. */
+	int (*settle)(void *work);
 	/* Elements this rank sends per layer, forward and backward; the formulas are those at the top of each source file. */
 	uint64_t (*sent_forward)(const struct sp_attention_shape_host *shape);
 	uint64_t (*sent_backward)(const struct sp_attention_shape_host *shape);

@@ -1,13 +1,15 @@
 /* Ring self-attention (Li et al. 2021, section 3.2, "Ring Self-Attention"), blockwise.
  *
- * Rank s of P meets, at hop t, the keys and values of rank (s - t) mod P, while it passes those of the hop before on to
- * rank s + 1. Where the paper keeps whole score rows (C, S) and sends keys and values round separately, here one message
- * carries both and an online softmax folds each block in, so no buffer grows with S beyond this rank's share.
- * In backward the gradients of keys and values travel with them, one hop behind: while hop t is computed into `fresh`, the
- * sum of the ranks before comes in; the two are added and sent on during hop t + 1. After P sends they are home. The paper
- * sums them with two all-reduces over the whole sequence instead; its code also divides them by P, which is wrong.
+ * Place s of P meets, at hop t, the keys and values of place (s - t) mod P. Where the paper keeps whole score rows (C, S) and
+ * sends keys and values round separately, here one message carries both and an online softmax folds each block in, so no
+ * buffer grows with S beyond this rank's share.
+ * In backward the gradients of keys and values travel with them, one hop behind: at hop t a rank adds its own to the sum
+ * of the ranks before, which goes on during the next hop. The own keys come last, at hop 0: what the other ranks have summed
+ * for them arrives meanwhile, so that no transfer is left to wait for at the end; and the first keys of the others can set
+ * out long before, while the layer does something else. The paper sums gradients with two all-reduces over the whole sequence
+ * instead; its code also divides them by P, which is wrong.
  *
- * Elements sent per layer and rank: forward 2 (P - 1) B C H; backward 4 (P - 1) B C H and a last hop of 2 B C H. */
+ * Elements sent per layer and rank: forward 2 (P - 1) B C H; backward 4 (P - 1) B C H. */
 #include "config.h"
 
 #include "attention/ring.h"
@@ -24,50 +26,25 @@ static int64_t tokens(const struct sp_attention_ring *r)
 	return r->setup.shape.batch * r->setup.shape.chunk;
 }
 
-/* One place sends nothing, and its own keys are read in place. */
+/* One place sends nothing, and its own keys are read where they are. */
 int sp_attention_ring_layout(struct sp_attention_ring *r, struct sp_arena *arena)
 {
 	const struct sp_attention_shape_host *s = &r->setup.shape;
-	struct sp_matrix *const messages[] = { &r->kv[0], &r->kv[1], &r->fresh, &r->travel[0], &r->travel[1] };
-	const int count = r->places == 1 ? 0 : r->setup.forward_only ? 2 : 5;
 	int rc = sp_arena_take_matrix(arena, r->blocks * s->batch * s->heads, s->chunk, &r->rows);
-	for (int i = 0; rc == SP_OK && i < count; i++)
-		rc = sp_arena_take_matrix(arena, r->blocks * tokens(r), 2 * s->heads * s->head_dim, messages[i]);
-	return rc;
+	if (rc || r->places == 1)
+		return rc;
+	r->passing = (struct sp_passing){ .setup = &r->setup, .stride = r->blocks, .places = r->places };
+	return sp_passing_create(&r->passing, r->blocks * tokens(r), 2 * s->heads * s->head_dim, arena);
 }
 
-/* ---- messages ---- */
-
-static size_t message_bytes(struct sp_matrix m)
+void sp_attention_ring_release(struct sp_attention_ring *r)
 {
-	return (size_t)m.rows * (size_t)m.cols * sizeof(float);
+	sp_passing_destroy(&r->passing);
 }
 
-/* `out` goes to the next place, what the previous one sends arrives in `in`. With overlap off it has arrived on return. */
-static int pass_on(const struct sp_attention_ring *r, struct sp_matrix out, struct sp_matrix in, struct sp_transfer *transfer)
+int sp_attention_ring_settle(struct sp_attention_ring *r)
 {
-	const int rank = r->setup.shape.rank, ranks = r->setup.shape.ranks;
-	const struct sp_exchange args = {
-		.send = out.data,
-		.send_bytes = message_bytes(out),
-		.to = (rank + r->blocks) % ranks,
-		.receive = in.data,
-		.receive_bytes = message_bytes(in),
-		.from = (rank + ranks - r->blocks) % ranks,
-	};
-	transfer->compute = r->setup.compute;
-	return sp_attention_started(&r->setup, sp_comm_exchange_start(r->setup.comm, &args, transfer), transfer);
-}
-
-static int pass_keys_on(const struct sp_attention_ring *r, int hop, struct sp_transfer *keys)
-{
-	return hop + 1 < r->places ? pass_on(r, r->kv[hop % 2], r->kv[(hop + 1) % 2], keys) : SP_OK;
-}
-
-/* Own keys and values, packed into one message. */
-static int pack_own(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass)
-{
-	return r->places == 1 ? SP_OK : sp_compute_copy_rows(r->setup.compute, pass->kv, r->kv[0]);
+	return r->places == 1 ? SP_OK : r->passing.way->settle(&r->passing);
 }
 
 /* ---- blocks ---- */
@@ -96,18 +73,19 @@ static struct sp_attention_shape step_shape(const struct sp_attention_ring *r, c
 	return shape;
 }
 
-/* Keys and values of hop t: at home in the projection, later in a message. */
-static struct sp_matrix hop_keys(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, int hop)
+/* Keys and values of hop t: at home in the projection, later those of another place. */
+static int hop_keys(struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, int hop, struct sp_matrix *kv)
 {
-	return hop == 0 ? pass->kv : r->kv[hop % 2];
+	*kv = pass->kv;
+	return hop == 0 ? SP_OK : r->passing.way->keys(&r->passing, hop, kv);
 }
 
 /* ---- forward ---- */
 
-static int forward_step(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, int hop, int own,
-                        int other)
+static int forward_step(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, struct sp_matrix keys,
+                        int hop, int own, int other)
 {
-	const struct sp_matrix kv = tokens_of(r, hop_keys(r, pass, hop), other);
+	const struct sp_matrix kv = tokens_of(r, keys, other);
 	const int64_t h = pass->q.cols;
 	const struct sp_attention_forward step = {
 		.shape = step_shape(r, pass->call, hop, own, other),
@@ -122,13 +100,14 @@ static int forward_step(const struct sp_attention_ring *r, const struct sp_atten
 	return sp_compute_attention_forward(r->setup.compute, &step);
 }
 
-static int forward_compute(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, int hop)
+static int forward_hop(struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, int hop)
 {
-	int rc = SP_OK;
+	struct sp_matrix keys;
+	int rc = hop_keys(r, pass, hop, &keys);
 	sp_trace_begin(SP_TRACE_COMPUTE, "ring forward hop", hop);
 	for (int own = 0; own < r->blocks; own++)
 		for (int other = 0; rc == SP_OK && other < r->blocks; other++)
-			rc = forward_step(r, pass, hop, own, other);
+			rc = forward_step(r, pass, keys, hop, own, other);
 	sp_trace_end(SP_TRACE_COMPUTE);
 	return rc;
 }
@@ -144,24 +123,20 @@ static int end_forward(const struct sp_attention_ring *r, const struct sp_attent
 
 int sp_attention_ring_forward(struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass)
 {
-	int rc = pack_own(r, pass);
-	for (int hop = 0; rc == SP_OK && hop < r->places; hop++) {
-		struct sp_transfer keys = { 0 };
-		rc = pass_keys_on(r, hop, &keys);
-		if (rc == SP_OK)
-			rc = forward_compute(r, pass, hop);
-		if (rc == SP_OK)
-			rc = sp_comm_wait(r->setup.comm, &keys);
-	}
+	int rc = r->places == 1 ? SP_OK : r->passing.way->keys_begin(&r->passing, pass->kv);
+	for (int hop = 0; rc == SP_OK && hop < r->places; hop++)
+		rc = forward_hop(r, pass, hop);
+	if (rc == SP_OK && r->places > 1)
+		r->passing.way->keys_end(&r->passing);
 	return rc ? rc : end_forward(r, pass);
 }
 
 /* ---- backward ---- */
 
-static int backward_step(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, struct sp_matrix dkv,
-                         int hop, int own, int other)
+static int backward_step(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, struct sp_matrix keys,
+                         struct sp_matrix dkv, int hop, int own, int other)
 {
-	const struct sp_matrix kv = tokens_of(r, hop_keys(r, pass, hop), other), grad = tokens_of(r, dkv, other);
+	const struct sp_matrix kv = tokens_of(r, keys, other), grad = tokens_of(r, dkv, other);
 	const int64_t h = pass->q.cols;
 	const struct sp_attention_backward step = {
 		.shape = step_shape(r, pass->call, hop, own, other),
@@ -174,57 +149,66 @@ static int backward_step(const struct sp_attention_ring *r, const struct sp_atte
 		.dq = tokens_of(r, pass->dq, own),
 		.dk = sp_matrix_columns(grad, 0, h),
 		.dv = sp_matrix_columns(grad, h, h),
-		.overwrite_dq = hop == 0 && other == 0,
+		.overwrite_dq = hop == 1 % r->places && other == 0,
 		.overwrite_dkv = own == 0,
 	};
 	return sp_compute_attention_backward(r->setup.compute, &step);
 }
 
 /* Gradients of hop t: dq at home, those of keys and values overwritten in `dkv` (U T, 2 h). */
-static int backward_compute(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, struct sp_matrix dkv,
-                            int hop)
+static int backward_compute(struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, struct sp_matrix dkv, int hop)
 {
-	int rc = SP_OK;
+	struct sp_matrix keys;
+	int rc = hop_keys(r, pass, hop, &keys);
 	sp_trace_begin(SP_TRACE_COMPUTE, "ring backward hop", hop);
 	for (int own = 0; own < r->blocks; own++)
 		for (int other = 0; rc == SP_OK && other < r->blocks; other++)
-			rc = backward_step(r, pass, dkv, hop, own, other);
+			rc = backward_step(r, pass, keys, dkv, hop, own, other);
 	sp_trace_end(SP_TRACE_COMPUTE);
 	return rc;
 }
 
-/* Hop t: `travel[t % 2]` is on its way in (none at t = 0) with the gradients that the places before have summed for the keys
- * at hand. Ours are added to it, and it goes on while the next hop is computed; at the end it is home in travel[R % 2]. */
-static int backward_hop(const struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass,
-                        struct sp_transfer *gradients, int hop)
+/* Hop t > 0: gradients of another place's keys, which go on with those of the places before. */
+static int backward_hop(struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass, int hop)
 {
-	struct sp_matrix here = r->travel[hop % 2], next = r->travel[(hop + 1) % 2];
-	struct sp_transfer keys = { 0 };
-	int rc = pass_keys_on(r, hop, &keys);
+	struct sp_passing *p = &r->passing;
+	struct sp_matrix dkv;
+	int rc = p->way->gradients(p, hop, &dkv);
 	if (rc == SP_OK)
-		rc = backward_compute(r, pass, hop == 0 ? here : r->fresh, hop);
+		rc = backward_compute(r, pass, dkv, hop);
+	return rc ? rc : p->way->gradients_on(p, hop);
+}
+
+static int backward_own(struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass)
+{
+	struct sp_passing *p = &r->passing;
+	struct sp_matrix sum;
+	int rc = backward_compute(r, pass, p->way->gradients_own(p), 0);
 	if (rc == SP_OK)
-		rc = sp_comm_wait(r->setup.comm, gradients);
-	if (rc == SP_OK && hop > 0)
-		rc = sp_compute_add(r->setup.compute, here.data, r->fresh.data, here.rows * here.cols);
-	if (rc == SP_OK)
-		rc = pass_on(r, here, next, gradients);
-	return rc ? rc : sp_comm_wait(r->setup.comm, &keys);
+		rc = p->way->gradients_home(p, &sum);
+	return rc ? rc : sp_compute_copy_rows(r->setup.compute, sum, pass->dkv);
+}
+
+int sp_attention_ring_begin_backward(struct sp_attention_ring *r, struct sp_matrix kv)
+{
+	if (r->places == 1 || r->passing.begun)
+		return SP_OK;
+	r->passing.begun = 1;
+	return r->passing.way->keys_begin(&r->passing, kv);
 }
 
 int sp_attention_ring_backward(struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass)
 {
-	struct sp_transfer gradients = { 0 };
 	if (r->places == 1)
 		return backward_compute(r, pass, pass->dkv, 0);
-	int rc = pack_own(r, pass);
-	for (int hop = 0; rc == SP_OK && hop < r->places; hop++)
-		rc = backward_hop(r, pass, &gradients, hop);
-	if (rc == SP_OK)
-		rc = sp_comm_wait(r->setup.comm, &gradients);
-	if (rc == SP_OK)
-		rc = sp_compute_copy_rows(r->setup.compute, r->travel[r->places % 2], pass->dkv);
-	return rc;
+	int rc = sp_attention_ring_begin_backward(r, pass->kv);
+	r->passing.begun = 0;
+	for (int hop = 1; rc == SP_OK && hop < r->places; hop++)
+		rc = backward_hop(r, pass, hop);
+	if (rc)
+		return rc;
+	r->passing.way->keys_end(&r->passing);
+	return backward_own(r, pass);
 }
 
 /* ---- the kind: each rank is a place, its tokens are one block ---- */
@@ -235,6 +219,13 @@ static int ring_check(const struct sp_attention_shape_host *shape)
 	return SP_OK;
 }
 
+static void ring_destroy(void *work)
+{
+	if (work)
+		sp_attention_ring_release(work);
+	free(work);
+}
+
 static int ring_create(const struct sp_attention_setup *setup, struct sp_arena *arena, void **work)
 {
 	struct sp_attention_ring *r = calloc(1, sizeof *r);
@@ -243,7 +234,7 @@ static int ring_create(const struct sp_attention_setup *setup, struct sp_arena *
 	*r = (struct sp_attention_ring){ .setup = *setup, .blocks = 1, .place = setup->shape.rank, .places = setup->shape.ranks };
 	int rc = sp_attention_ring_layout(r, arena);
 	if (rc) {
-		free(r);
+		ring_destroy(r);
 		return rc;
 	}
 	*work = r;
@@ -267,6 +258,16 @@ static int ring_forward(void *work, const struct sp_attention_call *call, const 
 		.lse = state->lse,
 	};
 	return sp_attention_ring_forward(work, &pass);
+}
+
+static int ring_begin_backward(void *work, const struct sp_attention_state *state)
+{
+	return sp_attention_ring_begin_backward(work, keys_of(state->qkv));
+}
+
+static int ring_settle(void *work)
+{
+	return sp_attention_ring_settle(work);
 }
 
 static int ring_backward(void *work, const struct sp_attention_call *call, const struct sp_attention_state *state,
@@ -294,7 +295,7 @@ uint64_t sp_attention_ring_sent_forward(int places, uint64_t block)
 
 uint64_t sp_attention_ring_sent_backward(int places, uint64_t block)
 {
-	return places == 1 ? 0 : (4 * (uint64_t)(places - 1) + 2) * block;
+	return 4 * (uint64_t)(places - 1) * block;
 }
 
 static uint64_t ring_sent_forward(const struct sp_attention_shape_host *s)
@@ -311,9 +312,11 @@ const struct sp_attention_variant sp_attention_ring = {
 	.name = "ring",
 	.check = ring_check,
 	.create = ring_create,
-	.destroy = free,
+	.destroy = ring_destroy,
 	.forward = ring_forward,
+	.begin_backward = ring_begin_backward,
 	.backward = ring_backward,
+	.settle = ring_settle,
 	.sent_forward = ring_sent_forward,
 	.sent_backward = ring_sent_backward,
 };

@@ -1,4 +1,4 @@
-/* Keys and values, or queries, passed round a ring of ranks: inside of the kinds that do so. May include: attention/variants.h.
+/* Keys and values, or queries, passed round a ring of ranks: inside of the kinds that do so. May include: attention/{passing,variants}.h.
  *
  * The ring has R places; the rank at each holds U blocks, each of B samples of C tokens: those of sequence ranks
  * [place U, place U + U), one behind the other in every matrix. U = 1 is the plain ring: own tokens only. The neighbour
@@ -6,6 +6,7 @@
 #ifndef SP_ATTENTION_RING_H
 #define SP_ATTENTION_RING_H
 
+#include "attention/passing.h"
 #include "attention/variants.h"
 
 struct sp_attention_ring {
@@ -14,10 +15,8 @@ struct sp_attention_ring {
 	int blocks, place, places;       /* U, own place, R */
 	uint32_t all_heads, first_head;  /* as in struct sp_attention_shape */
 	/* laid out */
-	struct sp_matrix rows;      /* (U B A, C): l in forward */
-	struct sp_matrix kv[2];     /* (U T, 2 h): keys and values side by side; one is computed with, the other received */
-	struct sp_matrix fresh;     /* (U T, 2 h): this hop's gradients of keys and values */
-	struct sp_matrix travel[2]; /* (U T, 2 h): one is sent, the other received */
+	struct sp_matrix rows;     /* (U B A, C): l in forward */
+	struct sp_passing passing; /* of (U T, 2 h), with more places than one */
 };
 
 /* What one pass reads and writes; forward only the first four. */
@@ -29,9 +28,15 @@ struct sp_attention_ring_pass {
 	struct sp_matrix dq, dkv;    /* (U T, h), (U T, 2 h); overwritten */
 };
 
+/* Collective over the sequence group, unless the arena only counts. The ring stays where it is. */
 int sp_attention_ring_layout(struct sp_attention_ring *ring, struct sp_arena *arena);
+void sp_attention_ring_release(struct sp_attention_ring *ring); /* before the arena's memory is given back */
 int sp_attention_ring_forward(struct sp_attention_ring *ring, const struct sp_attention_ring_pass *pass);
+/* Before backward, at any time, with its kv: they may set out while other things are computed. */
+int sp_attention_ring_begin_backward(struct sp_attention_ring *ring, struct sp_matrix kv);
 int sp_attention_ring_backward(struct sp_attention_ring *ring, const struct sp_attention_ring_pass *pass);
+/* As the member of struct sp_attention_variant. */
+int sp_attention_ring_settle(struct sp_attention_ring *ring);
 
 /* Elements sent by the rank of a place: with messages of `block` = U T h elements for each of keys and values. */
 uint64_t sp_attention_ring_sent_forward(int places, uint64_t block);

@@ -13,7 +13,7 @@
  *
  * Elements sent per layer and rank, with T = B C tokens, n own heads of D features, h = n D:
  *   forward    3 T D (A - n) + T (D + 1) n (U - 1)        and of the ring 2 (R - 1) U T h
- *   backward   T (4 D + 2) (A - n) + 3 T D n (U - 1)      and of the ring (4 (R - 1) + 2) U T h, if R > 1
+ *   backward   T (4 D + 2) (A - n) + 3 T D n (U - 1)      and of the ring 4 (R - 1) U T h
  * With n = A / U that is 4 (U - 1) / U and 7 (U - 1) / U times B C H, and the terms of rows. */
 #include "config.h"
 
@@ -125,20 +125,19 @@ static void narrow(struct sp_matrix *m, int64_t rows, int64_t cols)
 static void narrow_ring(struct ulysses *u)
 {
 	struct sp_attention_ring *r = &u->ring;
-	struct sp_matrix *const messages[] = { &r->kv[0], &r->kv[1], &r->fresh, &r->travel[0], &r->travel[1] };
 	const struct sp_attention_shape_host *s = &u->setup.shape;
 	r->setup.shape.heads = u->heads;
 	r->all_heads = (uint32_t)s->heads;
 	r->first_head = (uint32_t)first_head_of(s, u->members, u->own);
 	narrow(&r->rows, u->members * s->batch * u->heads, s->chunk);
-	for (int i = 0; i < 5; i++)
-		narrow(messages[i], u->members * s->batch * s->chunk, 2 * u->heads * s->head_dim);
+	sp_passing_narrow(&r->passing, 2 * u->heads * s->head_dim);
 }
 
 static void ulysses_destroy(void *work)
 {
 	struct ulysses *u = work;
 	if (u) {
+		sp_attention_ring_release(&u->ring);
 		free(u->send_bytes);
 		free(u->receive_bytes);
 	}
@@ -374,6 +373,12 @@ static int ulysses_backward(void *work, const struct sp_attention_call *call, co
 	return rc ? rc : move_features(u, FROM_MEMBERS, arrives, 3);
 }
 
+static int ulysses_settle(void *work)
+{
+	struct ulysses *u = work;
+	return sp_attention_ring_settle(&u->ring);
+}
+
 /* ---- what is sent ---- */
 
 struct counts {
@@ -435,6 +440,7 @@ const struct sp_attention_variant sp_attention_ulysses = {
 	.destroy = ulysses_destroy,
 	.forward = ulysses_forward,
 	.backward = ulysses_backward,
+	.settle = ulysses_settle,
 	.sent_forward = ulysses_sent_forward,
 	.sent_backward = ulysses_sent_backward,
 };
@@ -446,6 +452,7 @@ const struct sp_attention_variant sp_attention_hybrid = {
 	.destroy = ulysses_destroy,
 	.forward = ulysses_forward,
 	.backward = ulysses_backward,
+	.settle = ulysses_settle,
 	.sent_forward = hybrid_sent_forward,
 	.sent_backward = hybrid_sent_backward,
 };

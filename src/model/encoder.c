@@ -327,12 +327,21 @@ static int attention_backward(const struct sp_encoder_layer *layer, const struct
 	return rc ? rc : sp_encoder_tensor_sum(attention, s->dy);
 }
 
+/* Keys and values set out before the MLP is at work. */
+static int begin_attention_backward(const struct sp_encoder_layer *layer, const struct sp_encoder_attention *attention)
+{
+	const struct sp_attention_variant *variant = attention->variant;
+	return variant->begin_backward ? variant->begin_backward(attention->work, &layer->attention) : SP_OK;
+}
+
 int sp_encoder_layer_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                               const struct sp_encoder_attention *attention, struct sp_stream in,
                               const struct sp_encoder_scratch *scratch, int first_sum)
 {
 	sp_trace_begin(SP_TRACE_COMPUTE, "backward layer", (int)layer->index);
-	int rc = mlp_backward(layer, ctx, attention, scratch, first_sum);
+	int rc = begin_attention_backward(layer, attention);
+	if (rc == SP_OK)
+		rc = mlp_backward(layer, ctx, attention, scratch, first_sum);
 	if (rc == SP_OK)
 		rc = attention_backward(layer, ctx, attention, in, scratch);
 	sp_trace_end(SP_TRACE_COMPUTE);

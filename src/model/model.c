@@ -103,6 +103,7 @@ void sp_model_destroy(struct sp_model *m)
 {
 	if (!m)
 		return;
+	sp_model_unlay(m); /* what other ranks see of the arena */
 	sp_compute_free(m->compute, m->values);
 	sp_compute_free(m->compute, m->gradients);
 	sp_compute_free(m->compute, m->arena.base);

@@ -96,6 +96,13 @@ static int forward(const struct sp_model *m, int piece, int64_t micro, const str
 	return rc;
 }
 
+/* The heads' buffers lie where attention has its own. */
+static int leave_attention(const struct sp_model *m)
+{
+	const struct sp_attention_variant *variant = m->attention.variant;
+	return variant->settle ? variant->settle(m->attention.work) : SP_OK;
+}
+
 /* Losses, and their gradients of the last stream x into dx. */
 static int heads(const struct sp_model *m, const struct sp_layer_context *ctx, const struct sp_batch *batch,
                  const struct sp_pass *pass, struct sp_matrix x, struct sp_matrix dx)
@@ -107,8 +114,8 @@ static int heads(const struct sp_model *m, const struct sp_layer_context *ctx, c
 		batch->orders, batch->order_row, batch->order_label, pass->order_scale, &m->sums->order, &m->sums->ordered,
 	};
 	sp_trace_begin(SP_TRACE_COMPUTE, "heads", -1);
-	int rc = SP_OK;
-	if (ctx->training)
+	int rc = leave_attention(m);
+	if (rc == SP_OK && ctx->training)
 		rc = sp_compute_zero(m->compute, dx.data, (size_t)(dx.rows * dx.cols) * sizeof(float));
 	if (rc == SP_OK)
 		rc = sp_mlm_head_run(&m->mlm, ctx, &mlm, x, dx);
@@ -309,7 +316,7 @@ int sp_model_predict(struct sp_model *m, const int32_t *row, int64_t n,
 	if (sp_model_tensors(m) > 1 || sp_part_stages(&m->options.part) > 1)
 		return sp_fail(SP_ERR_ARGUMENT, "rows of logits are handed out by models that one rank holds whole");
 	float *host = malloc((size_t)m->options.config.vocab_size * sizeof *host);
-	int rc = host ? SP_OK : sp_fail(SP_ERR_MEMORY, "no memory for a row of logits");
+	int rc = host ? leave_attention(m) : sp_fail(SP_ERR_MEMORY, "no memory for a row of logits");
 	for (int64_t first = 0; rc == SP_OK && first < n; first += m->mlm.rows) {
 		struct sp_matrix logits;
 		rc = sp_mlm_head_logits(&m->mlm, &ctx, row + first, sp_min(m->mlm.rows, n - first), x, &logits);

@@ -183,6 +183,8 @@ static void poll_between(void *context)
 	if (setup->reduce)
 		(void)sp_reduce_progress(setup->reduce); /* an error is met by sp_reduce_scatter */
 	sp_flow_progress(setup->flow);
+	if (setup->grid.group[SP_GROUP_SEQUENCE])
+		(void)sp_comm_progress(setup->grid.group[SP_GROUP_SEQUENCE]); /* an error is met by who waits for the keys */
 }
 
 static void poll_during(void *context)

@@ -94,7 +94,7 @@ for try in 1 2 3 4 5 6 7 8 9; do
 	middle $((2 + try % 2)) 1 KILL
 	grep -q "^seqpar: rank [02]: error: step [0-9]*[,:].* rank 1 (process $victim) has died while this one" "$dir/err" ||
 		fail "$command: not said who has died"
-	grep -qE ": error: step [0-9]+, (for|back)ward layer [0-3]: .* waited in exchange of group sequence, to rank" "$dir/err" &&
+	grep -qE ": error: step [0-9]+, (for|back)ward layer [0-3]: .* waited in exchange of group sequence, (to|from) rank" "$dir/err" &&
 		inside=yes
 	test "$ranks" = 3 && test "$(grep -c '^seqpar: .*error: ' "$dir/err")" = 1 && once=yes
 	test "$inside$once" = yesyes && break

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct test_ranks ranks;
 
@@ -45,11 +46,6 @@ static uint64_t keys_once(const struct sp_attention_shape_host *s)
 static uint64_t keys_and_gradients(const struct sp_attention_shape_host *s)
 {
 	return blocks(s, 4 * (s->ranks - 1));
-}
-
-static uint64_t ring_backward(const struct sp_attention_shape_host *s)
-{
-	return blocks(s, s->ranks == 1 ? 0 : 4 * (s->ranks - 1) + 2);
 }
 
 /* Of heads exchanged in groups of `members`: own tokens go to the others for all heads but own ones, and own heads' results
@@ -95,11 +91,11 @@ static uint64_t hybrid_forward(const struct sp_attention_shape_host *s)
 static uint64_t hybrid_backward(const struct sp_attention_shape_host *s)
 {
 	const struct sp_attention_shape_host ring = between(s, members_of(s));
-	return exchanged(s, members_of(s), 4 * D + 2, 3 * D) + ring_backward(&ring);
+	return exchanged(s, members_of(s), 4 * D + 2, 3 * D) + keys_and_gradients(&ring);
 }
 
 static const struct kind kinds[] = {
-	{ "ring", "ring", { 0 }, keys_once, ring_backward },
+	{ "ring", "ring", { 0 }, keys_once, keys_and_gradients },
 	{ "allgather", "allgather", { 0 }, keys_once, keys_and_gradients },
 	{ "allgather of single tokens", "allgather", { .gather_chunk = 1 }, keys_once, keys_and_gradients },
 	{ "allgather of 5 tokens", "allgather", { .gather_chunk = 5 }, keys_once, keys_and_gradients },
@@ -211,7 +207,8 @@ static struct sp_comm_counters since(struct sp_comm *comm, struct sp_comm_counte
 	return now;
 }
 
-/* Collective over comm. Arena memory is filled with NaN first: nothing may be read before it is written. */
+/* Collective over comm. Arena memory is filled with NaN first, and again when forward is done: nothing may be read before it
+ * is written, and nothing stays there. */
 static int run(const struct kind *kind, struct sp_comm *comm, int overlap, const struct input *in, struct result *out)
 {
 	const struct sp_attention_variant *variant = sp_attention_find(kind->name);
@@ -246,7 +243,11 @@ static int run(const struct kind *kind, struct sp_comm *comm, int overlap, const
 		sp_matrix(qkv, rows, 3 * H), sp_matrix(out->o, rows, H), sp_matrix(out->lse, B * A, shard.chunk),
 	};
 	struct sp_comm_counters before = sp_comm_counters(comm);
+	if (sp_comm_rank(comm) % 2)
+		usleep(2000); /* who is done early may not disturb who is late */
 	rc = rc ? rc : variant->forward(work, &call, &state);
+	rc = rc || !variant->settle ? rc : variant->settle(work);
+	memset(arena.base, 0xff, arena.size);
 	out->forward = since(comm, before);
 	before = sp_comm_counters(comm);
 	rc = rc ? rc : variant->backward(work, &call, &state, sp_matrix(dout, rows, H), sp_matrix(out->dqkv, rows, 3 * H));
@@ -298,6 +299,12 @@ static int can(const struct kind *kind)
 	return kind->choice.ulysses == 0 || ranks.size % kind->choice.ulysses == 0;
 }
 
+/* How keys go round. */
+static void read_in_place(int yes)
+{
+	setenv("SEQPAR_MPI_WINDOWS", yes ? "yes" : "no", 1);
+}
+
 static int every_kind_against_full(uint32_t keep, int overlap)
 {
 	int bad = 0;
@@ -346,6 +353,25 @@ static void every_kind_of_the_table_is_tested(void **state)
 			found |= strcmp(sp_attention_name(i), kinds[k].name) == 0;
 		assert_true(found);
 	}
+}
+
+static void every_kind_equals_full_attention_by_messages(void **state)
+{
+	(void)state;
+	read_in_place(0);
+	const int bad = every_kind_against_full(58982, 1);
+	read_in_place(1);
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+/* Some ranks cannot see the others' memory. */
+static void every_kind_equals_full_attention_where_some_ranks_are_elsewhere(void **state)
+{
+	(void)state;
+	setenv("SEQPAR_MPI_NODES", "2", 1);
+	const int bad = every_kind_against_full(58982, 1);
+	unsetenv("SEQPAR_MPI_NODES");
+	assert_false(test_ranks_agree(&ranks, bad));
 }
 
 /* Values are unit vectors, so an output row shows which probabilities were dropped. */
@@ -403,8 +429,9 @@ static void bytes_sent_equal_the_formulas(void **state)
 {
 	(void)state;
 	int bad = 0;
-	for (int i = 0; i < LENGTHS; i++) {
-		struct input in = make_input(lengths[i], 65536);
+	for (int i = 0; i < 2 * LENGTHS; i++) {
+		struct input in = make_input(lengths[i / 2], 65536);
+		read_in_place(i % 2);
 		for (int k = 0; k < KINDS; k++) {
 			struct result split = { 0 };
 			if (!can(&kinds[k]))
@@ -418,24 +445,38 @@ static void bytes_sent_equal_the_formulas(void **state)
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
-static void two_runs_give_the_same_bits(void **state)
+static int two_runs_differ(int first_in_place, int second_in_place)
 {
-	(void)state;
 	struct input in = make_input(65, 58982);
 	int bad = 0;
 	for (int k = 0; k < KINDS; k++) {
 		struct result first = { 0 }, second = { 0 };
 		if (!can(&kinds[k]))
 			continue;
+		read_in_place(first_in_place);
 		bad |= run(&kinds[k], ranks.world, 1, &in, &first) != 0;
+		read_in_place(second_in_place);
 		bad |= run(&kinds[k], ranks.world, 1, &in, &second) != 0;
+		read_in_place(1);
 		bad |= memcmp(first.o, second.o, (size_t)(B * first.chunk * H) * sizeof(float)) != 0;
 		bad |= memcmp(first.dqkv, second.dqkv, (size_t)(B * first.chunk * 3 * H) * sizeof(float)) != 0;
 		free_result(&first);
 		free_result(&second);
 	}
 	free_input(&in);
-	assert_false(test_ranks_agree(&ranks, bad));
+	return bad;
+}
+
+static void two_runs_give_the_same_bits(void **state)
+{
+	(void)state;
+	assert_false(test_ranks_agree(&ranks, two_runs_differ(1, 1)));
+}
+
+static void keys_read_in_place_and_sent_give_the_same_bits(void **state)
+{
+	(void)state;
+	assert_false(test_ranks_agree(&ranks, two_runs_differ(1, 0)));
 }
 
 int main(void)
@@ -444,10 +485,13 @@ int main(void)
 		cmocka_unit_test(every_kind_equals_full_attention),
 		cmocka_unit_test(every_kind_equals_full_attention_with_dropout),
 		cmocka_unit_test(every_kind_equals_full_attention_without_overlap),
+		cmocka_unit_test(every_kind_equals_full_attention_by_messages),
+		cmocka_unit_test(every_kind_equals_full_attention_where_some_ranks_are_elsewhere),
 		cmocka_unit_test(every_kind_of_the_table_is_tested),
 		cmocka_unit_test(dropout_masks_are_the_same_for_every_kind_and_number_of_ranks),
 		cmocka_unit_test(bytes_sent_equal_the_formulas),
 		cmocka_unit_test(two_runs_give_the_same_bits),
+		cmocka_unit_test(keys_read_in_place_and_sent_give_the_same_bits),
 	};
 	int rc = test_ranks_open(&ranks);
 	if (rc)

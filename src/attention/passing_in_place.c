@@ -1,0 +1,124 @@
+/* Ranks that share memory: each leaves its keys and values where they are, and the others compute with them there. What is
+ * passed is counters. A rank writes over a block when those who read it have said that they have.
+ *
+ * Keys: round n lies in kv[0] when KEYS is n; READ_KEYS of a rank is the last round of which it has read all others' keys.
+ * Gradients: block n of a rank lies in gradient(n) when SUMS is n. Place s + 1 adds it to its own block n + 1, which is about
+ * the same keys, and last to the keys' owner's; READ_SUMS is the last block that a rank has read of the place before. All
+ * places send out R - 1 blocks a backward pass, so they count alike. */
+#include "config.h"
+
+#include "attention/passing.h"
+
+enum { KEYS, READ_KEYS, SUMS, READ_SUMS };
+
+static uint64_t message_bytes(struct sp_matrix m)
+{
+	return (uint64_t)m.rows * (uint64_t)m.cols * sizeof(float);
+}
+
+/* The matrix of another rank that lies where `m` lies here. */
+static struct sp_matrix as_of(const struct sp_passing *p, struct sp_matrix m, int rank)
+{
+	m.data = (char *)sp_comm_window_of(p->window, rank) + ((const char *)m.data - p->first);
+	return m;
+}
+
+/* Three in turn, so that the next rank may be a hop behind. */
+static struct sp_matrix gradient(const struct sp_passing *p, uint64_t block)
+{
+	const struct sp_matrix turn[] = { p->fresh, p->travel[0], p->travel[1] };
+	return turn[block % 3];
+}
+
+/* Block n may be written when the next rank has read block n - 3. */
+static int room_for(struct sp_passing *p, uint64_t block)
+{
+	return block <= 3 ? SP_OK : sp_comm_window_await(p->window, sp_passing_rank(p, 1), READ_SUMS, block - 3);
+}
+
+static int all_have_read(struct sp_passing *p)
+{
+	int rc = SP_OK;
+	for (int hop = 1; rc == SP_OK && hop < p->places; hop++)
+		rc = sp_comm_window_await(p->window, sp_passing_rank(p, hop), READ_KEYS, p->rounds);
+	return rc;
+}
+
+/* Each block is read by all others: as many bytes as if every rank had passed it on. */
+static int keys_begin(struct sp_passing *p, struct sp_matrix own)
+{
+	int rc = all_have_read(p);
+	if (rc == SP_OK)
+		rc = sp_compute_copy_rows(p->setup->compute, own, p->kv[0]);
+	if (rc == SP_OK)
+		sp_comm_window_post(p->window, KEYS, ++p->rounds, (uint64_t)(p->places - 1) * message_bytes(p->kv[0]));
+	return rc;
+}
+
+static int keys(struct sp_passing *p, int hop, struct sp_matrix *kv)
+{
+	const int owner = sp_passing_rank(p, -hop);
+	*kv = as_of(p, p->kv[0], owner);
+	return sp_comm_window_await(p->window, owner, KEYS, p->rounds);
+}
+
+static void keys_end(struct sp_passing *p)
+{
+	sp_comm_window_post(p->window, READ_KEYS, p->rounds, 0);
+}
+
+static int gradients(struct sp_passing *p, int hop, struct sp_matrix *dkv)
+{
+	(void)hop;
+	*dkv = gradient(p, p->sums + 1);
+	return room_for(p, p->sums + 1);
+}
+
+/* Adds the last block of the rank before. */
+static int add_previous(struct sp_passing *p, struct sp_matrix to, uint64_t block)
+{
+	const struct sp_matrix from = as_of(p, gradient(p, block), sp_passing_rank(p, -1));
+	int rc = sp_comm_window_await(p->window, sp_passing_rank(p, -1), SUMS, block);
+	if (rc == SP_OK)
+		rc = sp_compute_add(p->setup->compute, to.data, from.data, to.rows * to.cols);
+	if (rc == SP_OK)
+		sp_comm_window_post(p->window, READ_SUMS, block, 0);
+	return rc;
+}
+
+static int gradients_on(struct sp_passing *p, int hop)
+{
+	const struct sp_matrix own = gradient(p, p->sums + 1);
+	int rc = hop == 1 ? SP_OK : add_previous(p, own, p->sums);
+	if (rc == SP_OK)
+		sp_comm_window_post(p->window, SUMS, ++p->sums, message_bytes(own));
+	return rc;
+}
+
+static struct sp_matrix gradients_own(struct sp_passing *p)
+{
+	return p->kv[1];
+}
+
+static int gradients_home(struct sp_passing *p, struct sp_matrix *sum)
+{
+	*sum = p->kv[1];
+	return add_previous(p, *sum, p->sums);
+}
+
+static int settle(struct sp_passing *p)
+{
+	int rc = all_have_read(p);
+	return rc || p->sums == 0 ? rc : sp_comm_window_await(p->window, sp_passing_rank(p, 1), READ_SUMS, p->sums);
+}
+
+const struct sp_passing_way sp_passing_in_place = {
+	.keys_begin = keys_begin,
+	.keys = keys,
+	.keys_end = keys_end,
+	.gradients = gradients,
+	.gradients_on = gradients_on,
+	.gradients_own = gradients_own,
+	.gradients_home = gradients_home,
+	.settle = settle,
+};
