@@ -56,6 +56,15 @@ static void print_ranks(const struct sp_comm *comm)
 	       sp_comm_name(comm), by.name ? "started by " : "started alone", by.name ? by.name : "");
 }
 
+static int print_messages(struct sp_comm *comm)
+{
+	char text[256];
+	int status = sp_comm_describe(comm, text, sizeof text);
+	if (status == SP_OK && text[0])
+		printf("messages   %s\n", text);
+	return status;
+}
+
 static int print_all(const struct sp_settings *s, int measure, struct sp_comm **comm)
 {
 	struct sp_compute_options options = { .threads = (int)s->backend.threads };
@@ -65,6 +74,7 @@ static int print_all(const struct sp_settings *s, int measure, struct sp_comm **
 	if (status == SP_OK) {
 		print_ranks(*comm);
 		options.device = sp_comm_place(*comm).local_rank;
+		status = print_messages(*comm);
 	}
 	if (status == SP_OK)
 		status = sp_compute_open(s->backend.device, &options, &compute);

@@ -157,13 +157,14 @@ static int open_save(struct trainer *t)
 static int announce(struct trainer *t)
 {
 	const struct sp_setup *u = &t->setup;
-	char device[256], warning[512];
+	char device[256], warning[512], messages[256];
 	sp_compute_describe(t->compute, device, sizeof device, warning, sizeof warning);
-	if (!is_first(t))
-		return SP_OK;
+	int status = sp_comm_describe(u->grid.group[SP_GROUP_SEQUENCE], messages, sizeof messages);
+	if (status || !is_first(t))
+		return status;
 	if (warning[0])
 		sp_log(SP_LOG_WARNING, "%s", warning);
-	int status = u->note.text[0] ? sp_report_line(&t->report, "%s", u->note.text) : SP_OK;
+	status = u->note.text[0] ? sp_report_line(&t->report, "%s", u->note.text) : SP_OK;
 	if (status)
 		return status;
 	status = sp_report_line(
@@ -175,10 +176,12 @@ static int announce(struct trainer *t)
 		u->grid.shape.at[SP_AXIS_TENSOR], (long long)u->shard.chunk, (long long)u->shard.length, device,
 		(long long)sp_parameters_values(&u->config),
 		(double)t->plan.total / 1048576.0, (double)t->plan.model.arena / 1048576.0, t->gemm_rate / 1e9);
+	if (!status && messages[0])
+		status = sp_report_line(&t->report, "%s", messages);
 	if (status)
 		return status;
 	return sp_metrics_write(&t->metrics, "config",
-	                        json_pack("{s:s, s:o, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:i, s:s, s:f}",
+	                        json_pack("{s:s, s:o, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:i, s:s, s:s, s:f}",
 	                                  "version", PACKAGE_VERSION, "settings", sp_metrics_settings(t->settings),
 	                                  "resumed_from", t->resume.path, "first_step", (json_int_t)t->done,
 	                                  "ranks", sp_comm_size(t->world), "data_ranks", u->grid.shape.at[SP_AXIS_DATA],
@@ -191,7 +194,7 @@ static int announce(struct trainer *t)
 	                                  "planned_bytes", (json_int_t)t->plan.total,
 	                                  "device", sp_compute_name(t->compute), "device_text", device,
 	                                  "threads", sp_compute_threads(t->compute), "comm", sp_comm_name(t->world),
-	                                  "gemm_flops_per_s", t->gemm_rate));
+	                                  "messages", messages, "gemm_flops_per_s", t->gemm_rate));
 }
 
 /* A run that is resumed may have nothing left to do. */

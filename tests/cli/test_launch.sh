@@ -29,7 +29,10 @@ for ranks in 2 5; do
 	run 0 "$SEQPAR" launch -n $ranks -- info
 	test "$(grep -c '^ranks ' "$dir/out")" = 1 || fail "$ranks ranks do not speak once"
 	says "ranks      $ranks, $ranks of them on this machine; messages by mpi"
+	says "; MPI moves messages "
 done
+run 0 env SEQPAR_MPI_WINDOWS=no "$SEQPAR" launch -n 2 -- info
+says 'messages   keys and values of rings are sent by messages'
 run 0 "$SEQPAR" launch -n 2 info
 says 'ranks      2'
 run 2 "$SEQPAR" launch -n 2 -- launch -n 2 -- info
