@@ -97,7 +97,6 @@ static uint64_t hybrid_backward(const struct sp_attention_shape_host *s)
 static const struct kind kinds[] = {
 	{ "ring", "ring", { 0 }, keys_once, keys_and_gradients },
 	{ "allgather", "allgather", { 0 }, keys_once, keys_and_gradients },
-	{ "allgather of single tokens", "allgather", { .gather_chunk = 1 }, keys_once, keys_and_gradients },
 	{ "allgather of 5 tokens", "allgather", { .gather_chunk = 5 }, keys_once, keys_and_gradients },
 	{ "allgather of 16 tokens", "allgather", { .gather_chunk = 16 }, keys_once, keys_and_gradients },
 	{ "allgather of more than there are", "allgather", { .gather_chunk = 100000 }, keys_once, keys_and_gradients },
