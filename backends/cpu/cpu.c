@@ -48,6 +48,11 @@ static const struct sp_compute_ops ops = {
 	.attention_dots = sp_cpu_attention_dots,
 	.attention_backward = sp_cpu_attention_backward,
 
+	.scores_mask = sp_cpu_scores_mask,
+	.scores_softmax = sp_cpu_scores_softmax,
+	.scores_drop = sp_cpu_scores_drop,
+	.scores_backward = sp_cpu_scores_backward,
+
 	.embedding_forward = sp_cpu_embedding_forward,
 	.embedding_backward = sp_cpu_embedding_backward,
 

@@ -76,6 +76,10 @@ int sp_cpu_scatter_add_rows(void *ctx, const struct sp_row_move *args);
 /* parts.c */
 int sp_cpu_words_forward(void *ctx, const struct sp_words *args);
 int sp_cpu_words_backward(void *ctx, const struct sp_words *args);
+int sp_cpu_scores_mask(void *ctx, const struct sp_scores_mask *args);
+int sp_cpu_scores_softmax(void *ctx, const struct sp_scores_softmax *args);
+int sp_cpu_scores_drop(void *ctx, const struct sp_scores_drop *args);
+int sp_cpu_scores_backward(void *ctx, const struct sp_scores_backward *args);
 int sp_cpu_entropy_part(void *ctx, const struct sp_entropy_part *args);
 int sp_cpu_entropy_whole(void *ctx, const struct sp_entropy_whole *args);
 /* head.c, continued */

@@ -56,6 +56,11 @@
 	/* Tokens [first, end) of sample b. */                                                                            \
 	X(attention_finish, (const struct sp_attention_finish *args, int64_t b, int64_t first, int64_t end))              \
 	X(attention_dots, (const struct sp_attention_dots *args, int64_t b, int64_t first, int64_t end))                  \
+	/* Rows [first, end) of the operation of the same name. */                                                        \
+	X(scores_mask, (const struct sp_scores_mask *args, int64_t first, int64_t end))                                   \
+	X(scores_softmax, (const struct sp_scores_softmax *args, int64_t first, int64_t end))                             \
+	X(scores_drop, (const struct sp_scores_drop *args, int64_t first, int64_t end))                                   \
+	X(scores_backward, (const struct sp_scores_backward *args, int64_t first, int64_t end))                           \
 	X(tanh_forward, (float *x, int64_t n))                                                                            \
 	X(tanh_backward, (const float *y, float *dx, int64_t n))                                                          \
 	X(sum_squares, (const float *x, int64_t n, double *sum)) /* overwritten */                                        \

@@ -166,6 +166,34 @@ struct sp_attention_backward {
 	int overwrite_dq, overwrite_dkv;
 };
 
+/* Attention on whole rows of scores, as the paper has it (Li et al. 2021, section 3.2): the scores of a block of keys are
+ * products q k^T of the queries of every sample and head, (B A C, keys), query i of head a of sample b in row
+ * (b A + a) C + i; the blocks of all keys side by side are the whole rows. Of the shape, head_dim is not looked at.
+ *
+ * mask: s = scale s where query and key may meet, -inf where not. In place, a block.
+ * softmax: p = e^(s - lse), lse = ln sum_j e^s_j, over whole rows, in place; rows of nothing but -inf become 0, their lse
+ *   -inf. lse (1, rows).
+ * drop: y = z p, z the dropout factor (0 or 65536 / keep) of struct sp_attention_shape. A block; y may be p.
+ * backward: ds = scale p (z dp - dots), in place of dp. A block; dots (B A, C). */
+struct sp_scores_mask {
+	struct sp_attention_shape shape;
+	struct sp_matrix s;
+};
+
+struct sp_scores_softmax {
+	struct sp_matrix s, lse;
+};
+
+struct sp_scores_drop {
+	struct sp_attention_shape shape;
+	struct sp_matrix p, y;
+};
+
+struct sp_scores_backward {
+	struct sp_attention_shape shape;
+	struct sp_matrix p, ds, dots;
+};
+
 /* s = word[token] + position[pos] + type[kind];  y = dropout(LayerNorm(s)), or dropout(s) if gamma is absent (then beta,
  * mean, rstd are absent too).
  *   token, pos, kind [T] int32   word (V, H), position (M, H), type (K, H)   s, y (T, H)   mean, rstd (1, T)
@@ -292,6 +320,7 @@ struct sp_compute_needs {
 	int64_t head_dim;
 	float attention_dropout;
 	int parts; /* tensor parallelism: more than one part of the vocabulary */
+	int scores; /* attention on whole rows of scores */
 };
 
 struct sp_compute_ops {
@@ -334,6 +363,12 @@ struct sp_compute_ops {
 	int (*attention_finish)(void *ctx, const struct sp_attention_finish *args);
 	int (*attention_dots)(void *ctx, const struct sp_attention_dots *args);
 	int (*attention_backward)(void *ctx, const struct sp_attention_backward *args);
+
+	/* ---- attention on whole rows of scores; all NULL: `supports` is not asked, who needs them is refused ---- */
+	int (*scores_mask)(void *ctx, const struct sp_scores_mask *args);
+	int (*scores_softmax)(void *ctx, const struct sp_scores_softmax *args);
+	int (*scores_drop)(void *ctx, const struct sp_scores_drop *args);
+	int (*scores_backward)(void *ctx, const struct sp_scores_backward *args);
 
 	/* ---- embedding ---- */
 	int (*embedding_forward)(void *ctx, const struct sp_embedding_forward *args);

@@ -14,6 +14,7 @@ static const struct sp_attention_variant *const variants[] = {
 	&sp_attention_allgather,
 	&sp_attention_ulysses,
 	&sp_attention_hybrid,
+	&sp_attention_rsa,
 };
 
 enum { VARIANTS = sizeof variants / sizeof *variants };

@@ -38,13 +38,15 @@ struct sp_attention_call {
 	struct sp_dropout dropout;
 };
 
-/* Forward buffers: qkv in; o (T, H) and lse (B A, C) out, kept for backward. */
+/* Forward buffers: qkv in; o (T, H) and lse (B A, C) out, kept for backward; of kinds that keep scores also these. */
 struct sp_attention_state {
 	struct sp_matrix qkv, o, lse;
+	struct sp_matrix scores; /* (B A C, ranks C), without gaps */
 };
 
 struct sp_attention_variant {
 	const char *name;
+	int keeps_scores; /* whole rows of them, of every layer; needs the device's operations on these */
 	/* SP_OK, or SP_ERR_SETTING with the reason logged. */
 	int (*check)(const struct sp_attention_shape_host *shape);
 	/* Carves the buffers that all layers share from the arena; *work is freed by destroy, before that memory
@@ -67,7 +69,7 @@ struct sp_attention_variant {
 	uint64_t (*sent_backward)(const struct sp_attention_shape_host *shape);
 };
 
-/* "full" (one rank), "ring", "allgather", "ulysses", "hybrid"; NULL, logged with the known names, if there is none of that name. */
+/* "full" (one rank), "ring", "allgather", "ulysses", "hybrid", "rsa"; NULL, logged with the known names, if there is none of that name. */
 const struct sp_attention_variant *sp_attention_find(const char *name);
 /* i-th variant's name, NULL after the last. */
 const char *sp_attention_name(int i);

@@ -90,12 +90,20 @@ int sp_compute_has_parts(const struct sp_compute *c)
 	return o->words_forward && o->words_backward && o->entropy_part && o->entropy_whole;
 }
 
+int sp_compute_has_scores(const struct sp_compute *c)
+{
+	const struct sp_compute_ops *o = c->ops;
+	return o->scores_mask && o->scores_softmax && o->scores_drop && o->scores_backward;
+}
+
 int sp_compute_supports(struct sp_compute *c, const struct sp_compute_needs *needs)
 {
 	char why[512] = "";
-	int status = needs->parts > 1 && !sp_compute_has_parts(c) ?
-	                 sp_say(SP_ERR_UNUSABLE, why, sizeof why, "it has no operations on parts of the vocabulary") :
-	                 c->ops->supports(c->ctx, needs, why, sizeof why);
+	int status = c->ops->supports(c->ctx, needs, why, sizeof why);
+	if (needs->parts > 1 && !sp_compute_has_parts(c))
+		status = sp_say(SP_ERR_UNUSABLE, why, sizeof why, "it has no operations on parts of the vocabulary");
+	if (needs->scores && !sp_compute_has_scores(c))
+		status = sp_say(SP_ERR_UNUSABLE, why, sizeof why, "it has no operations on whole rows of attention scores");
 	return status ? sp_fail(status, "backend.device=%s cannot do this: %s", c->name, why) : SP_OK;
 }
 
@@ -520,6 +528,52 @@ int sp_compute_attention_backward(struct sp_compute *c, const struct sp_attentio
 	struct sp_attention_backward polled = *a;
 	give_poll(c, &polled.shape);
 	return queued(c, c->ops->attention_backward(c->ctx, &polled));
+}
+
+/* ---- attention on whole rows of scores ---- */
+
+static int64_t score_rows(const struct sp_attention_shape *s)
+{
+	return s->batch * s->heads * s->chunk;
+}
+
+int sp_compute_scores_mask(struct sp_compute *c, const struct sp_scores_mask *a)
+{
+	const struct part parts[] = { { "s", a->s, score_rows(&a->shape), a->shape.keys, OUT } };
+	if (shape_fits("scores_mask", &a->shape) || FITS("scores_mask", parts))
+		return SP_ERR_SHAPE;
+	return queued(c, c->ops->scores_mask(c->ctx, a));
+}
+
+int sp_compute_scores_softmax(struct sp_compute *c, const struct sp_scores_softmax *a)
+{
+	const struct part parts[] = { { "s", a->s, a->s.rows, a->s.cols, OUT }, { "lse", a->lse, 1, a->s.rows, OUT } };
+	if (FITS("scores_softmax", parts))
+		return SP_ERR_SHAPE;
+	return queued(c, c->ops->scores_softmax(c->ctx, a));
+}
+
+int sp_compute_scores_drop(struct sp_compute *c, const struct sp_scores_drop *a)
+{
+	enum { IN_PLACE = 1 };
+	const int64_t rows = score_rows(&a->shape), keys = a->shape.keys;
+	const struct part parts[] = { { "p", a->p, rows, keys, 0, IN_PLACE }, { "y", a->y, rows, keys, OUT, IN_PLACE } };
+	if (shape_fits("scores_drop", &a->shape) || FITS("scores_drop", parts))
+		return SP_ERR_SHAPE;
+	return queued(c, c->ops->scores_drop(c->ctx, a));
+}
+
+int sp_compute_scores_backward(struct sp_compute *c, const struct sp_scores_backward *a)
+{
+	const struct sp_attention_shape *s = &a->shape;
+	const struct part parts[] = {
+		{ "p", a->p, score_rows(s), s->keys },
+		{ "ds", a->ds, score_rows(s), s->keys, OUT },
+		{ "dots", a->dots, s->batch * s->heads, s->chunk },
+	};
+	if (shape_fits("scores_backward", s) || FITS("scores_backward", parts))
+		return SP_ERR_SHAPE;
+	return queued(c, c->ops->scores_backward(c->ctx, a));
 }
 
 /* ---- embedding ---- */

@@ -53,6 +53,12 @@ int sp_compute_attention_forward(struct sp_compute *c, const struct sp_attention
 int sp_compute_attention_finish(struct sp_compute *c, const struct sp_attention_finish *args);
 int sp_compute_attention_dots(struct sp_compute *c, const struct sp_attention_dots *args);
 int sp_compute_attention_backward(struct sp_compute *c, const struct sp_attention_backward *args);
+/* 1 if this backend has the next four. */
+int sp_compute_has_scores(const struct sp_compute *c);
+int sp_compute_scores_mask(struct sp_compute *c, const struct sp_scores_mask *args);
+int sp_compute_scores_softmax(struct sp_compute *c, const struct sp_scores_softmax *args);
+int sp_compute_scores_drop(struct sp_compute *c, const struct sp_scores_drop *args);
+int sp_compute_scores_backward(struct sp_compute *c, const struct sp_scores_backward *args);
 int sp_compute_embedding_forward(struct sp_compute *c, const struct sp_embedding_forward *args);
 int sp_compute_embedding_backward(struct sp_compute *c, const struct sp_embedding_backward *args);
 int sp_compute_gather_rows(struct sp_compute *c, const struct sp_row_move *args);

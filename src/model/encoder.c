@@ -53,7 +53,7 @@ struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config,
 {
 	const int64_t heads = sp_part_size(part, config->heads);
 	return (struct sp_encoder_widths){ config->hidden, heads, heads * (config->hidden / config->heads),
-		                               sp_part_size(part, config->intermediate) };
+		                               sp_part_size(part, config->intermediate), 0 };
 }
 
 int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct sp_matrix y)
@@ -72,7 +72,7 @@ struct left {
 	enum place place;
 };
 
-enum { LEFT = 13 };
+enum { LEFT = 14 };
 
 /* The stream is always kept: y in a post-LN layer; in a pre-LN layer the sum, from which y is made again. Returns how many
  * there are: an open layer has no norm at its end. */
@@ -88,6 +88,7 @@ static int list(struct sp_encoder_layer *layer, const struct sp_encoder_widths *
 		{ &layer->attention.qkv, rows, 3 * w->attention, qkv },
 		{ &layer->attention.o, rows, w->attention, inner },
 		{ &layer->attention.lse, batch * w->heads, chunk, inner },
+		{ &layer->attention.scores, batch * w->heads * chunk, w->scores, inner },
 		{ &layer->joint_attention.s, rows, w->hidden, inner },
 		{ &layer->joint_attention.mean, 1, rows, inner },
 		{ &layer->joint_attention.rstd, 1, rows, inner },
@@ -169,14 +170,16 @@ int sp_encoder_shared_layout_inner(struct sp_encoder_shared *shared, struct sp_a
 		rc = sp_arena_take_matrix(arena, rows, a, &shared->o);
 	if (rc == SP_OK && arena->used < mlp_end)
 		rc = sp_arena_take(arena, (int64_t)(mlp_end - arena->used), 1, &rest);
-	return rc ? rc : sp_arena_take_matrix(arena, batch * widths->heads, chunk, &shared->lse);
+	if (rc == SP_OK)
+		rc = sp_arena_take_matrix(arena, batch * widths->heads, chunk, &shared->lse);
+	return rc ? rc : sp_arena_take_matrix(arena, batch * widths->heads * chunk, widths->scores, &shared->scores);
 }
 
 /* Each joint writes where nothing is read any more. Post-LN: `stream` is read until attention's joint, whose output the
  * MLP's joint adds. Pre-LN: the sums change places, and what is normed is read at once. */
 void sp_encoder_layer_share(struct sp_encoder_layer *layer, const struct sp_encoder_shared *shared)
 {
-	layer->attention = (struct sp_attention_state){ shared->qkv, shared->o, shared->lse };
+	layer->attention = (struct sp_attention_state){ shared->qkv, shared->o, shared->lse, shared->scores };
 	layer->mlp.pre = shared->pre;
 	layer->mlp.hidden = shared->hidden;
 	layer->joint_attention.mean = shared->mean;

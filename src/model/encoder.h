@@ -19,6 +19,7 @@ struct sp_encoder_widths {
 	int64_t hidden;
 	int64_t heads, attention; /* own heads, and their features together */
 	int64_t intermediate;
+	int64_t scores; /* columns of the rows of scores that attention keeps; 0: none */
 };
 struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config, const struct sp_model_part *part);
 
@@ -66,6 +67,7 @@ struct sp_encoder_shared {
 	struct sp_matrix mean, rstd;          /* (1, T) */
 	struct sp_matrix qkv, o;              /* (T, 3 H), (T, H) */
 	struct sp_matrix lse;                 /* (B A, C) */
+	struct sp_matrix scores;              /* (B A C, S), if attention keeps them */
 	struct sp_matrix pre, hidden;         /* (T, I), in the place of qkv and o */
 };
 

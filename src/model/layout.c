@@ -329,6 +329,7 @@ int sp_model_lay(struct sp_model *m, struct sp_arena *arena, int ranks)
 {
 	const int64_t rows = m->options.batch * m->options.chunk;
 	struct sp_model_memory *memory = &m->memory;
+	m->widths.scores = m->options.attention->keeps_scores ? ranks * m->options.chunk : 0;
 	int rc = lay_kept(m, arena, rows);
 	memory->pipeline = arena->used;
 	if (rc == SP_OK)

@@ -74,7 +74,8 @@ const struct sp_setting_entry sp_settings_table[] = {
 	INTEGER(parallel.virtual_stages, "1", "[1,1024]",
 	        "Runs of layers on each stage; stages x runs must divide model.layers. More runs, shorter waits."),
 	TEXT(parallel.attention, "ring", "",
-	     "How attention crosses ranks: ring, allgather, ulysses or hybrid; full for one rank per sequence."),
+	     "How attention crosses ranks: ring, allgather, ulysses, hybrid or rsa (as published, to compare with); "
+	     "full for one rank per sequence."),
 	INTEGER(parallel.gather_chunk, "0", "[0,1000000000000]",
 	        "With parallel.attention = allgather, tokens of each rank that are gathered at a time; 0: a whole micro-batch."),
 	INTEGER(parallel.ulysses, "0", "[0,1048576]",

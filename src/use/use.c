@@ -16,7 +16,8 @@
 static int check(const struct sp_use_options *o, const struct sp_use *use)
 {
 	const struct sp_model_config *c = &o->config;
-	const struct sp_compute_needs needs = { SP_F32, c->hidden / c->heads, 0 };
+	const struct sp_compute_needs needs = { .dtype = SP_F32, .head_dim = c->hidden / c->heads,
+		                                    .scores = use->together && use->together->keeps_scores };
 	const struct sp_attention_shape_host shape = {
 		1, 1, c->heads, c->hidden / c->heads, sp_comm_size(o->world), sp_comm_rank(o->world),
 		sp_planned_choice(o->settings),

@@ -49,6 +49,8 @@ static const struct {
 	[BOUND_CROSS_ENTROPY_GRADIENT] = { "cross_entropy, gradient", { [SP_F32] = 4e-7 }, "exp and a sum of V positive terms" },
 	[BOUND_WORDS] = { "words_backward", { [SP_F32] = 1e-6 }, "sums of up to 300 rows" },
 	[BOUND_ENTROPY_PART] = { "entropy_part", { [SP_F32] = ENTROPY_PART }, "exp and a sum of V positive terms" },
+	[BOUND_SCORES] = { "scores_mask, _drop, _backward", { [SP_F32] = 2e-7 }, "three roundings" },
+	[BOUND_SCORES_SOFTMAX] = { "scores_softmax", { [SP_F32] = 4e-7 }, "exp and a sum of positive terms" },
 	[BOUND_TANH] = { "tanh_forward", { [SP_F32] = 3e-7 }, "a polynomial's, few u" },
 	[BOUND_TANH_BACKWARD] = { "tanh_backward", { [SP_F32] = 2e-7 }, "three roundings" },
 	[BOUND_SUM_SQUARES] = { "sum_squares", { [SP_F32] = 1e-12 }, "squares and sums in float64" },

@@ -35,6 +35,9 @@ void attention_backward_adds_or_overwrites(void **state);
 void attention_ignores_rows_that_attended_to_nothing(void **state);
 void attention_polls_on_the_calling_thread(void **state);
 
+/* scores.c */
+void scores_equal_reference(void **state);
+
 /* embedding.c */
 void embedding_forward_equals_reference(void **state);
 void embedding_backward_equals_reference(void **state);

@@ -48,6 +48,11 @@ static uint64_t keys_and_gradients(const struct sp_attention_shape_host *s)
 	return blocks(s, 4 * (s->ranks - 1));
 }
 
+static uint64_t rings_and_sums(const struct sp_attention_shape_host *s)
+{
+	return blocks(s, 6 * (s->ranks - 1));
+}
+
 /* Of heads exchanged in groups of `members`: own tokens go to the others for all heads but own ones, and own heads' results
  * to each of the others for its tokens. `in` and `out`: numbers of each token's each head. */
 static uint64_t exchanged(const struct sp_attention_shape_host *s, int64_t members, int64_t in, int64_t out)
@@ -106,6 +111,7 @@ static const struct kind kinds[] = {
 	{ "hybrid of 2", "hybrid", { .ulysses = 2 }, hybrid_forward, hybrid_backward },
 	{ "hybrid of 3", "hybrid", { .ulysses = 3 }, hybrid_forward, hybrid_backward },
 	{ "hybrid of 4", "hybrid", { .ulysses = 4 }, hybrid_forward, hybrid_backward },
+	{ "rsa", "rsa", { 0 }, keys_once, rings_and_sums },
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -238,8 +244,12 @@ static int run(const struct kind *kind, struct sp_comm *comm, int overlap, const
 	out->lse = array(B * A * shard.chunk);
 	out->dqkv = array(rows * 3 * H);
 	const struct sp_attention_call call = { doc, in->sample, in->dropout };
+	const int64_t whole = shard.chunk * sp_comm_size(comm);
+	float *scores = array(variant->keeps_scores ? rows * A * whole : 0);
+	memset(scores, 0xff, variant->keeps_scores ? (size_t)(rows * A * whole) * sizeof *scores : 0);
 	const struct sp_attention_state state = {
 		sp_matrix(qkv, rows, 3 * H), sp_matrix(out->o, rows, H), sp_matrix(out->lse, B * A, shard.chunk),
+		sp_matrix(scores, rows * A, whole),
 	};
 	struct sp_comm_counters before = sp_comm_counters(comm);
 	if (sp_comm_rank(comm) % 2)
@@ -256,6 +266,7 @@ static int run(const struct kind *kind, struct sp_comm *comm, int overlap, const
 	free(qkv);
 	free(dout);
 	free(doc);
+	free(scores);
 	return rc;
 }
 

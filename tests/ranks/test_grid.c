@@ -22,7 +22,8 @@ struct kind {
 	const char *attention;
 	int64_t gather_chunk;
 };
-static const struct kind kinds[] = { { "ring" }, { "allgather" }, { "allgather", 5 }, { "ulysses" }, { "hybrid" } };
+static const struct kind kinds[] = { { "ring" }, { "allgather" }, { "allgather", 5 }, { "ulysses" }, { "hybrid" },
+	                                { "rsa" } };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 static const struct kind *kind = kinds;
 
@@ -45,6 +46,8 @@ static struct sp_settings settings_of_grid(int pieces)
 	s.model.norm = (ranks.size + tensor) % 2 ? SP_NORM_PRE : SP_NORM_POST;
 	s.model.sentence_order = 1;
 	s.optimizer.eps = 1e-4;
+	/* each kind with another one, and with another on the next size of grid */
+	s.train.recompute = kind == kinds ? SP_RECOMPUTED_NONE : (int)(kind - kinds + ranks.size) % 3;
 	s.train.sequence_length = 37;
 	s.train.micro_batch = 1;
 	s.train.global_batch = (pieces > 1 ? 4 : stages > 1 ? 5 : 2) * shape.at[SP_AXIS_DATA];

@@ -52,6 +52,12 @@ void sp_reference_attention_finish(const struct sp_attention_finish *args);
 void sp_reference_attention_dots(const struct sp_attention_dots *args);
 void sp_reference_attention_backward(const struct sp_attention_backward *args);
 
+/* scores.c */
+void sp_reference_scores_mask(const struct sp_scores_mask *args);
+void sp_reference_scores_softmax(const struct sp_scores_softmax *args);
+void sp_reference_scores_drop(const struct sp_scores_drop *args);
+void sp_reference_scores_backward(const struct sp_scores_backward *args);
+
 /* parts.c */
 void sp_reference_words_forward(const struct sp_words *args);
 void sp_reference_words_backward(const struct sp_words *args);
