@@ -23,6 +23,7 @@
 struct side {
 	int64_t chunk;
 	void *qkv, *dout, *o, *lse, *dqkv, *doc, *sample; /* device */
+	void *scores;                                     /* of kinds that keep them; else NULL */
 	size_t bytes;
 };
 
@@ -63,14 +64,14 @@ static int get(struct work *w, struct side *s, int64_t n, size_t size, void **me
 
 static void side_release(struct work *w, struct side *s)
 {
-	void *const memory[] = { s->qkv, s->dout, s->o, s->lse, s->dqkv, s->doc, s->sample };
+	void *const memory[] = { s->qkv, s->dout, s->o, s->lse, s->dqkv, s->doc, s->sample, s->scores };
 	for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
 		sp_compute_free(w->bench->compute, memory[i]);
 	*s = (struct side){ 0 };
 }
 
-/* Rows [first, first + chunk) of every sample. */
-static int side_make(struct work *w, int64_t chunk, struct side *s)
+/* Rows [first, first + chunk) of every sample; with scores, if they are kept, of all tokens. */
+static int side_make(struct work *w, int64_t chunk, int scores, struct side *s)
 {
 	const int64_t t = w->batch * chunk;
 	*s = (struct side){ .chunk = chunk };
@@ -85,6 +86,8 @@ static int side_make(struct work *w, int64_t chunk, struct side *s)
 		status = get(w, s, 3 * t * w->hidden, sizeof(float), &s->dqkv);
 	if (!status)
 		status = get(w, s, w->batch * w->padded, sizeof(int32_t), &s->doc);
+	if (!status && scores)
+		status = get(w, s, t * w->heads * w->padded, sizeof(float), &s->scores);
 	return status ? status : get(w, s, w->batch, sizeof(uint32_t), &s->sample);
 }
 
@@ -135,6 +138,7 @@ static struct sp_attention_state state_of(const struct kind *k)
 		.qkv = sp_matrix(k->side.qkv, t, 3 * w->hidden),
 		.o = sp_matrix(k->side.o, t, w->hidden),
 		.lse = sp_matrix(k->side.lse, w->batch * w->heads, k->side.chunk),
+		.scores = sp_matrix(k->side.scores, t * w->heads, w->padded),
 	};
 }
 
@@ -182,6 +186,8 @@ static int kind_make(struct work *w, const struct sp_attention_variant *variant,
 	sp_log_level(SP_LOG_NONE);
 	int status = variant->check(&k->setup.shape);
 	sp_log_level(SP_LOG_WARNING);
+	if (!status && variant->keeps_scores && !sp_compute_has_scores(w->bench->compute))
+		status = SP_ERR_SETTING;
 	if (!status)
 		status = variant->create(&k->setup, &k->arena, &counted);
 	if (status)
@@ -193,7 +199,7 @@ static int kind_make(struct work *w, const struct sp_attention_variant *variant,
 	if (!status)
 		status = variant->create(&k->setup, &k->arena, &k->state);
 	if (!status)
-		status = side_make(w, k->setup.shape.chunk, &k->side);
+		status = side_make(w, k->setup.shape.chunk, variant->keeps_scores, &k->side);
 	return status ? status : side_fill(w, &k->side, ranks == 1 ? 0 : w->rank * w->chunk);
 }
 
