@@ -1,12 +1,9 @@
-# Programs that measure: built by name (make benchmarks/attention), run by hand. benchmarks/README.md has their columns.
-EXTRA_PROGRAMS += benchmarks/attention benchmarks/ops
+# Programs that measure: built by name (make benchmarks/ops), run by hand. benchmarks/README.md has their columns.
+EXTRA_PROGRAMS += benchmarks/ops
 CLEANFILES += $(EXTRA_PROGRAMS)
-EXTRA_DIST += benchmarks/README.md benchmarks/memory benchmarks/overlap
-
-benchmarks_attention_SOURCES = benchmarks/attention.c tests/reference/reference.h tests/reference/attention.c \
-	tests/reference/dropout.c
-benchmarks_attention_LDFLAGS = $(AM_LDFLAGS) -no-install
-benchmarks_attention_LDADD = libseqpar.la
+EXTRA_DIST += benchmarks/README.md benchmarks/memory benchmarks/overlap benchmarks/compare benchmarks/comparison/charts.py \
+	benchmarks/comparison/matrix.py benchmarks/comparison/page.py benchmarks/comparison/run.py benchmarks/peers/bert_step.py \
+	benchmarks/peers/ring_operators.py
 
 benchmarks_ops_SOURCES = benchmarks/ops.c
 benchmarks_ops_LDFLAGS = $(AM_LDFLAGS) -no-install
