@@ -86,7 +86,7 @@ def curves(series, xlabel, ylabel, logx=True, logy=False, top=None):
     else:
         script.append("set xtics (%s)" % ", ".join("%g" % x for x in xs))
         script.append("set xrange [%g:%g]" % (xs[0] - 0.3, xs[-1] + 0.3))
-    script.append("set logscale y" if logy else "set yrange [0:%s]" % (top if top else "*"))
+    script.append("set logscale y\nset format y '%g'" if logy else "set yrange [0:%s]" % (top if top else "*"))
     for i, (_, points, _, _) in enumerate(series):
         script += ["$d%d << EOD" % i] + ["%g %g" % p for p in points] + ["EOD"]
     plots = ["$d%d using 1:2 with linespoints lw 2 %s lc rgb '%s' pt %d ps 0.7 title %s" %

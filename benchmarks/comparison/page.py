@@ -17,7 +17,7 @@ p { margin: .4rem 0; max-width: 46rem; } .soft, figcaption, dt { color: var(--so
 .facts div { background: var(--card); border: 1px solid var(--rule); border-radius: 6px; padding: .6rem .8rem; }
 .facts b { display: block; font-size: 1.35rem; line-height: 1.3; }
 .pair { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 430px), 1fr)); gap: .5rem 1.5rem; }
-figure { margin: .6rem 0; min-width: 0; } figcaption { font-size: .9rem; font-weight: 600; }
+figure { margin: .6rem 0; min-width: 0; max-width: 600px; } figcaption { font-size: .9rem; font-weight: 600; }
 svg { display: block; width: 100%; height: auto; color: var(--ink); }
 table { border-collapse: collapse; font-size: .82rem; width: 100%; margin: .5rem 0; }
 th, td { text-align: right; padding: .15rem .35rem; border-bottom: 1px solid var(--rule); vertical-align: top; }
