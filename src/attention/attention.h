@@ -12,6 +12,7 @@
 /* What else of the settings some kinds look at. All zero: their defaults. */
 struct sp_attention_choice {
 	int64_t gather_chunk; /* allgather: tokens of each rank gathered at a time; 0: all */
+	int ring_queries;     /* ring, hybrid: in backward queries go round instead of keys and values */
 	int ulysses;          /* hybrid: ranks that exchange heads; 0: as many as can */
 };
 

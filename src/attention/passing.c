@@ -13,22 +13,23 @@ static int64_t up_to_page(int64_t bytes)
 	return (bytes + SP_WINDOW_PAGE - 1) / SP_WINDOW_PAGE * SP_WINDOW_PAGE;
 }
 
-static int take_all(struct sp_arena *arena, int64_t rows, int64_t cols, struct sp_matrix *const *message, int count)
+/* What others may read: one matrix of `cols`, and in training three of gradients. */
+static int take_all(struct sp_passing *p, struct sp_arena *arena, int64_t rows, int64_t cols, int64_t gradient_cols)
 {
-	int rc = SP_OK;
-	for (int i = 0; rc == SP_OK && i < count; i++)
-		rc = sp_arena_take_matrix(arena, rows, cols, message[i]);
+	struct sp_matrix *const gradient[] = { &p->fresh, &p->travel[0], &p->travel[1] };
+	int rc = sp_arena_take_matrix(arena, rows, cols, &p->kv[0]);
+	for (int i = 0; rc == SP_OK && i < 3 && !p->setup->forward_only; i++)
+		rc = sp_arena_take_matrix(arena, rows, gradient_cols, gradient[i]);
 	return rc;
 }
 
-/* What others may read fills whole pages, alone, wherever the arena begins: `count` messages one after the other. */
-static int take_readable(struct sp_passing *p, int64_t rows, int64_t cols, struct sp_arena *arena, size_t *bytes)
+/* That fills whole pages, alone, wherever the arena begins. */
+static int take_readable(struct sp_passing *p, int64_t rows, int64_t cols, int64_t gradient_cols, struct sp_arena *arena,
+                         size_t *bytes)
 {
-	struct sp_matrix *const message[] = { &p->kv[0], &p->fresh, &p->travel[0], &p->travel[1] };
-	const int count = p->setup->forward_only ? 1 : 4;
 	struct sp_arena inside = { 0 };
 	void *memory;
-	int rc = take_all(&inside, rows, cols, message, count);
+	int rc = take_all(p, &inside, rows, cols, gradient_cols);
 	*bytes = (size_t)up_to_page((int64_t)inside.used);
 	if (rc == SP_OK)
 		rc = sp_arena_take(arena, (int64_t)*bytes + SP_WINDOW_PAGE - 1, 1, &memory);
@@ -36,7 +37,7 @@ static int take_readable(struct sp_passing *p, int64_t rows, int64_t cols, struc
 		return rc;
 	inside = (struct sp_arena){ .base = (char *)up_to_page((int64_t)(uintptr_t)memory), .size = *bytes };
 	p->first = inside.base;
-	return take_all(&inside, rows, cols, message, count);
+	return take_all(p, &inside, rows, cols, gradient_cols);
 }
 
 /* Where each transfer is to be waited for at once, nothing can be read at leisure. */
@@ -50,22 +51,22 @@ static int open_window(struct sp_passing *p, size_t bytes)
 	return rc;
 }
 
-int sp_passing_create(struct sp_passing *p, int64_t rows, int64_t cols, struct sp_arena *arena)
+int sp_passing_create(struct sp_passing *p, int64_t rows, int64_t cols, int64_t gradient_cols, struct sp_arena *arena)
 {
 	size_t bytes;
 	p->way = &sp_passing_by_messages;
-	int rc = take_readable(p, rows, cols, arena, &bytes);
+	int rc = take_readable(p, rows, cols, gradient_cols, arena, &bytes);
 	if (rc == SP_OK)
 		rc = sp_arena_take_matrix(arena, rows, cols, &p->kv[1]);
 	return rc ? rc : open_window(p, bytes);
 }
 
-void sp_passing_narrow(struct sp_passing *p, int64_t cols)
+void sp_passing_narrow(struct sp_passing *p, int64_t cols, int64_t gradient_cols)
 {
-	struct sp_matrix *const message[] = { &p->kv[0], &p->kv[1], &p->fresh, &p->travel[0], &p->travel[1] };
+	struct sp_matrix *const matrix[] = { &p->kv[0], &p->kv[1], &p->fresh, &p->travel[0], &p->travel[1] };
 	for (int i = 0; i < 5; i++)
-		if (message[i]->data)
-			*message[i] = sp_matrix(message[i]->data, message[i]->rows, cols);
+		if (matrix[i]->data)
+			*matrix[i] = sp_matrix(matrix[i]->data, matrix[i]->rows, i < 2 ? cols : gradient_cols);
 }
 
 void sp_passing_destroy(struct sp_passing *p)

@@ -30,7 +30,8 @@ struct sp_passing_way {
 	int (*settle)(struct sp_passing *p);
 };
 
-/* Matrices are of one shape, keys beside values. */
+/* Keys beside values, and gradients of them. What goes round may as well be queries with all that their gradients need, and these
+ * the gradients: of other widths. */
 struct sp_passing {
 	const struct sp_passing_way *way;
 	const struct sp_attention_setup *setup; /* borrowed */
@@ -49,9 +50,9 @@ struct sp_passing {
 
 /* Carves matrices (rows, cols) from the arena, the same whatever the way, which all ranks choose alike. Collective over all of
  * setup->comm, unless the arena only counts; setup, stride and places are set. */
-int sp_passing_create(struct sp_passing *p, int64_t rows, int64_t cols, struct sp_arena *arena);
-/* The matrices were made for the most columns that any rank has; places of one ring have the same. */
-void sp_passing_narrow(struct sp_passing *p, int64_t cols);
+int sp_passing_create(struct sp_passing *p, int64_t rows, int64_t cols, int64_t gradient_cols, struct sp_arena *arena);
+/* The matrices were made for the most columns that are needed; places of one ring use the same. */
+void sp_passing_narrow(struct sp_passing *p, int64_t cols, int64_t gradient_cols);
 void sp_passing_destroy(struct sp_passing *p); /* before the arena's memory is given back; zeroed is fine */
 /* The sequence rank that is `hops` places further on, -R < hops < R. */
 int sp_passing_rank(const struct sp_passing *p, int hops);

@@ -9,7 +9,10 @@
  * out long before, while the layer does something else. The paper sums gradients with two all-reduces over the whole sequence
  * instead; its code also divides them by P, which is wrong.
  *
- * Elements sent per layer and rank: forward 2 (P - 1) B C H; backward 4 (P - 1) B C H. */
+ * With parallel.ring = q backward passes queries round instead: ring_queries.c.
+ *
+ * Elements sent per layer and rank: forward 2 (P - 1) B C H; backward 4 (P - 1) B C H, or 3 (P - 1) B C H and
+ * 2 (P - 1) B C A with queries. */
 #include "config.h"
 
 #include "attention/ring.h"
@@ -34,7 +37,10 @@ int sp_attention_ring_layout(struct sp_attention_ring *r, struct sp_arena *arena
 	if (rc || r->places == 1)
 		return rc;
 	r->passing = (struct sp_passing){ .setup = &r->setup, .stride = r->blocks, .places = r->places };
-	return sp_passing_create(&r->passing, r->blocks * tokens(r), 2 * s->heads * s->head_dim, arena);
+	if (s->choice.ring_queries && !r->setup.forward_only)
+		return sp_attention_ring_layout_queries(r, arena);
+	const int64_t cols = 2 * s->heads * s->head_dim;
+	return sp_passing_create(&r->passing, r->blocks * tokens(r), cols, cols, arena);
 }
 
 void sp_attention_ring_release(struct sp_attention_ring *r)
@@ -123,6 +129,7 @@ static int end_forward(const struct sp_attention_ring *r, const struct sp_attent
 
 int sp_attention_ring_forward(struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass)
 {
+	sp_passing_narrow(&r->passing, pass->kv.cols, r->passing.fresh.cols);
 	int rc = r->places == 1 ? SP_OK : r->passing.way->keys_begin(&r->passing, pass->kv);
 	for (int hop = 0; rc == SP_OK && hop < r->places; hop++)
 		rc = forward_hop(r, pass, hop);
@@ -191,7 +198,7 @@ static int backward_own(struct sp_attention_ring *r, const struct sp_attention_r
 
 int sp_attention_ring_begin_backward(struct sp_attention_ring *r, struct sp_matrix kv)
 {
-	if (r->places == 1 || r->passing.begun)
+	if (r->places == 1 || r->passing.begun || r->setup.shape.choice.ring_queries)
 		return SP_OK;
 	r->passing.begun = 1;
 	return r->passing.way->keys_begin(&r->passing, kv);
@@ -201,6 +208,8 @@ int sp_attention_ring_backward(struct sp_attention_ring *r, const struct sp_atte
 {
 	if (r->places == 1)
 		return backward_compute(r, pass, pass->dkv, 0);
+	if (r->setup.shape.choice.ring_queries)
+		return sp_attention_ring_backward_queries(r, pass);
 	int rc = sp_attention_ring_begin_backward(r, pass->kv);
 	r->passing.begun = 0;
 	for (int hop = 1; rc == SP_OK && hop < r->places; hop++)
@@ -288,24 +297,25 @@ static int ring_backward(void *work, const struct sp_attention_call *call, const
 	return rc ? rc : sp_attention_ring_backward(r, &pass);
 }
 
-uint64_t sp_attention_ring_sent_forward(int places, uint64_t block)
+uint64_t sp_attention_ring_sent_forward(const struct sp_attention_shape_host *s, int places, int64_t tokens, int64_t heads)
 {
-	return 2 * (uint64_t)(places - 1) * block;
+	return 2 * (uint64_t)(places - 1) * (uint64_t)(tokens * heads * s->head_dim);
 }
 
-uint64_t sp_attention_ring_sent_backward(int places, uint64_t block)
+uint64_t sp_attention_ring_sent_backward(const struct sp_attention_shape_host *s, int places, int64_t tokens, int64_t heads)
 {
-	return 4 * (uint64_t)(places - 1) * block;
+	const int64_t each = s->choice.ring_queries ? 3 * s->head_dim + 2 : 4 * s->head_dim;
+	return (uint64_t)(places - 1) * (uint64_t)(tokens * heads * each);
 }
 
 static uint64_t ring_sent_forward(const struct sp_attention_shape_host *s)
 {
-	return sp_attention_ring_sent_forward(s->ranks, sp_attention_block(s));
+	return sp_attention_ring_sent_forward(s, s->ranks, s->batch * s->chunk, s->heads);
 }
 
 static uint64_t ring_sent_backward(const struct sp_attention_shape_host *s)
 {
-	return sp_attention_ring_sent_backward(s->ranks, sp_attention_block(s));
+	return sp_attention_ring_sent_backward(s, s->ranks, s->batch * s->chunk, s->heads);
 }
 
 const struct sp_attention_variant sp_attention_ring = {

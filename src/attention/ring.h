@@ -17,6 +17,7 @@ struct sp_attention_ring {
 	/* laid out */
 	struct sp_matrix rows;     /* (U B A, C): l in forward */
 	struct sp_passing passing; /* of (U T, 2 h), with more places than one */
+	struct sp_matrix queries;  /* if these go round: (U T, 2 h + 2 n), what sets out, see ring_queries.c */
 };
 
 /* What one pass reads and writes; forward only the first four. */
@@ -38,8 +39,13 @@ int sp_attention_ring_backward(struct sp_attention_ring *ring, const struct sp_a
 /* As the member of struct sp_attention_variant. */
 int sp_attention_ring_settle(struct sp_attention_ring *ring);
 
-/* Elements sent by the rank of a place: with messages of `block` = U T h elements for each of keys and values. */
-uint64_t sp_attention_ring_sent_forward(int places, uint64_t block);
-uint64_t sp_attention_ring_sent_backward(int places, uint64_t block);
+/* Inside of these: where queries go round in backward. */
+int sp_attention_ring_layout_queries(struct sp_attention_ring *ring, struct sp_arena *arena);
+int sp_attention_ring_backward_queries(struct sp_attention_ring *ring, const struct sp_attention_ring_pass *pass);
+int64_t sp_attention_ring_query_cols(const struct sp_attention_ring *ring);
+
+/* Elements sent by the rank of a place, with `tokens` = U T and `heads` own ones. */
+uint64_t sp_attention_ring_sent_forward(const struct sp_attention_shape_host *shape, int places, int64_t tokens, int64_t heads);
+uint64_t sp_attention_ring_sent_backward(const struct sp_attention_shape_host *shape, int places, int64_t tokens, int64_t heads);
 
 #endif

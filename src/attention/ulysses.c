@@ -130,7 +130,7 @@ static void narrow_ring(struct ulysses *u)
 	r->all_heads = (uint32_t)s->heads;
 	r->first_head = (uint32_t)first_head_of(s, u->members, u->own);
 	narrow(&r->rows, u->members * s->batch * u->heads, s->chunk);
-	sp_passing_narrow(&r->passing, 2 * u->heads * s->head_dim);
+	sp_passing_narrow(&r->passing, 2 * u->heads * s->head_dim, (s->choice.ring_queries ? 1 : 2) * u->heads * s->head_dim);
 }
 
 static void ulysses_destroy(void *work)
@@ -383,7 +383,7 @@ static int ulysses_settle(void *work)
 
 struct counts {
 	uint64_t tokens, width, others, own; /* T, D, A - n, n (U - 1) */
-	uint64_t block;                      /* U T h */
+	int64_t all, heads;                  /* U T, n */
 	int places;
 };
 
@@ -395,7 +395,8 @@ static struct counts counts_of(const struct sp_attention_shape_host *s, int memb
 		.width = (uint64_t)s->head_dim,
 		.others = (uint64_t)(s->heads - n),
 		.own = (uint64_t)(n * (members - 1)),
-		.block = (uint64_t)(members * s->batch * s->chunk * n * s->head_dim),
+		.all = members * s->batch * s->chunk,
+		.heads = n,
 		.places = s->ranks / members,
 	};
 }
@@ -403,14 +404,15 @@ static struct counts counts_of(const struct sp_attention_shape_host *s, int memb
 static uint64_t sent_forward(const struct sp_attention_shape_host *s, int members)
 {
 	const struct counts c = counts_of(s, members);
-	return c.tokens * (3 * c.width * c.others + (c.width + 1) * c.own) + sp_attention_ring_sent_forward(c.places, c.block);
+	return c.tokens * (3 * c.width * c.others + (c.width + 1) * c.own) +
+	       sp_attention_ring_sent_forward(s, c.places, c.all, c.heads);
 }
 
 static uint64_t sent_backward(const struct sp_attention_shape_host *s, int members)
 {
 	const struct counts c = counts_of(s, members);
 	return c.tokens * ((4 * c.width + 2) * c.others + 3 * c.width * c.own) +
-	       sp_attention_ring_sent_backward(c.places, c.block);
+	       sp_attention_ring_sent_backward(s, c.places, c.all, c.heads);
 }
 
 static uint64_t ulysses_sent_forward(const struct sp_attention_shape_host *s)

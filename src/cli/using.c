@@ -39,8 +39,8 @@ static int take_settings(char **argv, int *words, struct sp_settings *s)
 /* How attention crosses ranks may be chosen. */
 static int is_of_attention(const char *name)
 {
-	static const char *const names[] = { "parallel.attention", "parallel.gather_chunk", "parallel.ulysses",
-		                                   "parallel.overlap" };
+	static const char *const names[] = { "parallel.attention", "parallel.gather_chunk", "parallel.ring",
+		                                   "parallel.ulysses", "parallel.overlap" };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (strcmp(name, names[i]) == 0)
 			return 1;

@@ -14,6 +14,7 @@ enum { SP_TEXT = 1024 }; /* bytes of a text setting, its end included */
 enum sp_setting_norm { SP_NORM_POST = 0, SP_NORM_PRE };
 enum sp_setting_activation { SP_ACTIVATION_GELU = 0, SP_ACTIVATION_GELU_TANH };
 enum sp_setting_extend { SP_POSITIONS_NO = 0, SP_POSITIONS_TILE, SP_POSITIONS_INTERPOLATE };
+enum sp_setting_ring { SP_RING_KV = 0, SP_RING_Q };
 enum sp_setting_recompute { SP_RECOMPUTED_NONE = 0, SP_RECOMPUTED_ATTENTION, SP_RECOMPUTED_LAYER };
 enum sp_setting_decay { SP_DECAY_LINEAR = 0, SP_DECAY_COSINE, SP_DECAY_CONSTANT };
 
@@ -51,6 +52,7 @@ struct sp_settings {
 		int64_t virtual_stages; /* runs of layers on each of them */
 		char attention[16]; /* a kind of src/attention */
 		int64_t gather_chunk; /* tokens; 0: all */
+		int ring;             /* enum sp_setting_ring */
 		int64_t ulysses;      /* ranks that exchange heads; 0: as many as can */
 		int overlap;
 		int optimizer_shard; /* moments, and updating, shared out over replicas */

@@ -78,6 +78,9 @@ const struct sp_setting_entry sp_settings_table[] = {
 	     "full for one rank per sequence."),
 	INTEGER(parallel.gather_chunk, "0", "[0,1000000000000]",
 	        "With parallel.attention = allgather, tokens of each rank that are gathered at a time; 0: a whole micro-batch."),
+	CHOICE(parallel.ring, "kv", "kv|q",
+	       "With parallel.attention = ring or hybrid, what goes round in backward: kv, keys and values and their gradients, or q, "
+	       "queries with what they need and their gradients, a quarter less; in forward always keys and values."),
 	INTEGER(parallel.ulysses, "0", "[0,1048576]",
 	        "With parallel.attention = hybrid, ranks that exchange heads inside of the ring; it must divide parallel.sequence; 0: as "
 	        "many as can."),

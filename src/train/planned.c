@@ -33,6 +33,7 @@ struct sp_model_config sp_planned_config(const struct sp_settings *s)
 struct sp_attention_choice sp_planned_choice(const struct sp_settings *s)
 {
 	return (struct sp_attention_choice){ .gather_chunk = s->parallel.gather_chunk,
+		                                     .ring_queries = s->parallel.ring == SP_RING_Q,
 		                                     .ulysses = (int)s->parallel.ulysses };
 }
 

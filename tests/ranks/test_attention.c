@@ -48,6 +48,11 @@ static uint64_t keys_and_gradients(const struct sp_attention_shape_host *s)
 	return blocks(s, 4 * (s->ranks - 1));
 }
 
+static uint64_t queries_and_gradients(const struct sp_attention_shape_host *s)
+{
+	return blocks(s, 3 * (s->ranks - 1)) + (uint64_t)(2 * (s->ranks - 1) * s->batch * s->chunk * s->heads);
+}
+
 static uint64_t rings_and_sums(const struct sp_attention_shape_host *s)
 {
 	return blocks(s, 6 * (s->ranks - 1));
@@ -96,11 +101,13 @@ static uint64_t hybrid_forward(const struct sp_attention_shape_host *s)
 static uint64_t hybrid_backward(const struct sp_attention_shape_host *s)
 {
 	const struct sp_attention_shape_host ring = between(s, members_of(s));
-	return exchanged(s, members_of(s), 4 * D + 2, 3 * D) + keys_and_gradients(&ring);
+	return exchanged(s, members_of(s), 4 * D + 2, 3 * D) +
+	       (s->choice.ring_queries ? queries_and_gradients(&ring) : keys_and_gradients(&ring));
 }
 
 static const struct kind kinds[] = {
 	{ "ring", "ring", { 0 }, keys_once, keys_and_gradients },
+	{ "ring of queries", "ring", { .ring_queries = 1 }, keys_once, queries_and_gradients },
 	{ "allgather", "allgather", { 0 }, keys_once, keys_and_gradients },
 	{ "allgather of 5 tokens", "allgather", { .gather_chunk = 5 }, keys_once, keys_and_gradients },
 	{ "allgather of 16 tokens", "allgather", { .gather_chunk = 16 }, keys_once, keys_and_gradients },
@@ -111,6 +118,7 @@ static const struct kind kinds[] = {
 	{ "hybrid of 2", "hybrid", { .ulysses = 2 }, hybrid_forward, hybrid_backward },
 	{ "hybrid of 3", "hybrid", { .ulysses = 3 }, hybrid_forward, hybrid_backward },
 	{ "hybrid of 4", "hybrid", { .ulysses = 4 }, hybrid_forward, hybrid_backward },
+	{ "hybrid of 2, ring of queries", "hybrid", { .ulysses = 2, .ring_queries = 1 }, hybrid_forward, hybrid_backward },
 	{ "rsa", "rsa", { 0 }, keys_once, rings_and_sums },
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };

@@ -21,8 +21,10 @@ static struct sp_grid_point shape;
 struct kind {
 	const char *attention;
 	int64_t gather_chunk;
+	int ring;
 };
 static const struct kind kinds[] = { { "ring" }, { "allgather" }, { "allgather", 5 }, { "ulysses" }, { "hybrid" },
+	                                { "ring", 0, SP_RING_Q }, { "hybrid", 0, SP_RING_Q },
 	                                { "rsa" } };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 static const struct kind *kind = kinds;
@@ -35,6 +37,7 @@ static struct sp_settings settings_of_grid(int pieces)
 	const int tensor = shape.at[SP_AXIS_TENSOR], stages = shape.at[SP_AXIS_PIPELINE];
 	strcpy(s.parallel.attention, kind->attention);
 	s.parallel.gather_chunk = kind->gather_chunk;
+	s.parallel.ring = kind->ring;
 	s.parallel.sequence = shape.at[SP_AXIS_SEQUENCE];
 	s.parallel.tensor = tensor;
 	s.parallel.pipeline = stages;
