@@ -2,6 +2,7 @@
 
 #include "model/encoder.h"
 
+#include "base/size.h"
 #include "base/trace.h"
 #include "layers/linear.h"
 
@@ -54,6 +55,13 @@ struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config,
 	const int64_t heads = sp_part_size(part, config->heads);
 	return (struct sp_encoder_widths){ config->hidden, heads, heads * (config->hidden / config->heads),
 		                               sp_part_size(part, config->intermediate), 0 };
+}
+
+int64_t sp_encoder_most_read(const struct sp_encoder_widths *w, int64_t rows)
+{
+	const int64_t wide = sp_max(w->intermediate, 3 * w->attention);
+	/* backward through the MLP, backward through the projection; forward takes less */
+	return rows * wide / sp_max(2 * w->hidden + w->intermediate, w->hidden + 2 * w->attention);
 }
 
 int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct sp_matrix y)
@@ -223,48 +231,83 @@ static int project(const struct sp_encoder_layer *layer, const struct sp_layer_c
 	return sp_linear_layer_forward(&layer->qkv, ctx, in.y, layer->attention.qkv, SP_ACT_NONE, nothing);
 }
 
+/* What heads have found, as features of the stream: the input of the joint. */
+static int project_out(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                       const struct sp_encoder_attention *attention, const struct sp_read_rows *read)
+{
+	const struct sp_matrix s = layer->joint_attention.s, o = layer->attention.o;
+	const struct sp_matrix from = read ? sp_read_rows_room(read, s.cols, o.cols) : o;
+	const struct sp_matrix to = read ? sp_read_rows_room(read, 0, s.cols) : s;
+	int rc = read ? sp_read_rows_gather(read, ctx, o, from) : SP_OK;
+	if (rc == SP_OK)
+		rc = sp_linear_layer_forward_plain(&layer->projection, ctx, from, to);
+	if (rc == SP_OK)
+		rc = sp_encoder_tensor_sum(attention, to);
+	return rc || !read ? rc : sp_read_rows_put(read, ctx, to, s);
+}
+
 static int attention_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-                             const struct sp_encoder_attention *attention, struct sp_stream in)
+                             const struct sp_encoder_attention *attention, struct sp_stream in,
+                             const struct sp_read_rows *read)
 {
 	const struct sp_attention_call call = call_of(layer, ctx, attention);
 	int rc = project(layer, ctx, in);
 	if (rc == SP_OK)
 		rc = attention->variant->forward(attention->work, &call, &layer->attention);
 	if (rc == SP_OK)
-		rc = sp_linear_layer_forward_plain(&layer->projection, ctx, layer->attention.o, layer->joint_attention.s);
-	if (rc == SP_OK)
-		rc = sp_encoder_tensor_sum(attention, layer->joint_attention.s);
+		rc = project_out(layer, ctx, attention, read);
 	return rc ? rc : sp_norm_layer_forward(&layer->joint_attention, ctx, in.residual);
 }
 
+/* The MLP as it is for all rows, or with as many rows as are read. */
+static struct sp_mlp_layer mlp_of(const struct sp_encoder_layer *layer, const struct sp_read_rows *read)
+{
+	struct sp_mlp_layer mlp = layer->mlp;
+	if (read) {
+		mlp.pre = sp_matrix_rows(mlp.pre, 0, sp_read_rows_count(read));
+		mlp.hidden = sp_matrix_rows(mlp.hidden, 0, sp_read_rows_count(read));
+	}
+	return mlp;
+}
+
 static int mlp_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-                       const struct sp_encoder_attention *attention)
+                       const struct sp_encoder_attention *attention, const struct sp_read_rows *read)
 {
 	const struct sp_stream in = stream_of(&layer->joint_attention, layer->pre_norm);
-	int rc = sp_mlp_layer_forward(&layer->mlp, ctx, in.y, layer->joint_mlp.s);
+	const struct sp_mlp_layer mlp = mlp_of(layer, read);
+	const struct sp_matrix s = layer->joint_mlp.s;
+	const struct sp_matrix from = read ? sp_read_rows_room(read, s.cols, s.cols) : in.y;
+	const struct sp_matrix to = read ? sp_read_rows_room(read, 0, s.cols) : s;
+	int rc = read ? sp_read_rows_gather(read, ctx, in.y, from) : SP_OK;
 	if (rc == SP_OK)
-		rc = sp_encoder_tensor_sum(attention, layer->joint_mlp.s);
+		rc = sp_mlp_layer_forward(&mlp, ctx, from, to);
+	if (rc == SP_OK)
+		rc = sp_encoder_tensor_sum(attention, to);
+	if (rc == SP_OK && read)
+		rc = sp_read_rows_put(read, ctx, to, s);
 	return rc ? rc : sp_norm_layer_forward(&layer->joint_mlp, ctx, in.residual);
 }
 
 static int run(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-               const struct sp_encoder_attention *attention, struct sp_stream in)
+               const struct sp_encoder_attention *attention, struct sp_stream in, const struct sp_read_rows *read)
 {
-	int rc = attention_forward(layer, ctx, attention, in);
-	return rc ? rc : mlp_forward(layer, ctx, attention);
+	int rc = attention_forward(layer, ctx, attention, in, read);
+	return rc ? rc : mlp_forward(layer, ctx, attention, read);
 }
 
 int sp_encoder_layer_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-                             const struct sp_encoder_attention *attention, struct sp_stream in)
+                             const struct sp_encoder_attention *attention, struct sp_stream in,
+                             const struct sp_read_rows *read)
 {
 	sp_trace_begin(SP_TRACE_COMPUTE, "forward layer", (int)layer->index);
-	int rc = run(layer, ctx, attention, in);
+	int rc = run(layer, ctx, attention, in, read);
 	sp_trace_end(SP_TRACE_COMPUTE);
 	return rc;
 }
 
 int sp_encoder_layer_again(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-                           const struct sp_encoder_attention *attention, struct sp_stream in, enum sp_recompute recompute)
+                           const struct sp_encoder_attention *attention, struct sp_stream in, const struct sp_read_rows *read,
+                           enum sp_recompute recompute)
 {
 	int rc = SP_OK;
 	if (recompute == SP_RECOMPUTE_NONE)
@@ -273,7 +316,7 @@ int sp_encoder_layer_again(const struct sp_encoder_layer *layer, const struct sp
 	if (recompute == SP_RECOMPUTE_ATTENTION)
 		rc = project(layer, ctx, in);
 	else
-		rc = run(layer, ctx, attention, in);
+		rc = run(layer, ctx, attention, in, read);
 	sp_trace_end(SP_TRACE_COMPUTE);
 	return rc;
 }
@@ -297,30 +340,70 @@ static int adds_to_stream(const struct sp_encoder_layer *layer, const struct sp_
 	return !layer->pre_norm && (!attention->tensor || sp_comm_rank(attention->tensor) == 0);
 }
 
+/* Of the rows that are read alone. dx takes the place of x. */
+static int mlp_backward_read(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                             const struct sp_encoder_attention *attention, const struct sp_read_rows *read,
+                             const struct sp_encoder_scratch *s)
+{
+	const int64_t h = s->dy.cols;
+	const struct sp_mlp_layer mlp = mlp_of(layer, read);
+	const struct sp_matrix dy = sp_read_rows_room(read, 0, h), x = sp_read_rows_room(read, h, h), dx = x,
+	                       dpre = sp_read_rows_room(read, 2 * h, mlp.pre.cols);
+	int rc = sp_read_rows_gather(read, ctx, s->dx, dy);
+	if (rc == SP_OK)
+		rc = sp_read_rows_gather(read, ctx, layer->joint_attention.y, x);
+	if (rc == SP_OK)
+		rc = sp_mlp_layer_backward(&mlp, ctx, x, dy, dpre, dx, 0);
+	if (rc == SP_OK)
+		rc = sp_encoder_tensor_sum(attention, dx);
+	if (rc)
+		return rc;
+	return layer->pre_norm ? sp_read_rows_put(read, ctx, dx, s->dy) : sp_read_rows_add(read, ctx, dx, s->dy);
+}
+
 static int mlp_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-                        const struct sp_encoder_attention *attention, const struct sp_encoder_scratch *s, int first_sum)
+                        const struct sp_encoder_attention *attention, const struct sp_read_rows *read,
+                        const struct sp_encoder_scratch *s, int first_sum)
 {
 	const struct sp_matrix dpre = sp_matrix(s->wide.data, s->dy.rows, layer->mlp.pre.cols);
 	int rc = joint_backward(&layer->joint_mlp, ctx, s, layer->pre_norm, layer->open, first_sum);
 	if (rc)
 		return rc;
+	if (read)
+		return mlp_backward_read(layer, ctx, attention, read, s);
 	rc = sp_mlp_layer_backward(&layer->mlp, ctx, layer->joint_attention.y, s->dx, dpre, s->dy,
 	                           adds_to_stream(layer, attention));
 	return rc ? rc : sp_encoder_tensor_sum(attention, s->dy);
 }
 
+/* The gradient of what heads have found, from that of the joint's input in s->dx. */
+static int project_out_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                                const struct sp_read_rows *read, const struct sp_encoder_scratch *s, struct sp_matrix dout)
+{
+	const int64_t h = s->dx.cols, a = dout.cols;
+	const struct sp_matrix o = read ? sp_read_rows_room(read, h, a) : layer->attention.o;
+	const struct sp_matrix dx = read ? sp_read_rows_room(read, 0, h) : s->dx;
+	const struct sp_matrix to = read ? sp_read_rows_room(read, h + a, a) : dout;
+	int rc = read ? sp_read_rows_gather(read, ctx, layer->attention.o, o) : SP_OK;
+	if (rc == SP_OK && read)
+		rc = sp_read_rows_gather(read, ctx, s->dx, dx);
+	if (rc == SP_OK)
+		rc = sp_linear_layer_backward_weight(&layer->projection, NULL, ctx, dx, o);
+	if (rc == SP_OK)
+		rc = sp_linear_layer_backward_input(&layer->projection, ctx, dx, to, 0);
+	return rc || !read ? rc : sp_read_rows_put(read, ctx, to, dout);
+}
+
 static int attention_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                               const struct sp_encoder_attention *attention, struct sp_stream in,
-                              const struct sp_encoder_scratch *s)
+                              const struct sp_read_rows *read, const struct sp_encoder_scratch *s)
 {
 	const struct sp_attention_call call = call_of(layer, ctx, attention);
 	const struct sp_matrix dqkv = sp_matrix(s->wide.data, s->dy.rows, layer->attention.qkv.cols);
 	const struct sp_matrix dout = sp_matrix(s->dout.data, s->dy.rows, layer->attention.o.cols);
 	int rc = joint_backward(&layer->joint_attention, ctx, s, layer->pre_norm, 0, 0);
 	if (rc == SP_OK)
-		rc = sp_linear_layer_backward_weight(&layer->projection, NULL, ctx, s->dx, layer->attention.o);
-	if (rc == SP_OK)
-		rc = sp_linear_layer_backward_input(&layer->projection, ctx, s->dx, dout, 0);
+		rc = project_out_backward(layer, ctx, read, s, dout);
 	if (rc == SP_OK)
 		rc = attention->variant->backward(attention->work, &call, &layer->attention, dout, dqkv);
 	if (rc == SP_OK)
@@ -339,14 +422,14 @@ static int begin_attention_backward(const struct sp_encoder_layer *layer, const 
 
 int sp_encoder_layer_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                               const struct sp_encoder_attention *attention, struct sp_stream in,
-                              const struct sp_encoder_scratch *scratch, int first_sum)
+                              const struct sp_read_rows *read, const struct sp_encoder_scratch *scratch, int first_sum)
 {
 	sp_trace_begin(SP_TRACE_COMPUTE, "backward layer", (int)layer->index);
 	int rc = begin_attention_backward(layer, attention);
 	if (rc == SP_OK)
-		rc = mlp_backward(layer, ctx, attention, scratch, first_sum);
+		rc = mlp_backward(layer, ctx, attention, read, scratch, first_sum);
 	if (rc == SP_OK)
-		rc = attention_backward(layer, ctx, attention, in, scratch);
+		rc = attention_backward(layer, ctx, attention, in, read, scratch);
 	sp_trace_end(SP_TRACE_COMPUTE);
 	return rc;
 }

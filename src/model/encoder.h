@@ -9,6 +9,7 @@
 #include "layers/mlp.h"
 #include "layers/norm.h"
 #include "model/bind.h"
+#include "model/rows.h"
 
 struct sp_stream {
 	struct sp_matrix y, residual; /* (T, H) */
@@ -87,20 +88,27 @@ struct sp_encoder_attention {
 	struct sp_comm *tensor; /* ranks that share the weights of a layer; NULL: this one holds them all */
 };
 
-/* y becomes its sum over the tensor ranks. y (T, H), packed. */
+/* How many rows of scratch->wide the rows that are read may be at most, for the layer's work on them to fit there. */
+int64_t sp_encoder_most_read(const struct sp_encoder_widths *widths, int64_t rows);
+
+/* y becomes its sum over the tensor ranks. y packed. */
 int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct sp_matrix y);
 
 /* Of an open layer only the residual. */
 struct sp_stream sp_encoder_layer_out(const struct sp_encoder_layer *layer);
 
+/* `read`, if not NULL: the rows of the output that matter; the others are finite numbers without meaning, the gradients
+ * that come back to them must be 0, and its room is scratch->wide. */
 int sp_encoder_layer_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-                             const struct sp_encoder_attention *attention, struct sp_stream in);
-/* What was not kept, again, before the layer's backward; `in` and `ctx` as in its forward. */
+                             const struct sp_encoder_attention *attention, struct sp_stream in,
+                             const struct sp_read_rows *read);
+/* What was not kept, again, before the layer's backward; `in`, `ctx` and `read` as in its forward. */
 int sp_encoder_layer_again(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-                           const struct sp_encoder_attention *attention, struct sp_stream in, enum sp_recompute recompute);
+                           const struct sp_encoder_attention *attention, struct sp_stream in, const struct sp_read_rows *read,
+                           enum sp_recompute recompute);
 /* `first_sum` is nonzero when nothing has reached the residual past the closing norm yet (last layer, open layer). */
 int sp_encoder_layer_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                               const struct sp_encoder_attention *attention, struct sp_stream in,
-                              const struct sp_encoder_scratch *scratch, int first_sum);
+                              const struct sp_read_rows *read, const struct sp_encoder_scratch *scratch, int first_sum);
 
 #endif

@@ -24,7 +24,7 @@ struct sp_batch {
 	const int32_t *predicted;               /* [predictions] rows, ascending */
 	const int32_t *label;                   /* [predictions] */
 	int64_t orders;                         /* sentence-order labels held: batch on the rank with token 0, else 0 */
-	const int32_t *order_row;               /* [orders] rows of the [CLS] tokens */
+	const int32_t *order_row;               /* [orders] rows of the [CLS] tokens, none of them in `predicted` */
 	const int32_t *order_label;             /* [orders] 0 or 1 */
 };
 
@@ -50,6 +50,7 @@ struct sp_model_options {
 	int overlap;              /* hops overlap with compute */
 	int forward_only;         /* no gradients, and one set of buffers for all layers: memory does not grow with them */
 	enum sp_recompute recompute; /* not with forward_only */
+	int read_rows_only; /* in training, the last layer's rows that no head reads end with attention: same gradients, less work */
 	struct sp_model_part part; /* all zero: the whole model */
 	struct sp_comm *tensor;    /* ranks that hold the other parts of the weights; NULL if there is but one; borrowed */
 	const int *slots;          /* [pieces] micro-batches between forward and backward at a time; NULL: 1 each; read only by

@@ -50,6 +50,21 @@ struct sp_matrix sp_model_stream_gradient(const struct sp_model *m, int i)
 	return m->stream_gradient[i];
 }
 
+/* What the heads read of the last layer, if that is to be made of it alone and fits; else NULL. */
+static const struct sp_read_rows *read_rows(const struct sp_model *m, const struct sp_batch *b, int training,
+                                            struct sp_read_rows *read)
+{
+	const int order = m->options.config.sentence_order;
+	*read = (struct sp_read_rows){ b->predicted, b->order_row, b->predictions, order ? b->orders : 0, m->scratch.wide };
+	const int fits = sp_read_rows_count(read) <= sp_encoder_most_read(&m->widths, b->batch * b->chunk);
+	return training && m->options.read_rows_only && fits ? read : NULL;
+}
+
+static int is_last(const struct sp_model_piece *p, int64_t layer)
+{
+	return p->ends && layer == layers_of(p) - 1;
+}
+
 /* ---- forward ---- */
 
 static int embed(const struct sp_model *m, const struct sp_embedding_layer *embedding, const struct sp_layer_context *ctx,
@@ -87,12 +102,13 @@ static int enter(const struct sp_model *m, int piece, int64_t micro, const struc
 }
 
 static int forward(const struct sp_model *m, int piece, int64_t micro, const struct sp_layer_context *ctx,
-                   const struct sp_tokens *tokens)
+                   const struct sp_tokens *tokens, const struct sp_read_rows *read)
 {
 	const struct sp_model_piece *p = &m->piece[piece];
 	int rc = enter(m, piece, micro, ctx, tokens);
 	for (int64_t i = 0; rc == SP_OK && i < layers_of(p); i++)
-		rc = sp_encoder_layer_forward(&slot_of(p, micro)->layer[i], ctx, &m->attention, stream_into(m, piece, micro, i));
+		rc = sp_encoder_layer_forward(&slot_of(p, micro)->layer[i], ctx, &m->attention, stream_into(m, piece, micro, i),
+		                              is_last(p, i) ? read : NULL);
 	return rc;
 }
 
@@ -143,11 +159,13 @@ static int enter_again(const struct sp_model *m, int piece, int64_t micro, const
 }
 
 /* What layer i has not kept. */
-static int again(const struct sp_model *m, int piece, int64_t micro, const struct sp_layer_context *ctx, int64_t i)
+static int again(const struct sp_model *m, int piece, int64_t micro, const struct sp_layer_context *ctx, int64_t i,
+                 const struct sp_read_rows *read)
 {
 	const struct sp_encoder_layer *layer = &slot_of(&m->piece[piece], micro)->layer[i];
 	int rc = sp_model_renorms(m) ? enter_again(m, piece, micro, ctx, i) : SP_OK;
-	return rc ? rc : sp_encoder_layer_again(layer, ctx, &m->attention, stream_into(m, piece, micro, i), m->options.recompute);
+	return rc ? rc : sp_encoder_layer_again(layer, ctx, &m->attention, stream_into(m, piece, micro, i), read,
+	                                        m->options.recompute);
 }
 
 static int embed_backward(const struct sp_model *m, const struct sp_embedding_layer *embedding,
@@ -185,15 +203,17 @@ static int tell_end(const struct sp_model *m, const struct sp_pass *pass, int pi
 }
 
 static int backward(const struct sp_model *m, int piece, int64_t micro, const struct sp_layer_context *ctx,
-                    const struct sp_tokens *tokens, const struct sp_pass *pass, const struct sp_encoder_scratch *s)
+                    const struct sp_tokens *tokens, const struct sp_pass *pass, const struct sp_read_rows *read,
+                    const struct sp_encoder_scratch *s)
 {
 	const struct sp_model_slot *slot = slot_of(&m->piece[piece], micro);
 	const int64_t layers = layers_of(&m->piece[piece]);
 	int rc = SP_OK;
 	for (int64_t i = layers - 1; rc == SP_OK && i >= 0; i--) {
-		rc = again(m, piece, micro, ctx, i);
+		const struct sp_read_rows *only = is_last(&m->piece[piece], i) ? read : NULL;
+		rc = again(m, piece, micro, ctx, i, only);
 		if (rc == SP_OK)
-			rc = sp_encoder_layer_backward(&slot->layer[i], ctx, &m->attention, stream_into(m, piece, micro, i), s,
+			rc = sp_encoder_layer_backward(&slot->layer[i], ctx, &m->attention, stream_into(m, piece, micro, i), only, s,
 			                               i == layers - 1);
 		if (rc == SP_OK && i > 0)
 			rc = tell(m, pass, slot->layer[i].qkv.weight.grad.data);
@@ -245,9 +265,10 @@ int sp_model_forward(struct sp_model *m, int piece, int64_t micro, const struct 
 	const struct sp_matrix nothing = { 0 };
 	const struct sp_tokens tokens = tokens_of(batch);
 	const struct sp_layer_context ctx = context(m, batch, pass);
+	struct sp_read_rows read;
 	int rc = begin(m, batch, pass);
 	if (rc == SP_OK)
-		rc = forward(m, piece, micro, &ctx, &tokens);
+		rc = forward(m, piece, micro, &ctx, &tokens, read_rows(m, batch, pass->training, &read));
 	if (rc || pass->training || !m->piece[piece].ends)
 		return rc;
 	return heads(m, &ctx, batch, pass, stream_out(m, piece, micro).y, nothing);
@@ -259,13 +280,14 @@ int sp_model_backward(struct sp_model *m, int piece, int64_t micro, int i, const
 	const struct sp_tokens tokens = tokens_of(batch);
 	const struct sp_layer_context ctx = context(m, batch, pass);
 	struct sp_encoder_scratch scratch = m->scratch;
+	struct sp_read_rows read;
 	int rc = begin(m, batch, pass);
 	scratch.dy = m->stream_gradient[i];
 	if (rc == SP_OK && m->piece[piece].ends && sp_model_renorms(m))
 		rc = enter_again(m, piece, micro, &ctx, layers_of(&m->piece[piece]));
 	if (rc == SP_OK && m->piece[piece].ends)
 		rc = heads(m, &ctx, batch, pass, stream_out(m, piece, micro).y, scratch.dy);
-	return rc ? rc : backward(m, piece, micro, &ctx, &tokens, pass, &scratch);
+	return rc ? rc : backward(m, piece, micro, &ctx, &tokens, pass, read_rows(m, batch, 1, &read), &scratch);
 }
 
 static int check_whole(const struct sp_model *m)
@@ -292,7 +314,7 @@ int sp_model_encode(struct sp_model *m, const struct sp_batch *batch, struct sp_
 	if (rc == SP_OK)
 		rc = begin(m, batch, &pass);
 	*hidden = stream_out(m, 0, 0).y;
-	return rc ? rc : forward(m, 0, 0, &ctx, &tokens);
+	return rc ? rc : forward(m, 0, 0, &ctx, &tokens, NULL);
 }
 
 /* Rows one by one through host memory: a row is small against the work of making it. */

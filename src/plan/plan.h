@@ -30,7 +30,7 @@ struct sp_plan {
 	size_t sums;      /* gradients of other replicas that arrive, of what is under way at a time */
 	size_t total;     /* parameters, gradients, moments, arena, batches, snapshot, tied, sums; libraries and program come on top */
 	/* sent by one rank in one training step */
-	uint64_t ring_bytes, tensor_bytes, gradient_bytes;
+	uint64_t ring_bytes, tensor_bytes, gradient_bytes; /* tensor: with train.last_layer = all, otherwise that at most */
 	uint64_t pipeline_bytes, tied_bytes; /* the stream and its gradients to other stages; gradients of the word table */
 	uint64_t sent;                       /* of all kinds */
 };

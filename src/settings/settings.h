@@ -15,6 +15,7 @@ enum sp_setting_norm { SP_NORM_POST = 0, SP_NORM_PRE };
 enum sp_setting_activation { SP_ACTIVATION_GELU = 0, SP_ACTIVATION_GELU_TANH };
 enum sp_setting_extend { SP_POSITIONS_NO = 0, SP_POSITIONS_TILE, SP_POSITIONS_INTERPOLATE };
 enum sp_setting_ring { SP_RING_KV = 0, SP_RING_Q };
+enum sp_setting_last_layer { SP_LAST_LAYER_READ = 0, SP_LAST_LAYER_ALL };
 enum sp_setting_recompute { SP_RECOMPUTED_NONE = 0, SP_RECOMPUTED_ATTENTION, SP_RECOMPUTED_LAYER };
 enum sp_setting_decay { SP_DECAY_LINEAR = 0, SP_DECAY_COSINE, SP_DECAY_CONSTANT };
 
@@ -38,6 +39,7 @@ struct sp_settings {
 		int64_t iters, global_batch, micro_batch, sequence_length, eval_interval, eval_iters;
 		uint64_t seed;
 		int recompute; /* enum sp_setting_recompute */
+		int last_layer; /* enum sp_setting_last_layer */
 	} train;
 	struct {
 		double lr, min_lr, warmup_fraction;

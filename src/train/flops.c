@@ -4,11 +4,13 @@
 
 double sp_flops_step(const struct sp_model_config *c, const struct sp_work *work)
 {
-	double h = (double)c->hidden, layers = (double)c->layers;
-	double layer = h * (4 * h + 2 * (double)c->intermediate); /* query, key, value, output; two of the MLP */
-	double head = h * (h + (double)c->vocab_size);            /* transform and tied decoder */
-	double order = c->sentence_order ? h * (h + 2) : 0;       /* pooler and classifier */
-	return 6 * (layers * layer * (double)work->tokens + head * (double)work->predicted +
-	            order * (double)work->samples) +
+	double h = (double)c->hidden, layers = (double)c->layers, samples = c->sentence_order ? (double)work->samples : 0;
+	double in = h * 3 * h;                              /* query, key, value */
+	double out = h * (h + 2 * (double)c->intermediate); /* output; two of the MLP */
+	double head = h * (h + (double)c->vocab_size);      /* transform and tied decoder */
+	double order = h * (h + 2);                         /* pooler and classifier */
+	double read = (double)work->predicted + samples;    /* of the last layer's tokens, by the heads */
+	return 6 * ((layers * in + (layers - 1) * out) * (double)work->tokens + out * read + head * (double)work->predicted +
+	            order * samples) +
 	       12 * layers * h * (double)work->pairs;
 }

@@ -15,8 +15,8 @@ struct sp_work {
 	int64_t predicted; /* tokens the MLM head sees */
 };
 
-/* Forward and backward: 6 per weight and row of each matrix product, 12 x layers x hidden per query-key pair.
- * Recomputation does not count. */
+/* Forward and backward: 6 per weight and row of each matrix product, 12 x layers x hidden per query-key pair. What follows
+ * attention in the last layer counts for the tokens that a head reads, recomputation does not count. */
 double sp_flops_step(const struct sp_model_config *config, const struct sp_work *work);
 
 #endif

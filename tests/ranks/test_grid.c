@@ -149,6 +149,7 @@ static void check_plan(int pieces, int recompute)
 	struct sp_setup setup;
 	struct sp_optimizer *o = NULL;
 	s.train.recompute = recompute;
+	s.train.last_layer = SP_LAST_LAYER_ALL; /* what else it sends depends on how many tokens are predicted */
 	int bad = sp_setup_open(&s, ranks.compute, ranks.world, &setup) || test_training_optimizer(&setup, &o);
 	bad = bad || sp_planned_input(&s, ranks.size, sp_compute_chunk_multiple(ranks.compute), &input);
 	if (!bad) {

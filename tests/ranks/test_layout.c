@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "base/rng.h"
+#include "base/size.h"
 #include "model/model.h"
 #include "parallel/grid.h"
 #include "parallel/shard.h"
@@ -60,11 +61,12 @@ static struct global make_global(int64_t length)
 			g.kind[at] = !padded && i > length / 3;
 			g.doc[at] = padded ? -1 : s == 2 && i > length / 2;
 			/* Later ranks get nothing to predict. */
-			const int predicted = i == 0 || (i < length / 2 && sp_rng_below(&rng, 4) == 0);
+			const int predicted = i == 1 || (i > 1 && i < length / 2 && sp_rng_below(&rng, 4) == 0);
 			g.label[at] = predicted ? (int32_t)sp_rng_below(&rng, VOCAB) : -1;
 			g.predicted += predicted;
 		}
 	}
+	g.predicted = sp_max(g.predicted, 1); /* to be divided by: a [CLS] alone is not predicted */
 	return g;
 }
 
@@ -178,6 +180,7 @@ static int run(const struct sp_model_config *config, const struct global *g, str
 		.part = { grid.place.at[SP_AXIS_TENSOR], (int)tensor },
 		.tensor = grid.group[SP_GROUP_TENSOR],
 		.recompute = recompute,
+		.read_rows_only = sp_comm_size(world) > 1,
 	};
 	const int first = options.part.tensor == 0; /* speaks for what tensor ranks hold alike */
 	for (int64_t b = 0; b < samples; b++)
