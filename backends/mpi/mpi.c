@@ -517,6 +517,11 @@ static const void *window_of(void *window, int rank)
 	return sp_mpi_window_of(window, rank);
 }
 
+static void window_leave(void *window, int rank)
+{
+	sp_mpi_window_leave(window, rank);
+}
+
 static void window_post(void *window, int i, uint64_t value)
 {
 	sp_mpi_window_post(window, i, value);
@@ -547,6 +552,7 @@ static const struct sp_comm_ops ops = {
 	.window_open = window_open,
 	.window_close = window_close,
 	.window_of = window_of,
+	.window_leave = window_leave,
 	.window_post = window_post,
 	.window_seen = window_seen,
 };

@@ -254,6 +254,14 @@ const void *sp_mpi_window_of(const struct sp_mpi_window *w, int rank)
 	return rank == w->rank ? w->memory : w->seen[rank] + SP_WINDOW_PAGE;
 }
 
+/* Pages that several processes have mapped count as resident in each. The next look at them costs a fault for every
+ * sixteen: a tenth of what a copy would. */
+void sp_mpi_window_leave(struct sp_mpi_window *w, int rank)
+{
+	if (rank != w->rank)
+		(void)madvise(w->seen[rank] + SP_WINDOW_PAGE, w->bytes, MADV_DONTNEED);
+}
+
 void sp_mpi_window_post(struct sp_mpi_window *w, int i, uint64_t value)
 {
 	atomic_store_explicit(&w->own->counter[i].value, value, memory_order_release);

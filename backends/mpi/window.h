@@ -13,6 +13,7 @@ struct sp_mpi_window;
 int sp_mpi_window_open(MPI_Comm comm, void *memory, size_t bytes, struct sp_mpi_window **window);
 void sp_mpi_window_close(struct sp_mpi_window *window);
 const void *sp_mpi_window_of(const struct sp_mpi_window *window, int rank);
+void sp_mpi_window_leave(struct sp_mpi_window *window, int rank);
 void sp_mpi_window_post(struct sp_mpi_window *window, int i, uint64_t value);
 uint64_t sp_mpi_window_seen(const struct sp_mpi_window *window, int rank, int i);
 

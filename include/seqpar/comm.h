@@ -93,6 +93,8 @@ struct sp_comm_ops {
 	void (*window_close)(void *window);
 	/* Where this rank reads what `rank` has in its window. */
 	const void *(*window_of)(void *window, int rank);
+	/* What was read of `rank` is not read again soon, and need not count as memory that this process has. It stays there. */
+	void (*window_leave)(void *window, int rank);
 	/* Counter 0 <= `i` < SP_WINDOW_COUNTERS of this rank becomes `value`. Who sees that sees all that this rank had written. */
 	void (*window_post)(void *window, int i, uint64_t value);
 	/* Another rank's counter; 0 at first. Does not block. */

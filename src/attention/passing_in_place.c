@@ -23,17 +23,23 @@ static struct sp_matrix as_of(const struct sp_passing *p, struct sp_matrix m, in
 	return m;
 }
 
-/* Three in turn, so that the next rank may be a hop behind. */
-static struct sp_matrix gradient(const struct sp_passing *p, uint64_t block)
+/* Three in turn, so that the next rank may be a hop behind; of two ranks each sends one in a layer. */
+static uint64_t turns(const struct sp_passing *p)
 {
-	const struct sp_matrix turn[] = { p->fresh, p->travel[0], p->travel[1] };
-	return turn[block % 3];
+	return p->places > 2 ? 3 : 2;
 }
 
-/* Block n may be written when the next rank has read block n - 3. */
+static struct sp_matrix gradient(const struct sp_passing *p, uint64_t block)
+{
+	const struct sp_matrix turn[] = { p->travel[0], p->travel[1], p->fresh };
+	return turn[block % turns(p)];
+}
+
+/* A block may be written when the next rank has read that which lay there before. */
 static int room_for(struct sp_passing *p, uint64_t block)
 {
-	return block <= 3 ? SP_OK : sp_comm_window_await(p->window, sp_passing_rank(p, 1), READ_SUMS, block - 3);
+	const uint64_t n = turns(p);
+	return block <= n ? SP_OK : sp_comm_window_await(p->window, sp_passing_rank(p, 1), READ_SUMS, block - n);
 }
 
 static int all_have_read(struct sp_passing *p)
@@ -58,12 +64,15 @@ static int keys_begin(struct sp_passing *p, struct sp_matrix own)
 static int keys(struct sp_passing *p, int hop, struct sp_matrix *kv)
 {
 	const int owner = sp_passing_rank(p, -hop);
+	if (hop > 1)
+		sp_comm_window_leave(p->window, sp_passing_rank(p, 1 - hop));
 	*kv = as_of(p, p->kv[0], owner);
 	return sp_comm_window_await(p->window, owner, KEYS, p->rounds);
 }
 
 static void keys_end(struct sp_passing *p)
 {
+	sp_comm_window_leave(p->window, sp_passing_rank(p, 1 - p->places));
 	sp_comm_window_post(p->window, READ_KEYS, p->rounds, 0);
 }
 
@@ -83,6 +92,7 @@ static int add_previous(struct sp_passing *p, struct sp_matrix to, uint64_t bloc
 		rc = sp_compute_add(p->setup->compute, to.data, from.data, to.rows * to.cols);
 	if (rc == SP_OK)
 		sp_comm_window_post(p->window, READ_SUMS, block, 0);
+	sp_comm_window_leave(p->window, sp_passing_rank(p, -1));
 	return rc;
 }
 

@@ -540,6 +540,11 @@ const void *sp_comm_window_of(const struct sp_window *window, int rank)
 	return window->comm->ops->window_of(window->window, rank);
 }
 
+void sp_comm_window_leave(struct sp_window *window, int rank)
+{
+	window->comm->ops->window_leave(window->window, rank);
+}
+
 void sp_comm_window_post(struct sp_window *window, int i, uint64_t value, uint64_t sent)
 {
 	window->comm->counters.bytes += sent;

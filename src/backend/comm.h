@@ -82,6 +82,8 @@ int sp_comm_window_open(struct sp_comm *comm, struct sp_compute *compute, void *
 void sp_comm_window_close(struct sp_window *window);
 /* Where this rank reads the memory of `rank`, which may still be writing to it: counters tell. */
 const void *sp_comm_window_of(const struct sp_window *window, int rank);
+/* What was read of `rank` is not read again soon. */
+void sp_comm_window_leave(struct sp_window *window, int rank);
 /* Counter `i` of this rank rises to `value`: who awaits that sees what was written before. `sent` bytes are counted as one
  * message of this rank if they are not 0. */
 void sp_comm_window_post(struct sp_window *window, int i, uint64_t value, uint64_t sent);

@@ -96,7 +96,7 @@ static const char *missing_comm(const struct sp_comm_ops *ops)
 		MEMBER(wait), MEMBER(test), MEMBER(progress),
 		MEMBER(all_reduce), MEMBER(broadcast), MEMBER(barrier),
 		OPTIONAL(describe),
-		PAIR(window_open, window_close), PAIR(window_close, window_of), PAIR(window_of, window_post),
+		PAIR(window_open, window_close), PAIR(window_close, window_of), PAIR(window_of, window_leave), PAIR(window_leave, window_post),
 		PAIR(window_post, window_seen), PAIR(window_seen, window_open),
 		{ NULL, 0 },
 	};

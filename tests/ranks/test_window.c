@@ -121,6 +121,38 @@ static void several_windows_may_be_open_together(void **state)
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
+/* Pages of this process that are files or shared. */
+static long shared_pages(void)
+{
+	long all = 0, resident = 0, shared = -1;
+	FILE *file = fopen("/proc/self/statm", "r");
+	if (file && fscanf(file, "%ld %ld %ld", &all, &resident, &shared) != 3)
+		shared = -1;
+	if (file)
+		fclose(file);
+	return shared;
+}
+
+static void what_was_left_is_not_resident_and_can_be_read_again(void **state)
+{
+	(void)state;
+	enum { PAGES = 2000 };
+	struct block b = make_block(PAGES);
+	struct sp_window *w = NULL;
+	const int next = (ranks.rank + 1) % ranks.size;
+	int bad = !opens(&b, &w) || !w;
+	write_marks(b.memory, 1, b.bytes);
+	bad += sp_comm_barrier(ranks.world) != SP_OK;
+	bad += wrong_marks(sp_comm_window_of(w, next), next, 1, b.bytes);
+	const long before = shared_pages();
+	sp_comm_window_leave(w, next);
+	bad += ranks.size > 1 && before - shared_pages() < PAGES / 2;
+	bad += wrong_marks(sp_comm_window_of(w, next), next, 1, b.bytes);
+	sp_comm_window_close(w);
+	free(b.all);
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
 /* Where a rank has gone on, others still read what it left. */
 static void closing_takes_nothing_from_who_still_reads(void **state)
 {
@@ -251,6 +283,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_rank_has_written_is_read_by_all),
 		cmocka_unit_test(several_windows_may_be_open_together),
+		cmocka_unit_test(what_was_left_is_not_resident_and_can_be_read_again),
 		cmocka_unit_test(closing_takes_nothing_from_who_still_reads),
 		cmocka_unit_test(who_waits_for_a_late_rank_counts_it_as_exposed),
 		cmocka_unit_test(ranks_on_two_machines_get_no_window),
