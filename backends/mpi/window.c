@@ -99,10 +99,20 @@ static int create_file(const char *name, size_t bytes)
 	return file;
 }
 
+/* Large pages are a wish that the machine's settings decide on (shmem_enabled); without them things are only slower. */
+static void *mapped(void *p, size_t bytes)
+{
+	if (p == MAP_FAILED)
+		return NULL;
+#ifdef MADV_HUGEPAGE
+	(void)madvise(p, bytes, MADV_HUGEPAGE);
+#endif
+	return p;
+}
+
 static void *map(void *at, size_t bytes, int file, off_t from, int flags)
 {
-	void *p = mmap(at, bytes, PROT_READ | PROT_WRITE, flags, file, from);
-	return p == MAP_FAILED ? NULL : p;
+	return mapped(mmap(at, bytes, PROT_READ | PROT_WRITE, flags, file, from), bytes);
 }
 
 /* The caller's pages become those of the file. */
@@ -139,9 +149,9 @@ static char *see(const struct card *card, size_t bytes)
 	const int file = open(path, O_RDONLY | O_CLOEXEC);
 	if (file < 0)
 		return NULL;
-	void *p = mmap(NULL, bytes, PROT_READ, MAP_SHARED, file, 0);
+	void *p = mapped(mmap(NULL, bytes, PROT_READ, MAP_SHARED, file, 0), bytes);
 	close(file);
-	return p == MAP_FAILED ? NULL : p;
+	return p;
 }
 
 static int see_all(struct sp_mpi_window *w, const struct card *card)
