@@ -54,9 +54,11 @@ static int check_splits(struct sp_setup *setup)
 static int check_device(struct sp_setup *setup)
 {
 	const struct sp_attention_variant *attention = sp_attention_find(setup->settings->parallel.attention);
-	struct sp_compute_needs needs = { SP_F32, setup->config.hidden / setup->config.heads,
-		                              setup->config.attention_dropout, setup->grid.shape.at[SP_AXIS_TENSOR],
-		                              attention && attention->keeps_scores };
+	if (!attention)
+		return SP_ERR_SETTING;
+	const struct sp_compute_needs needs = { SP_F32, setup->config.hidden / setup->config.heads,
+		                                    setup->config.attention_dropout, setup->grid.shape.at[SP_AXIS_TENSOR],
+		                                    attention->keeps_scores };
 	return sp_compute_supports(setup->compute, &needs);
 }
 
