@@ -3,14 +3,11 @@
 
 #include "cpu/cpu.h"
 
+#include "base/size.h"
+
 #include <seqpar/status.h>
 
 enum { ROWS = 16 }; /* at a time */
-
-static int64_t least(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
 
 static int64_t rows_of(const struct sp_attention_shape *s)
 {
@@ -23,7 +20,7 @@ int sp_cpu_scores_mask(void *ctx, const struct sp_scores_mask *args)
 	const int64_t rows = rows_of(&args->shape);
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
 	for (int64_t i = 0; i < rows; i += ROWS)
-		cpu->kernels->scores_mask(args, i, least(i + ROWS, rows));
+		cpu->kernels->scores_mask(args, i, sp_min(i + ROWS, rows));
 	return SP_OK;
 }
 
@@ -33,7 +30,7 @@ int sp_cpu_scores_softmax(void *ctx, const struct sp_scores_softmax *args)
 	const int64_t rows = args->s.rows;
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
 	for (int64_t i = 0; i < rows; i += ROWS)
-		cpu->kernels->scores_softmax(args, i, least(i + ROWS, rows));
+		cpu->kernels->scores_softmax(args, i, sp_min(i + ROWS, rows));
 	return SP_OK;
 }
 
@@ -43,7 +40,7 @@ int sp_cpu_scores_drop(void *ctx, const struct sp_scores_drop *args)
 	const int64_t rows = rows_of(&args->shape);
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
 	for (int64_t i = 0; i < rows; i += ROWS)
-		cpu->kernels->scores_drop(args, i, least(i + ROWS, rows));
+		cpu->kernels->scores_drop(args, i, sp_min(i + ROWS, rows));
 	return SP_OK;
 }
 
@@ -53,6 +50,6 @@ int sp_cpu_scores_backward(void *ctx, const struct sp_scores_backward *args)
 	const int64_t rows = rows_of(&args->shape);
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
 	for (int64_t i = 0; i < rows; i += ROWS)
-		cpu->kernels->scores_backward(args, i, least(i + ROWS, rows));
+		cpu->kernels->scores_backward(args, i, sp_min(i + ROWS, rows));
 	return SP_OK;
 }

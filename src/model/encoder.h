@@ -88,7 +88,7 @@ struct sp_encoder_attention {
 	struct sp_comm *tensor; /* ranks that share the weights of a layer; NULL: this one holds them all */
 };
 
-/* How many rows of scratch->wide the rows that are read may be at most, for the layer's work on them to fit there. */
+/* The most rows that may be read, of `rows`, for the work on them alone to fit into scratch->wide. */
 int64_t sp_encoder_most_read(const struct sp_encoder_widths *widths, int64_t rows);
 
 /* y becomes its sum over the tensor ranks. y packed. */

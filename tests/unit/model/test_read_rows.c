@@ -57,7 +57,7 @@ static void assert_same_gradients(const struct harness *a, const struct harness 
 	}
 }
 
-/* Rows that are read have the bits they have when all are made; of the others at least one shows that they were not. */
+/* Rows that are read are what they are when all are made, but for rounding; of the others many show that they were not. */
 static void assert_only_read_rows(const struct harness *some, const struct harness *all, int order)
 {
 	const struct sp_matrix x = sp_model_exit(some->model, 0, 0), y = sp_model_exit(all->model, 0, 0);
