@@ -57,11 +57,11 @@ static int check_options(const struct sp_dataset_options *o)
 		status = check_share("data.short_seq_prob", o->short_seq_prob);
 	if (status)
 		return status;
-	const int64_t least = is_synthetic(o->source) ? 1 : o->sentence_order ? 5 : 3;
+	const int64_t least = is_synthetic(o->source) ? (o->sentence_order ? 2 : 1) : o->sentence_order ? 5 : 3;
 	if (o->length < least || o->length > INT32_MAX / 4)
 		return sp_fail(SP_ERR_SETTING, "train.sequence_length = %lld: must be from %lld to %d%s", (long long)o->length,
 			(long long)least, INT32_MAX / 4,
-			least > 1 ? " to hold text between the [CLS] and [SEP] tokens" : "");
+			least > 1 ? " to hold text beside the [CLS] and [SEP] tokens" : "");
 	return SP_OK;
 }
 

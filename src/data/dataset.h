@@ -38,7 +38,8 @@ struct sp_dataset;
  *     [SEP] B [SEP], A and B meeting at a random sentence boundary, swapped with probability 1/2); what exceeds is
  *     cut away. Without sentence_order all text is A and every token type 0, as in Megatron-LM without its binary head;
  *   - round(mask_prob * tokens), at least one, are predicted: whole words in runs of 1 .. 3 (see mask.h).
- * synthetic: uniform random tokens, ids 5 and up (0 .. 4 stand for the special tokens), of both types, masked alike. */
+ * synthetic: uniform random tokens, ids 5 and up (0 .. 4 stand for the special tokens), of both types, masked alike; with
+ * sentence_order the first is [CLS]. */
 
 /* Opens and checks everything: index against data file, ids against vocabulary, at least one document in each split
  * that has weight. Not collective: every rank opens the files itself. SP_ERR_IO, SP_ERR_FORMAT, SP_ERR_SETTING, all

@@ -11,8 +11,8 @@
 #define SP_SYNTHETIC_EPOCH (INT64_C(1) << 20)
 
 /* Tokens drawn uniformly from those that are not special, of type 0 up to a random place and 1 after it; they fill
- * the whole length, or with probability short_seq_prob a part of it drawn uniformly from 1 .. length. swapped is a
- * coin with order. Fills token, kind and swapped; returns how many tokens are used. */
+ * the whole length, or with probability short_seq_prob a part of it drawn uniformly from 1 .. length. With order
+ * swapped is a coin and the first token [CLS], which is never predicted; length must then be at least 2. Fills token, kind and swapped; returns how many tokens are used. */
 int64_t sp_synthetic_build(const struct sp_alphabet *alphabet, double short_seq_prob, int order, struct sp_rng *rng,
 	struct sp_sample *sample);
 

@@ -7,6 +7,7 @@
 #include "base/trace.h"
 #include "plan/batch_layout.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,6 +180,7 @@ static void cut_order(const struct sp_batches *b, int32_t *block, int64_t i, str
 {
 	if (!b->options.sentence_order || b->options.grid->place.at[SP_AXIS_SEQUENCE] != 0 || b->whole.swapped < 0)
 		return;
+	assert(b->whole.label[0] < 0);
 	block[b->at.order_row + counts->orders] = (int32_t)(i * b->options.shard.chunk);
 	block[b->at.order_label + counts->orders++] = b->whole.swapped;
 }

@@ -101,8 +101,7 @@ static int fill_options(struct sp_setup *setup)
 		.sequence = setup->grid.group[SP_GROUP_SEQUENCE],
 		.overlap = s->parallel.overlap,
 		.recompute = (enum sp_recompute)s->train.recompute,
-		/* With sentence order all rows are made: short runs of the two ways drift apart by more than rounding explains. */
-		.read_rows_only = s->train.last_layer == SP_LAST_LAYER_READ && !s->model.sentence_order,
+		.read_rows_only = s->train.last_layer == SP_LAST_LAYER_READ,
 		.part = { place->at[SP_AXIS_TENSOR], shape->at[SP_AXIS_TENSOR], setup->pipeline.stage, setup->pipeline.stages,
 		          setup->pipeline.pieces },
 		.tensor = setup->grid.group[SP_GROUP_TENSOR],
