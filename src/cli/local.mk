@@ -5,6 +5,7 @@ seqpar_SOURCES += src/cli/convert.c src/cli/flags.c src/cli/flags.h src/cli/peer
 seqpar_SOURCES += src/cli/check.c src/cli/options.c src/cli/options.h src/cli/plan.c src/cli/train.c
 seqpar_SOURCES += src/cli/amount.c src/cli/amount.h src/cli/plan_paper.c src/cli/plan_paper.h src/cli/plan_table.c \
 	src/cli/plan_table.h
+seqpar_SOURCES += src/cli/plan_json.c src/cli/plan_json.h src/cli/plan_time.c src/cli/plan_time.h
 seqpar_SOURCES += src/cli/attend.c src/cli/attend.h
 seqpar_SOURCES += src/cli/embed.c src/cli/eval.c src/cli/fill_mask.c src/cli/using.c src/cli/using.h
 seqpar_SOURCES += src/cli/bench.c

@@ -3,6 +3,7 @@
 #include "cli/plan_paper.h"
 
 #include "base/log.h"
+#include "base/size.h"
 #include "plan/paper.h"
 
 #include <stdio.h>
@@ -35,12 +36,15 @@ static void print_tables(const struct sp_paper_shape *s)
 	print_row("  of it scores", scores, 0, "");
 }
 
-int sp_cli_plan_paper(const struct sp_plan_input *input, int ranks)
+static struct sp_paper_shape shape_of(const struct sp_plan_input *input, int ranks)
 {
 	const struct sp_model_config *c = &input->model.config;
-	const struct sp_paper_shape shape = {
-		input->model.batch, input->length, c->hidden, c->heads, c->hidden / c->heads, ranks,
-	};
+	return (struct sp_paper_shape){ input->model.batch, input->length, c->hidden, c->heads, c->hidden / c->heads, ranks };
+}
+
+int sp_cli_plan_paper(const struct sp_plan_input *input, int ranks)
+{
+	const struct sp_paper_shape shape = shape_of(input, ranks);
 	int64_t own[SP_PAPER_SCHEMES], crossover;
 	if (ranks < 2)
 		return sp_fail(SP_ERR_SETTING, "--paper compares ways to share a layer: it wants -n RANKS, two or more");
@@ -59,5 +63,28 @@ int sp_cli_plan_paper(const struct sp_plan_input *input, int ranks)
 	print_tables(&shape);
 	printf("\nseqpar, as laid out, no scores\n");
 	print_row("layer", own, crossover, "");
+	return SP_OK;
+}
+
+static void print_most(const char *name, int64_t batch, int64_t length)
+{
+	printf("%-34s %16lld %16lld\n", name, (long long)batch, (long long)length);
+}
+
+int sp_cli_plan_paper_fitting(const struct sp_plan_input *input, int ranks, int64_t stages, size_t memory)
+{
+	const struct sp_paper_shape shape = shape_of(input, ranks);
+	const int64_t layers = sp_ceil_div(input->model.config.layers, stages);
+	const char *const names[] = { [SP_PAPER_TENSOR] = "tensor ranks", [SP_PAPER_SEQUENCE] = "sequence ranks" };
+	printf("%lld layers on each of %d ranks by Tables 1 and 2 of Li et al. 2021, 4 bytes an element, no embeddings and no heads.\n"
+	       "The most sequences of %lld tokens, and the most tokens of %lld sequences:\n\n", (long long)layers, ranks,
+	       (long long)shape.length, (long long)shape.batch);
+	printf("%-34s %16s %16s\n", "", "sequences", "tokens");
+	for (int scheme = 0; scheme < SP_PAPER_SCHEMES; scheme++)
+		if (scheme == SP_PAPER_TENSOR && shape.heads % ranks != 0)
+			printf("%-34s none: %d ranks do not divide %lld heads\n", names[scheme], ranks, (long long)shape.heads);
+		else
+			print_most(names[scheme], sp_paper_largest_batch(&shape, layers, memory, (enum sp_paper_scheme)scheme),
+			           sp_paper_longest(&shape, layers, memory, (enum sp_paper_scheme)scheme));
 	return SP_OK;
 }

@@ -8,4 +8,8 @@
  * many tokens the latter is less. SP_ERR_SETTING, logged, if the model cannot be shared like this. */
 int sp_cli_plan_paper(const struct sp_plan_input *input, int ranks);
 
+/* The same of what fits in `memory` bytes a rank: the largest batch and the longest sequence, of one of `stages` stages of
+ * layers. */
+int sp_cli_plan_paper_fitting(const struct sp_plan_input *input, int ranks, int64_t stages, size_t memory);
+
 #endif

@@ -7,38 +7,33 @@
 
 enum { COLUMNS = 6, LEFT = 36, RUNS = 12 }; /* columns beside each other, width of the names, runs of ranks that are named */
 
-struct row {
-	const char *name;
-	size_t at, size; /* of the figure in struct sp_plan */
-};
+#define FIGURE(name, key, member) { name, key, offsetof(struct sp_plan, member), sizeof(((struct sp_plan *)0)->member) }
 
-#define FIGURE(name, member) { name, offsetof(struct sp_plan, member), sizeof(((struct sp_plan *)0)->member) }
-
-static const struct row memory[] = {
-	FIGURE("parameters", model.parameters),
-	FIGURE("gradients", model.gradients),
-	FIGURE("optimizer moments", optimizer),
-	FIGURE("activations kept for backward", model.activations),
-	FIGURE("  of it from and to other stages", model.pipeline),
-	FIGURE("scratch of layers, ring buffers", model.scratch),
-	FIGURE("  of it attention and ring", model.attention),
-	FIGURE("prediction head, in its place", model.head),
-	FIGURE("arena (kept + larger of the two)", model.arena),
-	FIGURE("samples of a step", batches),
-	FIGURE("snapshot for checkpoints", snapshot),
-	FIGURE("words' gradients of other stage", tied),
-	FIGURE("replicas' gradients that arrive", sums),
-	FIGURE("total", total),
+const struct sp_cli_figure sp_cli_plan_memory[] = {
+	FIGURE("parameters", "parameters", model.parameters),
+	FIGURE("gradients", "gradients", model.gradients),
+	FIGURE("optimizer moments", "optimizer", optimizer),
+	FIGURE("activations kept for backward", "activations", model.activations),
+	FIGURE("  of it from and to other stages", "stages", model.pipeline),
+	FIGURE("scratch of layers, ring buffers", "scratch", model.scratch),
+	FIGURE("  of it attention and ring", "attention", model.attention),
+	FIGURE("prediction head, in its place", "head", model.head),
+	FIGURE("arena (kept + larger of the two)", "arena", model.arena),
+	FIGURE("samples of a step", "samples", batches),
+	FIGURE("snapshot for checkpoints", "snapshot", snapshot),
+	FIGURE("words' gradients of other stage", "tied", tied),
+	FIGURE("replicas' gradients that arrive", "sums", sums),
+	FIGURE("total", "total", total),
 	{ 0 },
 };
 
-static const struct row traffic[] = {
-	FIGURE("keys, values and their gradients", ring_bytes),
-	FIGURE("sums over tensor ranks", tensor_bytes),
-	FIGURE("gradients and parameters", gradient_bytes),
-	FIGURE("stream and gradients to stages", pipeline_bytes),
-	FIGURE("gradients of the tied words", tied_bytes),
-	FIGURE("total", sent),
+const struct sp_cli_figure sp_cli_plan_traffic[] = {
+	FIGURE("keys, values and their gradients", "sequence", ring_bytes),
+	FIGURE("sums over tensor ranks", "tensor", tensor_bytes),
+	FIGURE("gradients and parameters", "gradients", gradient_bytes),
+	FIGURE("stream and gradients to stages", "stages", pipeline_bytes),
+	FIGURE("gradients of the tied words", "tied", tied_bytes),
+	FIGURE("total", "total", sent),
 	{ 0 },
 };
 
@@ -52,13 +47,13 @@ static const char *name_of(int class, char text[8])
 	return at;
 }
 
-static int class_of(const struct sp_plan_classes *c, const struct sp_grid_point *shape, int rank)
+int sp_cli_plan_class(const struct sp_plan_classes *c, const struct sp_grid_point *shape, int rank)
 {
 	const struct sp_grid_point place = sp_grid_place(shape, rank);
 	return sp_plan_class_of(c, place.at[SP_AXIS_PIPELINE], place.at[SP_AXIS_TENSOR]);
 }
 
-static int ranks_of(const struct sp_grid_point *shape)
+int sp_cli_plan_ranks(const struct sp_grid_point *shape)
 {
 	return shape->at[SP_AXIS_DATA] * shape->at[SP_AXIS_PIPELINE] * shape->at[SP_AXIS_SEQUENCE] * shape->at[SP_AXIS_TENSOR];
 }
@@ -66,15 +61,15 @@ static int ranks_of(const struct sp_grid_point *shape)
 /* "A  ranks 0-3 8-11" */
 static void print_class(const struct sp_plan_classes *c, const struct sp_grid_point *shape, int class)
 {
-	const int ranks = ranks_of(shape);
+	const int ranks = sp_cli_plan_ranks(shape);
 	char name[8];
 	int runs = 0;
 	printf("%-4s ranks", name_of(class, name));
 	for (int first = 0, end; first < ranks; first = end) {
 		end = first + 1;
-		if (class_of(c, shape, first) != class)
+		if (sp_cli_plan_class(c, shape, first) != class)
 			continue;
-		while (end < ranks && class_of(c, shape, end) == class)
+		while (end < ranks && sp_cli_plan_class(c, shape, end) == class)
 			end++;
 		if (runs++ == RUNS) {
 			printf(" ...");
@@ -85,10 +80,15 @@ static void print_class(const struct sp_plan_classes *c, const struct sp_grid_po
 	putchar('\n');
 }
 
-static void print_figure(const struct sp_plan *plan, const struct row *row, int exact)
+uint64_t sp_cli_plan_figure(const struct sp_plan *plan, const struct sp_cli_figure *figure)
 {
-	const char *at = (const char *)plan + row->at;
-	const uint64_t bytes = row->size == sizeof(uint64_t) ? *(const uint64_t *)at : *(const size_t *)at;
+	const char *at = (const char *)plan + figure->at;
+	return figure->size == sizeof(uint64_t) ? *(const uint64_t *)at : *(const size_t *)at;
+}
+
+static void print_figure(const struct sp_plan *plan, const struct sp_cli_figure *row, int exact)
+{
+	const uint64_t bytes = sp_cli_plan_figure(plan, row);
 	if (exact)
 		printf(" %15llu", (unsigned long long)bytes);
 	else
@@ -96,8 +96,8 @@ static void print_figure(const struct sp_plan *plan, const struct row *row, int 
 }
 
 /* Classes [first, end). */
-static void print_rows(const char *title, const struct row *rows, const struct sp_plan_classes *c, int first, int end,
-                       int exact)
+static void print_rows(const char *title, const struct sp_cli_figure *rows, const struct sp_plan_classes *c, int first,
+                       int end, int exact)
 {
 	const char *const unit = exact ? "bytes" : "MiB";
 	char name[8], head[24];
@@ -107,7 +107,7 @@ static void print_rows(const char *title, const struct row *rows, const struct s
 		printf(" %*s", exact ? 15 : 12, c->count > 1 ? head : unit);
 	}
 	putchar('\n');
-	for (const struct row *row = rows; row->name; row++) {
+	for (const struct sp_cli_figure *row = rows; row->name; row++) {
 		printf("%-*s", LEFT, row->name);
 		for (int i = first; i < end; i++)
 			print_figure(&c->plan[i], row, exact);
@@ -135,7 +135,7 @@ static void print_stages(const struct sp_plan_input *input)
 void sp_cli_plan_table(const struct sp_plan_input *input, const struct sp_plan_classes *c, const struct sp_grid_point *shape,
                        int exact)
 {
-	printf("%d ranks =", ranks_of(shape));
+	printf("%d ranks =", sp_cli_plan_ranks(shape));
 	for (int axis = 0; axis < SP_AXES; axis++)
 		printf(" %s%d %s", axis ? "x " : "", shape->at[axis], sp_axis_name((enum sp_axis)axis));
 	printf("\n\n");
@@ -147,7 +147,7 @@ void sp_cli_plan_table(const struct sp_plan_input *input, const struct sp_plan_c
 		putchar('\n');
 	for (int first = 0; first < c->count; first += COLUMNS) {
 		const int end = first + COLUMNS < c->count ? first + COLUMNS : c->count;
-		print_rows("memory per rank", memory, c, first, end, exact);
-		print_rows("sent by each rank, per step", traffic, c, first, end, exact);
+		print_rows("memory per rank", sp_cli_plan_memory, c, first, end, exact);
+		print_rows("sent by each rank, per step", sp_cli_plan_traffic, c, first, end, exact);
 	}
 }

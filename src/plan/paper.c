@@ -63,6 +63,39 @@ int64_t sp_paper_crossover(const struct sp_paper_shape *shape, enum sp_paper_blo
 	return 0;
 }
 
+/* ---- what fits ---- */
+
+static int fits(const struct sp_paper_shape *shape, int64_t layers, size_t memory, enum sp_paper_scheme scheme)
+{
+	const int64_t layer = sp_paper_elements(shape, SP_PAPER_MLP, scheme) + sp_paper_elements(shape, SP_PAPER_ATTENTION, scheme);
+	return layer <= (int64_t)(memory / sizeof(float)) / layers;
+}
+
+/* The largest multiple of `step`, up to LONGEST, that fits as *n, a member of `at`. */
+static int64_t largest(struct sp_paper_shape *at, int64_t *n, int64_t step, int64_t layers, size_t memory,
+                       enum sp_paper_scheme scheme)
+{
+	int64_t low = 0, high = LONGEST / step + 1;
+	while (high - low > 1) {
+		const int64_t middle = low + (high - low) / 2;
+		*n = middle * step;
+		*(fits(at, layers, memory, scheme) ? &low : &high) = middle;
+	}
+	return low * step;
+}
+
+int64_t sp_paper_largest_batch(const struct sp_paper_shape *shape, int64_t layers, size_t memory, enum sp_paper_scheme scheme)
+{
+	struct sp_paper_shape at = *shape;
+	return largest(&at, &at.batch, 1, layers, memory, scheme);
+}
+
+int64_t sp_paper_longest(const struct sp_paper_shape *shape, int64_t layers, size_t memory, enum sp_paper_scheme scheme)
+{
+	struct sp_paper_shape at = *shape;
+	return largest(&at, &at.length, scheme == SP_PAPER_SEQUENCE ? at.ranks : 1, layers, memory, scheme);
+}
+
 /* ---- this program ---- */
 
 static int layers_of(const struct sp_plan_input *input, int64_t layers, int ranks, enum sp_paper_scheme scheme, size_t *bytes)

@@ -32,6 +32,12 @@ int64_t sp_paper_scores(const struct sp_paper_shape *shape);
  * by trying one length after the other. shape->length is not looked at. 0 if there are none up to 2^24. */
 int64_t sp_paper_crossover(const struct sp_paper_shape *shape, enum sp_paper_block block);
 
+/* The most sequences of shape->length tokens, and the longest of shape->batch sequences that ranks can share evenly, which
+ * `layers` layers have room for by these tables in `memory` bytes a rank, 4 an element. What is asked for is not looked at in the
+ * shape. 0 if there are none. */
+int64_t sp_paper_largest_batch(const struct sp_paper_shape *shape, int64_t layers, size_t memory, enum sp_paper_scheme scheme);
+int64_t sp_paper_longest(const struct sp_paper_shape *shape, int64_t layers, size_t memory, enum sp_paper_scheme scheme);
+
 /* What one more layer takes of this program on one of `ranks` tensor or sequence ranks, in elements of 4 bytes: its
  * parameters, gradients, own share of the moments and the activations kept for backward, from the same layout that a run
  * allocates. Errors as sp_plan_make(). */

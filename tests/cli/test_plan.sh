@@ -99,4 +99,45 @@ run 2 "$SEQPAR" plan --paper -n 1 model.preset=base
 ends_with_the_only_error 'two or more'
 run 2 "$SEQPAR" plan --paper -n 5 model.preset=base train.global_batch=5 train.micro_batch=1
 ends_with_the_only_error 'does not divide model.heads'
+
+# matches PATTERN: a line of standard output does.
+matches()
+{
+	grep -q -- "$1" "$dir/out" || fail "$command: no line of standard output matches \"$1\""
+}
+
+# What fits by the paper's tables: BERT-base, 16 GiB, 64 sequence ranks against 12 tensor ranks.
+run 0 "$SEQPAR" plan --paper -n 64 --memory 16GiB model.preset=base train.sequence_length=512
+matches 'tensor ranks .*none: 64 ranks do not divide 12 heads'
+matches 'sequence ranks  *2980 '
+run 0 "$SEQPAR" plan --paper -n 12 --memory 16GiB model.preset=base train.sequence_length=512
+matches 'tensor ranks  *271 '
+run 0 "$SEQPAR" plan --paper -n 12 --memory 16GiB model.preset=base parallel.pipeline=4
+says '3 layers on each of 12 ranks'
+for words in --json --bytes "--time gemm=1,attention=1"; do
+	run 2 "$SEQPAR" plan --paper -n 4 $words model.preset=base
+	ends_with_the_only_error '--paper counts elements'
+done
+
+# One JSON object has the figures of the table, what fits, and the time.
+exact="parallel.sequence=2 parallel.tensor=2"
+run 0 "$SEQPAR" plan -n 4 --json --memory 200MiB --time gemm=2,forward=1,backward=1,memory=5,latency=3,bandwidth=1 $small $exact
+matches '"total": '"$(total $small $exact)"'[,]*$'
+for key in grid base classes arena fitting longest micro_batch global_batch time products tokens_per_s; do
+	says "\"$key\": "
+done
+says '"sequence": 2,'
+run 0 "$SEQPAR" plan -n 4 --json --memory 60MiB $small
+says '"longest": 0,'
+run 0 "$SEQPAR" plan -n 4 --time gemm=2,attention=1 $small
+matches '^products of layers  *[0-9.]*$'
+matches '^[0-9]* tokens/s'
+sed -n 's/^step  *//p' "$dir/out" >"$dir/step"
+run 0 "$SEQPAR" plan -n 4 --time gemm=2,attention=1,latency=500 $small
+sed -n 's/^step  *//p' "$dir/out" | cmp -s - "$dir/step" && fail "latency costs nothing"
+for words in gemm=2 attention=2 gemm=2,attention=0 gemm=2,attention=x gemm=2,attention=1,warp=9 gemm=2,,attention=1 gemm=,attention=1 \
+	gemm=2,attention=1e999 gemm=2,attention=1x; do
+	run 2 "$SEQPAR" plan -n 4 --time $words $small
+	ends_with_the_only_error '--time'
+done
 exit $failed

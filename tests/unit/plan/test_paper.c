@@ -77,6 +77,38 @@ static void attention_crosses_over_at_16_a_z_tokens(void **state)
 	for_every_model(check_attention);
 }
 
+static size_t need(struct sp_paper_shape s, int64_t layers, enum sp_paper_scheme scheme)
+{
+	return (size_t)(4 * layers * (sp_paper_elements(&s, SP_PAPER_MLP, scheme) + sp_paper_elements(&s, SP_PAPER_ATTENTION, scheme)));
+}
+
+static void check_most(struct sp_paper_shape s)
+{
+	for (int scheme = 0; scheme < SP_PAPER_SCHEMES; scheme++) {
+		const enum sp_paper_scheme kind = (enum sp_paper_scheme)scheme;
+		const size_t memory = (size_t)4 << 30;
+		const int64_t step = kind == SP_PAPER_SEQUENCE ? s.ranks : 1;
+		struct sp_paper_shape at = s;
+		at.batch = sp_paper_largest_batch(&s, 12, memory, kind);
+		assert_true(at.batch > 0 && need(at, 12, kind) <= memory);
+		at.batch++;
+		assert_true(need(at, 12, kind) > memory);
+		at = s;
+		at.length = sp_paper_longest(&s, 12, memory, kind);
+		assert_true(at.length % step == 0 && need(at, 12, kind) <= memory);
+		at.length += step;
+		assert_true(need(at, 12, kind) > memory);
+	}
+}
+
+static void what_fits_by_the_tables_is_the_most(void **state)
+{
+	(void)state;
+	for_every_model(check_most);
+	const struct sp_paper_shape base = { 1, 512, 768, 12, 64, 64 };
+	assert_int_equal(sp_paper_largest_batch(&base, 12, 1 << 30, SP_PAPER_SEQUENCE), 0); /* weights alone are more */
+}
+
 static struct sp_plan_input input_of(int model, int64_t batch, int64_t length)
 {
 	const struct sp_plan_input in = {
@@ -145,6 +177,7 @@ int main(void)
 		cmocka_unit_test(buffers_add_up_to_the_tables),
 		cmocka_unit_test(the_mlp_crosses_over_at_32_h_tokens),
 		cmocka_unit_test(attention_crosses_over_at_16_a_z_tokens),
+		cmocka_unit_test(what_fits_by_the_tables_is_the_most),
 		cmocka_unit_test(a_layer_of_this_program_is_what_its_layout_says),
 		cmocka_unit_test(memory_of_this_program_is_linear_in_the_tokens),
 		cmocka_unit_test(this_program_crosses_over_at_6_h_tokens),

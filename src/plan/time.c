@@ -1,0 +1,256 @@
+#include "config.h"
+
+#include "plan/time.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#define PART(name, member) { name, #member, offsetof(struct sp_plan_time, member) }
+
+const struct sp_plan_time_part sp_plan_time_parts[] = {
+	PART("products of layers", products),
+	PART("attention", attention),
+	PART("prediction head", head),
+	PART("norms, dropout, residuals", rows),
+	PART("optimizer", optimizer),
+	PART("waiting for keys and values", sequence),
+	PART("waiting for tensor ranks", tensor),
+	PART("waiting for gradients", gradients),
+	PART("waiting for other stages", pipeline),
+	PART("step", total),
+	{ 0 },
+};
+
+/* What of a kind's traffic may travel behind its compute, as src/attention has it; kinds that are not named wait for all. */
+static const struct hiding {
+	const char *kind;
+	double forward, backward; /* shares of what is sent */
+	int own_only;             /* behind the own keys alone, not behind those of all ranks but the last */
+} hidings[] = {
+	{ "ring", 1, 1, 0 },
+	{ "rsa", 1, 1.0 / 3, 0 },     /* its two all-reduces are waited for */
+	{ "allgather", 1, 0.5, 1 }, /* gradients go home when all have been computed */
+};
+
+/* One stage at work on one micro-batch, and what its step ends with. */
+struct stage {
+	const struct sp_plan_input *in;
+	const struct sp_plan_rates *rates;
+	const struct sp_plan_work *work;
+	struct sp_plan plan;
+	struct sp_plan_time time;
+	double forward, backward; /* attention of a layer */
+	double layers;
+};
+
+static double over(double amount, double rate)
+{
+	return rate > 0 ? amount / rate : 0;
+}
+
+static double tensors(const struct stage *s)
+{
+	return s->in->model.part.tensors > 1 ? s->in->model.part.tensors : 1;
+}
+
+static double tokens(const struct stage *s)
+{
+	return (double)(s->in->model.batch * s->in->model.chunk);
+}
+
+static double count_layers(const struct sp_plan_input *in)
+{
+	int64_t sum = 0;
+	for (int i = 0; i < sp_part_pieces(&in->model.part); i++) {
+		const struct sp_layer_range range = sp_part_layers(&in->model.part, &in->model.config, i);
+		sum += range.end - range.first;
+	}
+	return (double)sum;
+}
+
+/* ---- computing ---- */
+
+/* Elements of a layer's matrices: query, key, value; and what follows attention. */
+static double first_product(const struct sp_model_config *c)
+{
+	return 3 * (double)c->hidden * (double)c->hidden;
+}
+
+static double later_products(const struct sp_model_config *c)
+{
+	return (double)c->hidden * (double)(c->hidden + 2 * c->intermediate);
+}
+
+/* Forward and the two products of backward, 2 operations an element each; what is computed again is another forward. */
+static void time_products(struct stage *s)
+{
+	const struct sp_model_config *c = &s->in->model.config;
+	const enum sp_recompute again = s->in->model.recompute;
+	const double first = again == SP_RECOMPUTE_NONE ? 6 : 8, later = again == SP_RECOMPUTE_LAYER ? 8 : 6;
+	const double last = sp_part_is_last(&s->in->model.part) && !s->work->all_rows ? 1 - s->work->predicted : 0;
+	const double work = first * first_product(c) * s->layers + later * later_products(c) * (s->layers - last);
+	s->time.products = over(tokens(s) * work / tensors(s), s->rates->gemm);
+}
+
+static void time_attention(struct stage *s)
+{
+	const double pairs = tokens(s) * (double)s->in->length * (double)s->in->model.config.hidden / tensors(s);
+	s->forward = over(4 * pairs, s->rates->forward);
+	s->backward = over(8 * pairs, s->rates->backward);
+	const int forwards = s->in->model.recompute == SP_RECOMPUTE_LAYER ? 2 : 1;
+	s->time.attention = s->layers * (forwards * s->forward + s->backward);
+}
+
+static void time_head(struct stage *s)
+{
+	const struct sp_model_config *c = &s->in->model.config;
+	const double h = (double)c->hidden;
+	if (sp_part_is_last(&s->in->model.part))
+		s->time.head = over(6 * s->work->predicted * tokens(s) * h * (h + (double)c->vocab_size / tensors(s)), s->rates->gemm);
+}
+
+/* Two norms with bias, dropout and residual a layer move 4 values a feature forward and 4 backward. */
+static void time_rows(struct stage *s)
+{
+	s->time.rows = over(s->layers * 2 * (4 + 4) * tokens(s) * (double)s->in->model.config.hidden * sizeof(float), s->rates->memory);
+}
+
+/* AdamW moves 7 values for each of two moments' elements; all gradients are read for their norm and set to zero. */
+static void time_optimizer(struct stage *s)
+{
+	s->time.optimizer = over(3.5 * (double)s->plan.optimizer + 2 * (double)s->plan.model.gradients, s->rates->memory);
+}
+
+/* ---- waiting ---- */
+
+static double carry(const struct stage *s, double messages, double bytes)
+{
+	return messages * s->rates->latency + over(bytes, s->rates->bandwidth);
+}
+
+static struct hiding hiding_of(const struct stage *s)
+{
+	for (size_t i = 0; i < sizeof hidings / sizeof *hidings; i++)
+		if (s->in->model.overlap && strcmp(hidings[i].kind, s->in->model.attention->name) == 0)
+			return hidings[i];
+	return (struct hiding){ 0 };
+}
+
+/* What is waited for of a transfer that takes `time` and of which a share may travel behind `compute`. */
+static double exposed(double time, double share, double compute)
+{
+	return (1 - share) * time + fmax(0, share * time - compute);
+}
+
+static void time_sequence(struct stage *s)
+{
+	const struct sp_plan_input *in = s->in;
+	const struct sp_model_config *c = &in->model.config;
+	const struct sp_attention_shape_host shape = {
+		in->model.batch, in->model.chunk, c->heads / (int64_t)tensors(s), c->hidden / c->heads, in->sequence_ranks,
+		in->sequence_rank, in->model.choice,
+	};
+	const struct hiding hiding = hiding_of(s);
+	const double ranks = in->sequence_ranks, behind = (hiding.own_only ? 1 : ranks - 1) / ranks;
+	if (in->sequence_ranks < 2)
+		return;
+	const double forward = carry(s, ranks - 1, (double)in->model.attention->sent_forward(&shape) * sizeof(float));
+	const double backward = carry(s, 2 * (ranks - 1), (double)in->model.attention->sent_backward(&shape) * sizeof(float));
+	const int forwards = in->model.recompute == SP_RECOMPUTE_LAYER ? 2 : 1;
+	s->time.sequence = s->layers * (forwards * exposed(forward, hiding.forward, behind * s->forward) +
+	                                exposed(backward, hiding.backward, behind * s->backward));
+}
+
+/* Sums inside a layer have nothing to hide behind. */
+static void time_tensor(struct stage *s)
+{
+	const double n = tensors(s), micro = (double)sp_plan_micro_batches(s->in);
+	const double forwards = s->in->model.recompute == SP_RECOMPUTE_LAYER ? 2 : 1;
+	if (n > 1)
+		s->time.tensor = carry(s, (2 * forwards + 2) * s->layers * 2 * (n - 1), (double)s->plan.tensor_bytes / micro);
+}
+
+/* Gradients are summed behind the last micro-batch's backward pass, but the word table's, which are final when it ends; then
+ * parameters are gathered. */
+static void time_gradients(struct stage *s)
+{
+	const int ranks = s->in->data_ranks * s->in->sequence_ranks;
+	const struct sp_model_config *c = &s->in->model.config;
+	const double half = carry(s, ranks - 1, (double)s->plan.gradient_bytes / 2);
+	const double words = (double)(c->vocab_size * c->hidden) * sizeof(float) / tensors(s);
+	const double late = sp_part_is_first(&s->in->model.part) ? fmin(1, words / (double)s->plan.model.gradients) : 0;
+	const double behind = (s->time.products * 2 / 3 + s->layers * s->backward);
+	if (ranks < 2)
+		return;
+	s->time.gradients = half + (s->in->model.overlap ? fmax(late * half, half - behind) : half);
+}
+
+/* ---- a step ---- */
+
+static double of_micro_batch(const struct sp_plan_time *t)
+{
+	return t->products + t->attention + t->head + t->rows + t->sequence + t->tensor;
+}
+
+static int time_stage(struct stage *s)
+{
+	int status = sp_plan_make(s->in, &s->plan);
+	if (status)
+		return status;
+	s->layers = count_layers(s->in);
+	time_products(s);
+	time_attention(s);
+	time_head(s);
+	time_rows(s);
+	time_optimizer(s);
+	time_sequence(s);
+	time_tensor(s);
+	time_gradients(s);
+	return SP_OK;
+}
+
+static void scale(struct sp_plan_time *t, double micro_batches)
+{
+	double *const each[] = { &t->products, &t->attention, &t->head, &t->rows, &t->sequence, &t->tensor };
+	for (size_t i = 0; i < sizeof each / sizeof *each; i++)
+		*each[i] *= micro_batches;
+}
+
+/* Messages at the beginning and the end of a step, when a stage has nothing else to do. */
+static double ramps(const struct stage *s, int stages)
+{
+	const double bytes = tokens(s) * (double)s->in->model.config.hidden * sizeof(float);
+	return 2 * (stages - 1) * carry(s, 1, bytes);
+}
+
+/* With stages that take t_i for a micro-batch, m of them take m max t + (sum t - max t) / v: the slowest never waits but at
+ * the beginning and the end, which pieces make v times as short (Narayanan et al. 2021). */
+int sp_plan_time_make(const struct sp_plan_input *input, const struct sp_plan_rates *rates, const struct sp_plan_work *work,
+                      struct sp_plan_time *time)
+{
+	struct sp_plan_input in = *input;
+	struct sp_model_part *part = &in.model.part;
+	const int stages = sp_part_stages(part);
+	double sum = 0, most = 0, end = 0;
+	memset(time, 0, sizeof *time);
+	for (part->stage = 0; part->stage < stages; part->stage++) {
+		struct stage s = { .in = &in, .rates = rates, .work = work };
+		int status = time_stage(&s);
+		if (status)
+			return status;
+		const double each = of_micro_batch(&s.time);
+		sum += each;
+		end = fmax(end, s.time.optimizer + s.time.gradients);
+		if (each > most || part->stage == 0) {
+			most = each;
+			*time = s.time;
+			time->pipeline = ramps(&s, stages);
+		}
+	}
+	const double micro = (double)sp_plan_micro_batches(input);
+	scale(time, micro);
+	time->pipeline += (sum - most) / sp_part_pieces(part);
+	time->total = micro * most + time->pipeline + end;
+	return SP_OK;
+}
