@@ -137,7 +137,10 @@ static int evaluate(struct sp_settings *s, struct sp_compute *compute, struct sp
 static int print(const struct sp_settings *s, const struct request *r, const struct sp_evaluation *e)
 {
 	printf("%-15s %s of %s\n", "split", splits[r->split], s->data.source);
-	printf("%-15s %lld of %lld tokens\n", "samples", (long long)e->samples, (long long)s->train.sequence_length);
+	printf("%-15s %lld", "samples", (long long)e->samples);
+	if (s->data.packing)
+		printf(" in %lld sequences", (long long)e->sequences);
+	printf(" of %lld tokens, %.1f %% filled\n", (long long)s->train.sequence_length, 100 * e->fill);
 	printf("%-15s %lld tokens\n", "predicted", (long long)e->predicted);
 	printf("%-15s %.6f\n", "mlm_loss", e->mlm);
 	printf("%-15s %.4f\n", "perplexity", e->perplexity);
@@ -150,8 +153,9 @@ static int print(const struct sp_settings *s, const struct request *r, const str
 
 static int print_json(const struct sp_settings *s, const struct request *r, const struct sp_evaluation *e)
 {
-	json_t *all = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f}", "split", splits[r->split], "source",
-	                        s->data.source, "samples", (json_int_t)e->samples, "predicted", (json_int_t)e->predicted, "loss", e->loss,
+	json_t *all = json_pack("{s:s, s:s, s:I, s:I, s:f, s:I, s:f, s:f, s:f, s:f}", "split", splits[r->split], "source",
+	                        s->data.source, "samples", (json_int_t)e->samples, "sequences",
+	                        (json_int_t)e->sequences, "fill", e->fill, "predicted", (json_int_t)e->predicted, "loss", e->loss,
 	                        "mlm_loss", e->mlm, "perplexity", e->perplexity, "accuracy", e->accuracy);
 	if (all && s->model.sentence_order) {
 		json_object_set_new(all, "order_loss", json_real(e->order_loss));

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/size.h"
+#include "data/pair.h"
 #include "data/split.h"
 
 static int check_ids(const struct sp_corpus *corpus, const struct sp_corpus_options *o)
@@ -30,10 +31,27 @@ static void tell_fill(const struct sp_map *map, const struct sp_corpus_options *
 {
 	const double fill = sp_map_fill(map);
 	const int is_low = split == SP_TRAIN && fill < 0.25;
-	const char *remedy = "; a sample holds text of one document only: use longer documents, or set a shorter "
-		"train.sequence_length";
+	const char *remedy = "; a sample holds text of one document only: set data.packing = true, use longer documents, or set a "
+		"shorter train.sequence_length";
 	sp_log(is_low ? SP_LOG_WARNING : SP_LOG_INFO, "%s: %lld samples of %s, %.0f %% text, the rest padding%s",
 		o->prefix, (long long)sp_map_size(map), sp_split_name(split), 100 * fill, is_low ? remedy : "");
+}
+
+/* What is packed beside what. */
+static int open_pack(struct sp_corpus *corpus, const struct sp_corpus_options *o, enum sp_split split)
+{
+	const struct sp_pack_options options = {
+		.length = o->packed,
+		.specials = sp_pair_specials(o->rule.order),
+		.seed = o->seed,
+		.stream = sp_corpus_stream(o->number, split, SP_STREAM_PACK),
+	};
+	int status = sp_pack_open(corpus->map[split], &options, &corpus->pack[split]);
+	if (!status)
+		sp_log(SP_LOG_INFO, "%s: %lld samples of %s in %lld sequences, %.1f %% tokens, the rest padding", o->prefix,
+			(long long)sp_map_size(corpus->map[split]), sp_split_name(split),
+			(long long)sp_pack_size(corpus->pack[split]), 100 * sp_pack_fill(corpus->pack[split]));
+	return status;
 }
 
 static int open_split(struct sp_corpus *corpus, const struct sp_corpus_options *o, enum sp_split split)
@@ -41,6 +59,7 @@ static int open_split(struct sp_corpus *corpus, const struct sp_corpus_options *
 	struct sp_map_options map = {
 		.rule = o->rule,
 		.short_seq_prob = o->short_seq_prob,
+		.same_cuts = o->packed > 0,
 		.seed = o->seed,
 		.stream = sp_corpus_stream(o->number, split, SP_STREAM_MAP),
 		.first = corpus->bound[split],
@@ -60,6 +79,8 @@ static int open_split(struct sp_corpus *corpus, const struct sp_corpus_options *
 	if (sp_map_unused(corpus->map[split]) > 0)
 		sp_log(SP_LOG_WARNING, "%s: documents of %s that are not used because they do not have %s: %lld", o->prefix,
 			sp_split_name(split), least, (long long)sp_map_unused(corpus->map[split]));
+	if (o->packed > 0)
+		return open_pack(corpus, o, split);
 	tell_fill(corpus->map[split], o, split);
 	return SP_OK;
 }
@@ -93,10 +114,17 @@ int sp_corpus_open(const struct sp_corpus_options *options, struct sp_corpus *co
 
 void sp_corpus_close(struct sp_corpus *corpus)
 {
-	for (int s = 0; s < SP_SPLITS; s++)
+	for (int s = 0; s < SP_SPLITS; s++) {
+		sp_pack_close(corpus->pack[s]);
 		sp_map_close(corpus->map[s]);
+	}
 	sp_indexed_close(corpus->x);
 	*corpus = (struct sp_corpus){ 0 };
+}
+
+int64_t sp_corpus_size(const struct sp_corpus *corpus, enum sp_split split)
+{
+	return corpus->pack[split] ? sp_pack_size(corpus->pack[split]) : sp_map_size(corpus->map[split]);
 }
 
 int sp_corpus_count(const struct sp_corpus *corpus, enum sp_split split, int32_t ids, int64_t *count)

@@ -1,5 +1,5 @@
 /* One token file, its documents divided between the splits, with a sample map for each. May include: base,
- * data/{alphabet,dataset,indexed,map}.h. */
+ * data/{alphabet,dataset,indexed,map,pack}.h. */
 #ifndef SP_DATA_CORPUS_H
 #define SP_DATA_CORPUS_H
 
@@ -7,12 +7,14 @@
 #include "data/dataset.h"
 #include "data/indexed.h"
 #include "data/map.h"
+#include "data/pack.h"
 
 struct sp_corpus {
 	const char *prefix; /* borrowed */
 	struct sp_indexed *x;
 	int64_t bound[SP_SPLITS + 1]; /* split s has the documents bound[s] .. bound[s + 1] - 1 */
 	struct sp_map *map[SP_SPLITS]; /* NULL where the split has no weight */
+	struct sp_pack *pack[SP_SPLITS]; /* NULL there, and everywhere without packing */
 };
 
 struct sp_corpus_options {
@@ -21,6 +23,7 @@ struct sp_corpus_options {
 	double weight[SP_SPLITS];
 	struct sp_group_rule rule;
 	double short_seq_prob;
+	int64_t packed; /* tokens of a sequence that samples are packed into; 0: each sample is a sequence */
 	uint64_t seed;
 	int number; /* which corpus of a blend: the same file twice gives other samples */
 };
@@ -30,7 +33,10 @@ static inline uint64_t sp_corpus_stream(int number, enum sp_split split, int use
 {
 	return (uint64_t)number << 8 | (uint64_t)split << 4 | (uint64_t)use;
 }
-enum { SP_STREAM_MAP = 0, SP_STREAM_PAIR, SP_STREAM_MASK };
+enum { SP_STREAM_MAP = 0, SP_STREAM_PAIR, SP_STREAM_MASK, SP_STREAM_PACK };
+
+/* Sequences of an epoch of a split that has weight. */
+int64_t sp_corpus_size(const struct sp_corpus *corpus, enum sp_split split);
 
 /* Opens the file and checks it against the vocabulary and the split. The ids of a file of more than 2^31 tokens are
  * not all read here, but checked as samples are made. SP_ERR_*, logged. On failure there is nothing to close. */

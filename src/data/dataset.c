@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/rng.h"
+#include "base/size.h"
 #include "data/alphabet.h"
 #include "data/blend.h"
 #include "data/corpus.h"
@@ -12,16 +13,17 @@
 #include "data/split.h"
 #include "data/synthetic.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct sp_dataset {
-	int64_t length;
+	int64_t length, longest; /* of a sequence, of a sample */
 	double mask_prob, short_seq_prob;
 	double weight[SP_SPLITS];
-	int sentence_order;
+	int sentence_order, packing;
 	uint64_t seed;
 	struct sp_alphabet alphabet;
 	struct sp_blend blend;    /* one corpus is a blend of one */
@@ -46,6 +48,25 @@ static int check_share(const char *key, double value)
 	return sp_fail(SP_ERR_SETTING, "%s = %g: must be from 0 to 1", key, value);
 }
 
+/* Tokens of a sample at most. */
+static int64_t longest(const struct sp_dataset_options *o)
+{
+	return o->packing && o->longest > 0 ? sp_min(o->longest, o->length) : o->length;
+}
+
+static int check_length(const struct sp_dataset_options *o)
+{
+	const int64_t least = is_synthetic(o->source) ? sp_synthetic_least(o->sentence_order) : o->sentence_order ? 5 : 3;
+	const char *room = least > 1 ? " to hold text beside the [CLS] and [SEP] tokens" : "";
+	if (o->length < least || o->length > INT32_MAX / 4)
+		return sp_fail(SP_ERR_SETTING, "train.sequence_length = %lld: must be from %lld to %d%s", (long long)o->length,
+			(long long)least, INT32_MAX / 4, room);
+	if (longest(o) < least)
+		return sp_fail(SP_ERR_SETTING, "model.max_positions = %lld: must be at least %lld%s", (long long)o->longest,
+			(long long)least, room);
+	return SP_OK;
+}
+
 static int check_options(const struct sp_dataset_options *o)
 {
 	if (is_empty(o->source))
@@ -57,12 +78,7 @@ static int check_options(const struct sp_dataset_options *o)
 		status = check_share("data.short_seq_prob", o->short_seq_prob);
 	if (status)
 		return status;
-	const int64_t least = is_synthetic(o->source) ? (o->sentence_order ? 2 : 1) : o->sentence_order ? 5 : 3;
-	if (o->length < least || o->length > INT32_MAX / 4)
-		return sp_fail(SP_ERR_SETTING, "train.sequence_length = %lld: must be from %lld to %d%s", (long long)o->length,
-			(long long)least, INT32_MAX / 4,
-			least > 1 ? " to hold text beside the [CLS] and [SEP] tokens" : "");
-	return SP_OK;
+	return check_length(o);
 }
 
 static int open_vocabulary(const struct sp_dataset_options *o, struct sp_dataset *d)
@@ -103,8 +119,9 @@ static int open_corpora(const struct sp_dataset_options *o, struct sp_dataset *d
 			.prefix = d->blend.prefix[c],
 			.vocab = o->vocab,
 			.alphabet = &d->alphabet,
-			.rule = { (int32_t)(o->length - sp_pair_specials(o->sentence_order)), o->sentence_order },
+			.rule = { (int32_t)(d->longest - sp_pair_specials(o->sentence_order)), o->sentence_order },
 			.short_seq_prob = o->short_seq_prob,
+			.packed = o->packing ? o->length : 0,
 			.seed = o->seed,
 			.number = c,
 		};
@@ -141,9 +158,11 @@ int sp_dataset_open(const struct sp_dataset_options *options, struct sp_dataset 
 	if (!d)
 		return sp_fail(SP_ERR_MEMORY, "no memory for a dataset");
 	d->length = options->length;
+	d->longest = longest(options);
 	d->mask_prob = options->mask_prob;
 	d->short_seq_prob = options->short_seq_prob;
 	d->sentence_order = options->sentence_order;
+	d->packing = options->packing;
 	d->seed = options->seed;
 	status = sp_split_parse(options->split, d->weight);
 	if (!status)
@@ -180,67 +199,132 @@ int64_t sp_dataset_size(const struct sp_dataset *d, enum sp_split split)
 	if (!d->corpus)
 		return SP_SYNTHETIC_EPOCH;
 	for (int c = 0; c < d->blend.corpora; c++)
-		size += sp_map_size(d->corpus[c].map[split]);
+		size += sp_corpus_size(&d->corpus[c], split);
 	return size;
 }
 
-static int corpus_sample(struct sp_dataset *d, enum sp_split split, uint64_t index, struct sp_rng *mask_rng,
-	struct sp_sample *sample, int64_t *used)
+/* ---- one sample of those that make a sequence ---- */
+
+/* Where the next sample goes. */
+struct cursor {
+	int64_t at;  /* tokens there are */
+	int32_t doc; /* samples there are */
+};
+
+static struct sp_sample rest_of(const struct sp_sample *s, int64_t at)
 {
-	struct sp_group group;
-	struct sp_rng rng;
-	uint64_t own;
-	int c;
-	sp_blend_locate(&d->blend, index, &c, &own);
+	return (struct sp_sample){ .length = s->length - at,
+		                       .token = s->token + at,
+		                       .position = s->position + at,
+		                       .kind = s->kind + at,
+		                       .doc = s->doc + at,
+		                       .label = s->label + at,
+		                       .order = s->order ? s->order + at : NULL };
+}
+
+/* Masks the sample of `used` tokens at `to`, and says where and in which document they are. */
+static void finish(const struct sp_dataset *d, struct sp_rng *mask_rng, int64_t used, struct cursor *to,
+	struct sp_sample *sample, struct sp_sample *sequence)
+{
+	sp_mask_apply(&d->alphabet, d->mask_prob, mask_rng, used, sample->token, sample->label, d->work);
+	for (int64_t i = 0; i < used; i++) {
+		sample->position[i] = (int32_t)i;
+		sample->doc[i] = to->doc;
+	}
+	for (int64_t i = 0; sample->order && i < used; i++)
+		sample->order[i] = i == 0 ? sample->swapped : -1;
+	if (to->at == 0)
+		sequence->swapped = sample->swapped;
+	to->at += used;
+	to->doc++;
+}
+
+/* Sample `own` of a corpus. */
+static int add_text(struct sp_dataset *d, int c, enum sp_split split, uint64_t own, struct cursor *to,
+	struct sp_sample *sequence)
+{
 	const struct sp_corpus *corpus = &d->corpus[c];
+	struct sp_sample sample = rest_of(sequence, to->at);
+	struct sp_group group;
+	struct sp_rng rng, mask_rng;
+	int64_t used;
 	int status = sp_map_group(corpus->map[split], own, &group);
 	if (status)
 		return status;
+	assert(group.target + sp_pair_specials(d->sentence_order) <= d->longest);
 	sp_rng_start(&rng, d->seed, SP_RNG_SAMPLE, own, sp_corpus_stream(c, split, SP_STREAM_PAIR));
-	sp_rng_start(mask_rng, d->seed, SP_RNG_MASK, own, sp_corpus_stream(c, split, SP_STREAM_MASK));
-	return sp_pair_build(corpus->x, corpus->prefix, &group, &d->alphabet, d->sentence_order, &rng, sample, used);
+	sp_rng_start(&mask_rng, d->seed, SP_RNG_MASK, own, sp_corpus_stream(c, split, SP_STREAM_MASK));
+	status = sp_pair_build(corpus->x, corpus->prefix, &group, &d->alphabet, d->sentence_order, &rng, &sample, &used);
+	if (!status)
+		finish(d, &mask_rng, used, to, &sample, sequence);
+	return status;
 }
 
-static int synthetic_sample(struct sp_dataset *d, enum sp_split split, uint64_t index, struct sp_rng *mask_rng,
-	struct sp_sample *sample, int64_t *used)
+/* ---- a sequence ---- */
+
+static int fill_packed(struct sp_dataset *d, int c, enum sp_split split, uint64_t own, struct cursor *to,
+	struct sp_sample *sequence)
 {
-	struct sp_rng rng;
+	struct sp_pack_members members;
+	int status = sp_pack_members(d->corpus[c].pack[split], own, &members);
+	for (int64_t i = 0; !status && i < members.count; i++)
+		status = add_text(d, c, split, members.first + (uint64_t)members.number[i], to, sequence);
+	return status;
+}
+
+static int fill_text(struct sp_dataset *d, enum sp_split split, uint64_t index, struct cursor *to,
+	struct sp_sample *sequence)
+{
+	uint64_t own;
+	int c;
+	sp_blend_locate(&d->blend, index, &c, &own);
+	return d->packing ? fill_packed(d, c, split, own, to, sequence) : add_text(d, c, split, own, to, sequence);
+}
+
+static void fill_synthetic(struct sp_dataset *d, enum sp_split split, uint64_t index, struct cursor *to,
+	struct sp_sample *sequence)
+{
+	struct sp_rng rng, mask_rng;
 	sp_rng_start(&rng, d->seed, SP_RNG_SYNTHETIC, index, (uint64_t)split);
-	sp_rng_start(mask_rng, d->seed, SP_RNG_MASK, index, sp_corpus_stream(0, split, SP_STREAM_MASK));
-	*used = sp_synthetic_build(&d->alphabet, d->short_seq_prob, d->sentence_order, &rng, sample);
-	return SP_OK;
+	sp_rng_start(&mask_rng, d->seed, SP_RNG_MASK, index, sp_corpus_stream(0, split, SP_STREAM_MASK));
+	do {
+		struct sp_sample sample = rest_of(sequence, to->at);
+		const int64_t used =
+			sp_synthetic_build(&d->alphabet, d->short_seq_prob, d->longest, d->sentence_order, &rng, &sample);
+		finish(d, &mask_rng, used, to, &sample, sequence);
+	} while (d->packing && sequence->length - to->at >= sp_synthetic_least(d->sentence_order));
 }
 
 static void pad(const struct sp_dataset *d, int64_t used, struct sp_sample *sample)
 {
-	for (int64_t i = 0; i < d->length; i++) {
-		sample->position[i] = (int32_t)i;
-		sample->doc[i] = i < used ? 0 : -1;
-	}
 	for (int64_t i = used; i < d->length; i++) {
 		sample->token[i] = d->alphabet.special[SP_PAD];
+		sample->position[i] = d->packing ? 0 : (int32_t)i;
 		sample->kind[i] = 0;
+		sample->doc[i] = -1;
 		sample->label[i] = -1;
 	}
+	for (int64_t i = used; sample->order && i < d->length; i++)
+		sample->order[i] = -1;
 }
 
 int sp_dataset_sample(struct sp_dataset *d, enum sp_split split, uint64_t index, struct sp_sample *sample)
 {
-	struct sp_rng mask_rng;
-	int64_t used = 0;
+	struct cursor to = { 0 };
+	int status = SP_OK;
 	if (sample->length != d->length)
 		return sp_fail(SP_ERR_ARGUMENT, "a sample of %lld tokens was asked for, the dataset makes %lld",
 			(long long)sample->length, (long long)d->length);
 	if (d->weight[split] <= 0)
 		return sp_fail(SP_ERR_SETTING,
 			"data.split gives no documents to %s, but a sample of it is needed: give it weight", sp_split_name(split));
-	int status = d->corpus ? corpus_sample(d, split, index, &mask_rng, sample, &used)
-						   : synthetic_sample(d, split, index, &mask_rng, sample, &used);
-	if (status)
-		return status;
-	sp_mask_apply(&d->alphabet, d->mask_prob, &mask_rng, used, sample->token, sample->label, d->work);
-	pad(d, used, sample);
-	return SP_OK;
+	if (d->corpus)
+		status = fill_text(d, split, index, &to, sample);
+	else
+		fill_synthetic(d, split, index, &to, sample);
+	if (!status)
+		pad(d, to.at, sample);
+	return status;
 }
 
 int64_t sp_dataset_vocab_size(const struct sp_dataset *d)

@@ -8,15 +8,16 @@
 
 enum sp_split { SP_TRAIN = 0, SP_VALID, SP_TEST, SP_SPLITS };
 
-/* One sequence of exactly `length` tokens. Arrays are the caller's, `length` entries each. */
+/* One sequence of exactly `length` tokens: a sample, or with packing several. Arrays are the caller's, `length` entries each. */
 struct sp_sample {
 	int64_t length;
 	int32_t *token;    /* after masking; [PAD] at the end */
-	int32_t *position; /* 0 .. length - 1 */
+	int32_t *position; /* 0 .. length - 1; with packing 0, 1, ... in each sample, and 0 for padding */
 	int32_t *kind;     /* token type: 0 for [CLS] A [SEP], 1 for B [SEP]; 0 for padding */
-	int32_t *doc;      /* 0 for tokens, -1 for padding */
+	int32_t *doc;      /* 0 for tokens, with packing 0, 1, ... for those of each sample; -1 for padding */
 	int32_t *label;    /* the original token where it is to be predicted, else -1 */
-	int32_t swapped;   /* sentence order: 0 in order, 1 swapped; -1 when sentence_order is off */
+	int32_t *order;    /* optional: the sentence order as in `swapped` at the first token of each sample, -1 elsewhere */
+	int32_t swapped;   /* sentence order: 0 in order, 1 swapped; -1 when sentence_order is off; of the first sample */
 };
 
 struct sp_dataset_options {
@@ -28,6 +29,8 @@ struct sp_dataset_options {
 	double mask_prob;      /* share of the tokens to predict; at least one is */
 	double short_seq_prob; /* share of samples of a random shorter length (synthetic: padded to a random part) */
 	int sentence_order;
+	int packing;     /* a sequence holds several samples, each what it would be alone in one */
+	int64_t longest; /* with packing, tokens of a sample at most; 0: length */
 	uint64_t seed;
 };
 
@@ -38,8 +41,10 @@ struct sp_dataset;
  *     [SEP] B [SEP], A and B meeting at a random sentence boundary, swapped with probability 1/2); what exceeds is
  *     cut away. Without sentence_order all text is A and every token type 0, as in Megatron-LM without its binary head;
  *   - round(mask_prob * tokens), at least one, are predicted: whole words in runs of 1 .. 3 (see mask.h).
+ *   - with packing each sample of an epoch lies in one sequence (pack.h). The cuts of all epochs are those of the first, so that
+ *     every epoch has as many sequences. A blend counts sequences.
  * synthetic: uniform random tokens, ids 5 and up (0 .. 4 stand for the special tokens), of both types, masked alike; with
- * sentence_order the first is [CLS]. */
+ * sentence_order the first is [CLS]. With packing samples follow one another until the sequence is full, the last is cut. */
 
 /* Opens and checks everything: index against data file, ids against vocabulary, at least one document in each split
  * that has weight. Not collective: every rank opens the files itself. SP_ERR_IO, SP_ERR_FORMAT, SP_ERR_SETTING, all
@@ -47,7 +52,7 @@ struct sp_dataset;
 int sp_dataset_open(const struct sp_dataset_options *options, struct sp_dataset **dataset);
 void sp_dataset_close(struct sp_dataset *d); /* NULL accepted */
 
-/* Samples of one epoch of a split; index / size is the epoch, and each epoch is a new shuffle with new cuts and masks.
+/* Samples, with packing sequences, of one epoch of a split; index / size is the epoch, and each epoch is a new shuffle with new cuts and masks.
  * 0: the split is empty. */
 int64_t sp_dataset_size(const struct sp_dataset *d, enum sp_split split);
 

@@ -5,5 +5,5 @@ libseqpar_la_SOURCES += src/data/basic.c src/data/basic.h src/data/files.c src/d
 	src/data/word_counts.c src/data/word_counts.h src/data/wordpiece.c src/data/wordpiece.h
 libseqpar_la_SOURCES += src/data/alphabet.c src/data/alphabet.h src/data/blend.c src/data/blend.h src/data/corpus.c \
 	src/data/corpus.h src/data/dataset.c src/data/dataset.h src/data/group.c src/data/group.h src/data/map.c \
-	src/data/map.h src/data/mask.c src/data/mask.h src/data/pair.c src/data/pair.h src/data/split.c src/data/split.h \
-	src/data/synthetic.c src/data/synthetic.h
+	src/data/map.h src/data/mask.c src/data/mask.h src/data/pack.c src/data/pack.h src/data/pair.c src/data/pair.h \
+	src/data/split.c src/data/split.h src/data/synthetic.c src/data/synthetic.h

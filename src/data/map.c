@@ -83,7 +83,7 @@ static int cut_documents(const struct sp_map *m, uint64_t epoch, int keep, struc
 {
 	struct sp_rng rng;
 	int status = SP_OK;
-	sp_rng_start(&rng, m->options.seed, SP_RNG_SAMPLE, epoch, m->options.stream);
+	sp_rng_start(&rng, m->options.seed, SP_RNG_SAMPLE, m->options.same_cuts ? 0 : epoch, m->options.stream);
 	*unused = 0;
 	for (int64_t d = m->options.first; !status && d < m->options.end; d++) {
 		int64_t before = list->counted;

@@ -11,6 +11,7 @@
 struct sp_map_options {
 	struct sp_group_rule rule;
 	double short_seq_prob;  /* share of groups whose target is drawn from 2 .. rule.most instead of being rule.most */
+	int same_cuts;          /* every epoch is cut like epoch 0; only the order changes */
 	uint64_t seed, stream;  /* maps of different streams share no random numbers */
 	int64_t first, end;     /* documents first .. end - 1 */
 };
@@ -24,7 +25,7 @@ void sp_map_close(struct sp_map *m); /* NULL accepted */
 /* Samples of every epoch: the groups that epoch 0 was cut into. An epoch that is cut into more leaves some out, never a
  * document's only one; one that is cut into fewer repeats some. So every document with enough tokens is in every epoch,
  * and the difference is of the order of the square root. Cuts move from epoch to epoch with the short sequences: with
- * short_seq_prob 0 only the order changes. */
+ * short_seq_prob 0, or same_cuts, only the order changes. */
 int64_t sp_map_size(const struct sp_map *m);
 
 /* Documents without a single sample: empty, or with order of only one token. */

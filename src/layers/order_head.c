@@ -2,14 +2,18 @@
 
 #include "layers/order_head.h"
 
+#include "base/size.h"
 #include "layers/linear.h"
 
-int sp_order_head_layout(struct sp_order_head *head, struct sp_arena *arena, int64_t batch, int64_t hidden)
+enum { ROWS = 256 }; /* so that scratch does not grow with the samples that are packed into a sequence */
+
+int sp_order_head_layout(struct sp_order_head *head, struct sp_arena *arena, int64_t most, int64_t hidden)
 {
+	const int64_t rows = sp_min(most, ROWS);
 	struct sp_matrix *const parts[] = { &head->x, &head->pooled, &head->dpooled, &head->logits };
 	int rc = SP_OK;
 	for (int i = 0; rc == SP_OK && i < 4; i++)
-		rc = sp_arena_take_matrix(arena, batch, i < 3 ? hidden : 2, parts[i]);
+		rc = sp_arena_take_matrix(arena, rows, i < 3 ? hidden : 2, parts[i]);
 	return rc;
 }
 
@@ -57,10 +61,17 @@ static int backward(const struct sp_order_head *h, const struct sp_layer_context
 int sp_order_head_run(const struct sp_order_head *head, const struct sp_layer_context *ctx,
                       const struct sp_order_targets *targets, struct sp_matrix x, struct sp_matrix dx)
 {
-	if (targets->n == 0)
-		return SP_OK;
-	struct sp_order_head h = *head;
-	h.x.rows = h.pooled.rows = h.dpooled.rows = h.logits.rows = targets->n;
-	int rc = forward(&h, ctx, targets, x);
-	return rc == SP_OK && ctx->training ? backward(&h, ctx, targets, dx) : rc;
+	int rc = SP_OK;
+	for (int64_t first = 0; rc == SP_OK && first < targets->n; first += head->x.rows) {
+		struct sp_order_head h = *head;
+		struct sp_order_targets t = *targets;
+		t.n = sp_min(head->x.rows, targets->n - first);
+		t.row += first;
+		t.label += first;
+		h.x.rows = h.pooled.rows = h.dpooled.rows = h.logits.rows = t.n;
+		rc = forward(&h, ctx, &t, x);
+		if (rc == SP_OK && ctx->training)
+			rc = backward(&h, ctx, &t, dx);
+	}
+	return rc;
 }

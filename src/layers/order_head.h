@@ -8,11 +8,12 @@
 struct sp_order_head {
 	struct sp_dense_weights pooler;     /* (H, H) */
 	struct sp_dense_weights classifier; /* (2, H) */
-	struct sp_matrix x, pooled, dpooled; /* scratch, (B, H) */
-	struct sp_matrix logits;             /* scratch, (B, 2) */
+	struct sp_matrix x, pooled, dpooled; /* scratch, (rows, H): as many samples at a time */
+	struct sp_matrix logits;             /* scratch, (rows, 2) */
 };
 
-int sp_order_head_layout(struct sp_order_head *head, struct sp_arena *arena, int64_t batch, int64_t hidden);
+/* For up to `most` samples. */
+int sp_order_head_layout(struct sp_order_head *head, struct sp_arena *arena, int64_t most, int64_t hidden);
 
 struct sp_order_targets {
 	int64_t n;            /* samples whose [CLS] this rank holds; may be 0 */

@@ -164,6 +164,11 @@ void sp_model_bind(struct sp_model *m)
 
 /* ---- activations ---- */
 
+int64_t sp_model_orders(int packed, int64_t batch, int64_t chunk)
+{
+	return packed ? batch * sp_ceil_div(chunk, 2) : batch;
+}
+
 static int take_all(struct sp_arena *arena, int64_t rows, int64_t cols, struct sp_matrix *const *views, int count)
 {
 	int rc = SP_OK;
@@ -321,7 +326,8 @@ static int lay_heads(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 	if (!sp_part_is_last(&m->options.part))
 		return SP_OK;
 	int rc = sp_mlm_head_layout(&m->mlm, arena, rows, c->hidden, sp_part_size(&m->options.part, c->vocab_size));
-	return rc || !c->sentence_order ? rc : sp_order_head_layout(&m->order, arena, m->options.batch, c->hidden);
+	return rc || !c->sentence_order ? rc : sp_order_head_layout(&m->order, arena, sp_model_orders(m->options.packed,
+	                                                            m->options.batch, m->options.chunk), c->hidden);
 }
 
 /* The heads run between forward and backward, when no layer is at work: they share the layers' scratch. */

@@ -23,7 +23,7 @@ struct sp_batch {
 	int64_t predictions;                    /* how many of this rank's tokens are to be predicted; may be 0 */
 	const int32_t *predicted;               /* [predictions] rows, ascending */
 	const int32_t *label;                   /* [predictions] */
-	int64_t orders;                         /* sentence-order labels held: batch on the rank with token 0, else 0 */
+	int64_t orders;                         /* sentence-order labels held, of the samples whose first token is here */
 	const int32_t *order_row;               /* [orders] rows of the [CLS] tokens, none of them in `predicted` */
 	const int32_t *order_label;             /* [orders] 0 or 1 */
 };
@@ -32,7 +32,7 @@ struct sp_pass {
 	uint64_t seed, step; /* with the layer and site, the key of the dropout masks */
 	int training;        /* 0: no dropout, no gradients */
 	float mlm_scale;     /* 1 / predicted tokens of the whole global batch, all ranks and micro-batches */
-	float order_scale;   /* 1 / samples of the whole global batch */
+	float order_scale;   /* 1 / samples of the whole global batch, packed ones each for itself */
 	/* Optional: told by backward as it goes that the gradients at `offset` of the flat buffer and behind it are final, if
 	 * this is the last micro-batch. Offsets fall, the last is 0. An error ends the pass. */
 	int (*ready)(void *context, int64_t offset);
@@ -41,9 +41,13 @@ struct sp_pass {
 
 struct sp_model;
 
+/* Sentence orders that a micro-batch may hold on a rank: one of each sequence, of packed samples one of every other token. */
+int64_t sp_model_orders(int packed, int64_t batch, int64_t chunk);
+
 struct sp_model_options {
 	struct sp_model_config config;
 	int64_t batch, chunk; /* of every micro-batch: activations are laid out for them once */
+	int packed;           /* a sequence may hold several samples, each with a sentence order */
 	const struct sp_attention_variant *attention;
 	struct sp_attention_choice choice; /* what that looks at */
 	struct sp_comm *sequence; /* ranks that share a sequence; borrowed */

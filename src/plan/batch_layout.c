@@ -11,7 +11,7 @@ static int64_t section(int64_t *end, int64_t count)
 	return at;
 }
 
-struct sp_batch_layout sp_batch_layout_of(int64_t batch, int64_t chunk, int ranks)
+struct sp_batch_layout sp_batch_layout_of(int64_t batch, int64_t chunk, int ranks, int64_t orders)
 {
 	int64_t rows = batch * chunk, end = 0;
 	struct sp_batch_layout at;
@@ -21,8 +21,8 @@ struct sp_batch_layout sp_batch_layout_of(int64_t batch, int64_t chunk, int rank
 	at.doc = section(&end, rows * ranks);
 	at.predicted = section(&end, rows);
 	at.label = section(&end, rows);
-	at.order_row = section(&end, batch);
-	at.order_label = section(&end, batch);
+	at.order_row = section(&end, orders);
+	at.order_label = section(&end, orders);
 	at.sample = section(&end, batch);
 	at.head_sample = section(&end, batch);
 	at.size = end;

@@ -10,7 +10,7 @@ struct sp_batch_layout {
 	int64_t size; /* of the block */
 };
 
-/* For `batch` samples of `chunk` tokens on each of `ranks` ranks that share them. */
-struct sp_batch_layout sp_batch_layout_of(int64_t batch, int64_t chunk, int ranks);
+/* For `batch` sequences of `chunk` tokens on each of `ranks` ranks that share them, with `orders` sentence orders at most. */
+struct sp_batch_layout sp_batch_layout_of(int64_t batch, int64_t chunk, int ranks, int64_t orders);
 
 #endif

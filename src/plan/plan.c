@@ -12,16 +12,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLE_ARRAYS = 5 }; /* of struct sp_sample */
+enum { SAMPLE_ARRAYS = 6 }; /* of struct sp_sample */
 
 int64_t sp_plan_micro_batches(const struct sp_plan_input *in)
 {
 	return in->global_batch / (in->data_ranks * in->model.batch);
 }
 
+static struct sp_batch_layout batch_layout(const struct sp_plan_input *in)
+{
+	const struct sp_model_options *m = &in->model;
+	return sp_batch_layout_of(m->batch, m->chunk, in->sequence_ranks, sp_model_orders(m->packed, m->batch, m->chunk));
+}
+
 size_t sp_plan_batch_bytes(const struct sp_plan_input *in)
 {
-	const struct sp_batch_layout at = sp_batch_layout_of(in->model.batch, in->model.chunk, in->sequence_ranks);
+	const struct sp_batch_layout at = batch_layout(in);
 	return (size_t)(at.size * sp_plan_micro_batches(in) + SAMPLE_ARRAYS * in->length) * sizeof(int32_t);
 }
 
@@ -30,7 +36,8 @@ struct sp_plan_input sp_plan_with_length(const struct sp_plan_input *in, int64_t
 	struct sp_plan_input other = *in;
 	other.length = length;
 	other.model.chunk = sp_shard_of(length, in->sequence_ranks, 0, in->multiple).chunk;
-	other.model.config.max_positions = sp_max(in->model.config.max_positions, length);
+	if (!in->model.packed)
+		other.model.config.max_positions = sp_max(in->model.config.max_positions, length);
 	return other;
 }
 
@@ -150,7 +157,7 @@ int sp_plan_make(const struct sp_plan_input *in, struct sp_plan *plan)
 		rc = plan_parameters(in, plan);
 	if (rc)
 		return rc;
-	const struct sp_batch_layout at = sp_batch_layout_of(in->model.batch, in->model.chunk, in->sequence_ranks);
+	const struct sp_batch_layout at = batch_layout(in);
 	plan->batches = sp_plan_batch_bytes(in) + (size_t)at.size * sizeof(int32_t);
 	plan->total = plan->model.parameters + plan->model.gradients + plan->model.arena + plan->optimizer + plan->batches +
 	              plan->snapshot + plan->tied + plan->sums;

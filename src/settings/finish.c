@@ -46,11 +46,11 @@ static int check_model(const struct sp_settings *s)
 		return sp_fail(SP_ERR_SETTING,
 		               "parallel.tensor = %lld does not divide model.heads = %lld; tensor ranks hold whole heads",
 		               (long long)s->parallel.tensor, (long long)s->model.heads);
-	if (s->train.sequence_length > s->model.max_positions)
+	if (s->train.sequence_length > s->model.max_positions && !s->data.packing)
 		return sp_fail(
 			SP_ERR_SETTING,
-			"train.sequence_length = %lld is longer than model.max_positions = %lld; raise model.max_positions or "
-			"shorten the sequence",
+			"train.sequence_length = %lld is longer than model.max_positions = %lld; raise model.max_positions, "
+			"shorten the sequence, or let it hold several samples with data.packing",
 			(long long)s->train.sequence_length, (long long)s->model.max_positions);
 	return SP_OK;
 }

@@ -34,6 +34,7 @@ struct sp_settings {
 		char vocab[SP_TEXT];  /* vocab.txt; empty with synthetic data */
 		char split[64];       /* weights of train, valid, test: 949,50,1 */
 		double mask_prob, short_seq_prob;
+		int packing; /* a sequence holds several samples */
 	} data;
 	struct {
 		int64_t iters, global_batch, micro_batch, sequence_length, eval_interval, eval_iters;
@@ -94,7 +95,7 @@ int sp_settings_word(struct sp_settings *s, const char *word);
 int sp_settings_given(const struct sp_settings *s, const char *name);
 
 /* Applies the preset to what was not given, and checks what can be checked without data or ranks (heads divide hidden,
- * sequence_length <= max_positions, batch divisible by micro-batch, ...). SP_ERR_SETTING, logged with remedy. */
+ * sequence_length <= max_positions unless packed, batch divisible by micro-batch, ...). SP_ERR_SETTING, logged with remedy. */
 int sp_settings_finish(struct sp_settings *s);
 
 /* Ranks that hold one model and the sequences of one data rank: the number of ranks is a multiple of it. */

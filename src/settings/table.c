@@ -24,7 +24,7 @@ const struct sp_setting_entry sp_settings_table[] = {
 	INTEGER(
 		model.vocab_size, "0", "[0,16777216]",
 		"Rows of the word table; 0: as many as the vocabulary has tokens (30528 for synthetic data)."),
-	INTEGER(model.max_positions, "512", "[1,1073741824]", "Rows of the position table; the longest sequence possible."),
+	INTEGER(model.max_positions, "512", "[1,1073741824]", "Rows of the position table; the longest sequence possible, or with data.packing the longest sample."),
 	CHOICE(model.norm, "post", "post|pre", "LayerNorm after each residual sum (BERT) or before each sublayer."),
 	CHOICE(model.activation, "gelu", "gelu|gelu_tanh", "GELU by erf (BERT) or its tanh approximation."),
 	NUMBER(model.dropout, "0.1", "[0,1)", "Probability that a hidden value is dropped."),
@@ -41,12 +41,15 @@ const struct sp_setting_entry sp_settings_table[] = {
 	TEXT(data.split, "949,50,1", "", "Weights of the training, validation and test documents."),
 	NUMBER(data.mask_prob, "0.15", "(0,1)", "Share of the tokens of a sequence that is to be predicted."),
 	NUMBER(data.short_seq_prob, "0.1", "[0,1]", "Share of sequences cut at a random shorter length."),
+	CHOICE(data.packing, "false", "false|true",
+	       "A sequence holds several samples, each of them as it would be alone in one, so that short documents leave no padding. "
+	       "They do not see each other, and their positions begin at 0; none is longer than model.max_positions."),
 
 	INTEGER(train.iters, "1000", "[0,1000000000000]", "Steps of the optimizer."),
 	INTEGER(train.global_batch, "32", "[1,1048576]", "Sequences per step, over all ranks."),
 	INTEGER(train.micro_batch, "8", "[1,1048576]",
 	        "Sequences a rank works on at a time; data ranks x micro_batch must divide global_batch."),
-	INTEGER(train.sequence_length, "128", "[1,1073741824]", "Tokens of a sequence, at most model.max_positions."),
+	INTEGER(train.sequence_length, "128", "[1,1073741824]", "Tokens of a sequence, at most model.max_positions unless it is packed (data.packing)."),
 	INTEGER(train.eval_interval, "0", "[0,1000000000000]", "Evaluate every so many steps and at the end; 0: never."),
 	INTEGER(train.eval_iters, "10", "[1,1000000000]", "Global batches of validation data per evaluation."),
 	UNSIGNED(train.seed, "1234", "[0,18446744073709551615]", "Decides initial values, samples, masks and dropout."),

@@ -24,12 +24,13 @@ struct sp_batches {
 	int32_t *device;        /* [at.size] */
 	struct counts *counts;  /* [count] */
 	struct sp_sample whole; /* a sample before it is cut */
-	int32_t *whole_arrays;  /* its five arrays in one block */
+	int32_t *whole_arrays;  /* its six arrays in one block */
 };
 
 static struct sp_batch_layout lay_out(const struct sp_batches_options *o)
 {
-	return sp_batch_layout_of(o->micro_batch, o->shard.chunk, o->grid->shape.at[SP_AXIS_SEQUENCE]);
+	return sp_batch_layout_of(o->micro_batch, o->shard.chunk, o->grid->shape.at[SP_AXIS_SEQUENCE],
+	                          sp_model_orders(o->packed, o->micro_batch, o->shard.chunk));
 }
 
 static int64_t micro_batches(const struct sp_batches_options *o)
@@ -63,7 +64,7 @@ static int allocate_host(struct sp_batches *b)
 		return sp_fail(SP_ERR_MEMORY, "the arrays of a step overflow the address space");
 	b->host = calloc(block, sizeof *b->host);
 	b->counts = calloc((size_t)b->count, sizeof *b->counts);
-	b->whole_arrays = calloc(5 * (size_t)b->options.shard.length, sizeof *b->whole_arrays);
+	b->whole_arrays = calloc(6 * (size_t)b->options.shard.length, sizeof *b->whole_arrays);
 	if (b->host && b->counts && b->whole_arrays)
 		return SP_OK;
 	return sp_fail(SP_ERR_MEMORY, "out of memory for the samples of a step (%zu bytes)", block * sizeof *b->host);
@@ -78,7 +79,8 @@ static void point_whole(struct sp_batches *b)
 		                       .position = at + n,
 		                       .kind = at + 2 * n,
 		                       .doc = at + 3 * n,
-		                       .label = at + 4 * n };
+		                       .label = at + 4 * n,
+		                       .order = at + 5 * n };
 }
 
 int sp_batches_create(const struct sp_batches_options *options, struct sp_batches **batches)
@@ -175,26 +177,36 @@ static void cut_predictions(const struct sp_batches *b, int32_t *block, int64_t 
 	}
 }
 
-/* The rank that holds token 0, [CLS], tells the sentence order. */
-static void cut_order(const struct sp_batches *b, int32_t *block, int64_t i, struct counts *counts)
+/* The rank that holds a sample's first token, [CLS], tells its sentence order. */
+static void cut_orders(const struct sp_batches *b, int32_t *block, int64_t i, struct counts *counts)
 {
-	if (!b->options.sentence_order || b->options.grid->place.at[SP_AXIS_SEQUENCE] != 0 || b->whole.swapped < 0)
-		return;
-	assert(b->whole.label[0] < 0);
-	block[b->at.order_row + counts->orders] = (int32_t)(i * b->options.shard.chunk);
-	block[b->at.order_label + counts->orders++] = b->whole.swapped;
+	const struct sp_shard *shard = &b->options.shard;
+	for (int64_t t = 0; b->options.sentence_order && t < shard->real; t++) {
+		const int32_t order = b->whole.order[shard->first + t];
+		if (order < 0)
+			continue;
+		assert(b->whole.label[shard->first + t] < 0);
+		block[b->at.order_row + counts->orders] = (int32_t)(i * shard->chunk + t);
+		block[b->at.order_label + counts->orders++] = order;
+	}
 }
 
 static void count_work(const struct sp_batches *b, struct sp_work *work)
 {
-	int64_t tokens = 0;
-	for (int64_t t = 0; t < b->whole.length; t++) {
-		tokens += b->whole.doc[t] >= 0;
-		work->predicted += b->whole.label[t] >= 0;
+	const struct sp_sample *s = &b->whole;
+	int64_t tokens = 0; /* of the sample at hand */
+	for (int64_t t = 0; t < s->length && s->doc[t] >= 0; t++) {
+		const int ends = t + 1 == s->length || s->doc[t + 1] != s->doc[t];
+		tokens++;
+		work->predicted += s->label[t] >= 0;
+		if (!ends)
+			continue;
+		work->samples++;
+		work->tokens += tokens;
+		work->pairs += tokens * tokens;
+		tokens = 0;
 	}
-	work->samples++;
-	work->tokens += tokens;
-	work->pairs += tokens * tokens;
+	work->sequences++;
 }
 
 static int load_micro(struct sp_batches *b, enum sp_split split, uint64_t step, int64_t m, struct sp_work *work)
@@ -218,7 +230,7 @@ static int load_micro(struct sp_batches *b, enum sp_split split, uint64_t step, 
 		cut_tokens(b, block, i);
 		cut_documents(b, block, i);
 		cut_predictions(b, block, i, &b->counts[m]);
-		cut_order(b, block, i, &b->counts[m]);
+		cut_orders(b, block, i, &b->counts[m]);
 		count_work(b, work);
 	}
 	return SP_OK;
@@ -233,12 +245,12 @@ static int speaks(const struct sp_grid *grid)
 
 static int agree(const struct sp_batches *b, struct sp_work *work)
 {
-	int64_t sums[4] = { work->samples, work->tokens, work->pairs, work->predicted };
+	int64_t sums[5] = { work->samples, work->tokens, work->pairs, work->predicted, work->sequences };
 	if (!speaks(b->options.grid))
 		memset(sums, 0, sizeof sums);
-	int status = sp_comm_all_reduce(b->options.grid->world, sums, 4, SP_I64, SP_SUM);
+	int status = sp_comm_all_reduce(b->options.grid->world, sums, 5, SP_I64, SP_SUM);
 	if (!status)
-		*work = (struct sp_work){ sums[0], sums[1], sums[2], sums[3] };
+		*work = (struct sp_work){ sums[0], sums[1], sums[2], sums[3], sums[4] };
 	return status;
 }
 

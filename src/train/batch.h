@@ -20,7 +20,7 @@ struct sp_batches_options {
 	struct sp_dataset *dataset;
 	struct sp_shard shard; /* of this rank */
 	int64_t global_batch, micro_batch;
-	int sentence_order;
+	int sentence_order, packed;
 };
 
 struct sp_batches;

@@ -9,10 +9,11 @@
 
 /* What one step was made of, over all ranks. Padding does not count. */
 struct sp_work {
-	int64_t samples;
+	int64_t samples;   /* packed ones each for itself */
 	int64_t tokens;    /* real ones */
 	int64_t pairs;     /* sum over samples of (real tokens)^2: queries x keys that may meet */
 	int64_t predicted; /* tokens the MLM head sees */
+	int64_t sequences; /* without packing as many as samples */
 };
 
 /* Forward and backward: 6 per weight and row of each matrix product, 12 x layers x hidden per query-key pair. What follows

@@ -91,6 +91,7 @@ int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, s
 			.config = sp_planned_config(s),
 			.batch = s->train.micro_batch,
 			.chunk = sp_shard_of(s->train.sequence_length, (int)s->parallel.sequence, 0, multiple).chunk,
+			.packed = s->data.packing,
 			.attention = sp_attention_find(s->parallel.attention),
 			.choice = sp_planned_choice(s),
 			.overlap = s->parallel.overlap,

@@ -51,6 +51,7 @@ int sp_report_step(struct sp_report *r, const struct sp_report_step *step)
 	char left[64];
 	r->loss += step->loss;
 	r->tokens += (double)step->tokens;
+	r->places += (double)step->places;
 	r->seconds += step->seconds;
 	r->gemm_seconds += step->gemm_fraction * step->seconds;
 	r->steps++;
@@ -58,10 +59,10 @@ int sp_report_step(struct sp_report *r, const struct sp_report_step *step)
 		return SP_OK;
 	progress(r, step->step, left, sizeof left);
 	int status = sp_report_line(
-		r, "step %lld/%lld  loss %.6f  lr %.3e  grad_norm %.4f  %.0f tokens/s  %.1f ms  gemm %.1f %%%s",
+		r, "step %lld/%lld  loss %.6f  lr %.3e  grad_norm %.4f  %.0f tokens/s  fill %.1f %%  %.1f ms  gemm %.1f %%%s",
 		(long long)step->step, (long long)r->iters, r->loss / (double)r->steps, step->lr, step->grad_norm,
-		r->tokens / r->seconds, 1e3 * r->seconds / (double)r->steps, 100 * r->gemm_seconds / r->seconds, left);
-	r->loss = r->tokens = r->seconds = r->gemm_seconds = 0;
+		r->tokens / r->seconds, 100 * r->tokens / r->places, 1e3 * r->seconds / (double)r->steps, 100 * r->gemm_seconds / r->seconds, left);
+	r->loss = r->tokens = r->places = r->seconds = r->gemm_seconds = 0;
 	r->steps = 0;
 	return status;
 }

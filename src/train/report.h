@@ -13,14 +13,14 @@ struct sp_report {
 	int64_t iters, interval, first; /* first: steps done before this run */
 	double started;
 	/* since the last line */
-	double loss, tokens, seconds, gemm_seconds; /* the last: what the work would take at the GEMM rate */
+	double loss, tokens, places, seconds, gemm_seconds; /* the last: what the work would take at the GEMM rate */
 	int64_t steps;
 };
 
 struct sp_report_step {
 	int64_t step; /* from 1 */
 	double loss, lr, grad_norm, seconds, gemm_fraction;
-	int64_t tokens;
+	int64_t tokens, places; /* of the sequences' places some hold padding */
 };
 
 void sp_report_open(struct sp_report *report, FILE *file, int64_t iters, int64_t interval);

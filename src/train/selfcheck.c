@@ -44,6 +44,8 @@ static struct sp_settings shrink(const struct sp_settings *settings, int ranks)
 	s.parallel.sequence = ranks % s.parallel.sequence == 0 ? s.parallel.sequence : ranks;
 	s.train.sequence_length = sp_min(s.train.sequence_length, 48 * s.parallel.sequence + 7);
 	s.model.max_positions = s.train.sequence_length;
+	if (s.data.packing)
+		s.data.short_seq_prob = 1; /* several samples in a sequence */
 	s.train.micro_batch = sp_min(s.train.micro_batch, 2);
 	s.train.global_batch = 2 * s.parallel.pipeline * s.train.micro_batch * (ranks / s.parallel.sequence);
 	s.train.eval_interval = 0;

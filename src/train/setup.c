@@ -26,6 +26,8 @@ static int open_dataset(struct sp_setup *setup)
 		.mask_prob = s->data.mask_prob,
 		.short_seq_prob = s->data.short_seq_prob,
 		.sentence_order = s->model.sentence_order,
+		.packing = s->data.packing,
+		.longest = s->model.max_positions,
 		.seed = s->train.seed,
 	};
 	int status = sp_dataset_open(&options, &setup->dataset);
@@ -96,6 +98,7 @@ static int fill_options(struct sp_setup *setup)
 		.config = setup->config,
 		.batch = s->train.micro_batch,
 		.chunk = setup->shard.chunk,
+		.packed = s->data.packing,
 		.attention = sp_attention_find(s->parallel.attention),
 		.choice = sp_planned_choice(s),
 		.sequence = setup->grid.group[SP_GROUP_SEQUENCE],
@@ -178,6 +181,7 @@ static int open_batches(struct sp_setup *setup)
 		.global_batch = s->train.global_batch,
 		.micro_batch = s->train.micro_batch,
 		.sentence_order = s->model.sentence_order,
+		.packed = s->data.packing,
 	};
 	return sp_batches_create(&options, &setup->batches);
 }

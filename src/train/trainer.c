@@ -43,7 +43,7 @@ struct trainer {
 	int64_t saved;        /* the step that was saved last; -1: none */
 	int64_t done;         /* steps, also those before this run */
 	/* for the summary: of this run alone */
-	double first_loss, last_loss, seconds, tokens, flops, idle;
+	double first_loss, last_loss, seconds, tokens, places, flops, idle;
 	double exposed, kind[SP_EXPOSED_KINDS]; /* sums over steps of struct cost's */
 	double eval_loss;
 	int evaluated;
@@ -264,12 +264,14 @@ static json_t *with_kinds(json_t *fields, const struct cost *cost)
 static int record_step(struct trainer *t, const struct sp_outcome *o, const struct cost *cost, double lr, double norm,
                        double seconds)
 {
+	const int64_t places = o->work.sequences * t->setup.shard.length;
 	double rate = sp_flops_step(&t->setup.config, &o->work) / seconds;
-	struct sp_report_step line = { t->done, o->loss, lr, norm, seconds, rate / t->gemm_rate, o->work.tokens };
+	struct sp_report_step line = { t->done, o->loss, lr, norm, seconds, rate / t->gemm_rate, o->work.tokens, places };
 	t->first_loss = t->done == t->report.first + 1 ? o->loss : t->first_loss;
 	t->last_loss = o->loss;
 	t->seconds += seconds;
 	t->tokens += (double)o->work.tokens;
+	t->places += (double)places;
 	t->flops += rate * seconds;
 	t->idle += o->bubble * seconds;
 	t->exposed += cost->exposed;
@@ -281,9 +283,9 @@ static int record_step(struct trainer *t, const struct sp_outcome *o, const stru
 	if (status)
 		return status;
 	json_t *fields =
-		json_pack("{s:I, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:f}", "step", (json_int_t)t->done, "loss",
+		json_pack("{s:I, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:f}", "step", (json_int_t)t->done, "loss",
 	              o->loss, "lr", lr, "grad_norm", norm, "loss_scale", 1, "tokens_per_s", (double)o->work.tokens / seconds,
-	              "step_ms", 1e3 * seconds, "flops_per_s", rate, "gemm_fraction", rate / t->gemm_rate, "peak_mib",
+	              "fill", (double)o->work.tokens / (double)places, "step_ms", 1e3 * seconds, "flops_per_s", rate, "gemm_fraction", rate / t->gemm_rate, "peak_mib",
 	              cost->peak, "comm_bytes", (json_int_t)cost->bytes, "comm_exposed_ms", 1e3 * cost->exposed,
 	              "gradient_reduction_ms", 1e3 * cost->reducing, "bubble", o->bubble);
 	return sp_metrics_write(&t->metrics, "step", with_kinds(fields, cost));
@@ -472,9 +474,10 @@ static int summarise(struct trainer *t, int stopped)
 			&t->report, "%s after %lld steps: loss %.6f to %.6f, %.0f tokens/s, gemm %.1f %%, peak %.0f MiB",
 			stopped ? "stopped" : "done", (long long)t->done, t->first_loss, t->last_loss, t->tokens / seconds,
 			100 * t->flops / seconds / t->gemm_rate, peak_mib());
-	json_t *fields = json_pack("{s:I, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "steps", (json_int_t)t->done, "stopped",
+	json_t *fields = json_pack("{s:I, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "steps", (json_int_t)t->done, "stopped",
 	                           stopped, "first_loss", t->first_loss, "last_loss", t->last_loss, "tokens", t->tokens,
-	                           "seconds", t->seconds, "tokens_per_s", t->tokens / seconds, "flops_per_s",
+	                           "seconds", t->seconds, "tokens_per_s", t->tokens / seconds, "fill",
+	                           t->places > 0 ? t->tokens / t->places : 0, "flops_per_s",
 	                           t->flops / seconds, "gemm_fraction", t->flops / seconds / t->gemm_rate,
 	                           "bubble", t->idle / seconds);
 	if (fields && t->evaluated)

@@ -149,7 +149,7 @@ int sp_use_encode(struct sp_use *use, const struct sp_use_document *document, in
 	if (count * shard.chunk > INT32_MAX)
 		return sp_fail(SP_ERR_MEMORY, "%lld documents of %lld tokens on a rank are more than 2^31 rows", (long long)count,
 		               (long long)shard.chunk);
-	const struct sp_batch_layout at = sp_batch_layout_of(count, shard.chunk, ranks);
+	const struct sp_batch_layout at = sp_batch_layout_of(count, shard.chunk, ranks, 0);
 	int status = make_room(use, at.size);
 	if (!status)
 		status = lay_out(use, count, shard.chunk, split);

@@ -77,12 +77,18 @@ done
 events=$(sed -n 's/^{"event": *"\([a-z]*\)".*}$/\1/p' "$scratch/m.jsonl" | tr '\n' ' ')
 [ "$events" = "config step step eval step eval summary " ] || failed "events are: $events"
 for field in step loss lr grad_norm loss_scale tokens_per_s step_ms flops_per_s gemm_fraction peak_mib comm_bytes \
-	comm_exposed_ms gradient_reduction_ms comm_exposed_ring_ms comm_exposed_pipeline_ms comm_exposed_tensor_ms \
+	comm_exposed_ms fill gradient_reduction_ms comm_exposed_ring_ms comm_exposed_pipeline_ms comm_exposed_tensor_ms \
 	comm_exposed_gradient_ms comm_exposed_parameter_ms comm_exposed_other_ms; do
 	[ "$(grep '"event": *"step"' "$scratch/m.jsonl" | grep -c "\"$field\": *[0-9]")" = 3 ] || failed "steps without $field"
 done
 [ "$(head -c 1 "$scratch/t.json")" = "{" ] && [ "$(tail -n 1 "$scratch/t.json")" = "]}" ] || failed "trace is not whole"
 [ -e "$scratch/t.json.part" ] && failed "a temporary trace is left"
+
+### packed samples: sequences may be longer than positions
+"$SEQPAR" train $small data.packing=true data.short_seq_prob=1 model.max_positions=12 train.eval_interval=3 train.eval_iters=1 \
+	>"$scratch/out" 2>"$scratch/err" || failed "packing"
+grep -q '^step 3/3 .* fill 100.0 % ' "$scratch/out" || failed "packing: sequences are not full"
+"$SEQPAR" check $small data.packing=true model.sentence_order=true >"$scratch/out" 2>"$scratch/err" || failed "check of packing"
 
 ### same again, same numbers
 "$SEQPAR" train $small train.eval_interval=2 train.eval_iters=1 log.metrics="$scratch/n.jsonl" >/dev/null 2>"$scratch/err"

@@ -7,6 +7,9 @@ tests_ranks_test_attention_LDFLAGS = $(test_ldflags)
 rank_programs += tests/ranks/test_window
 tests_ranks_test_window_SOURCES = tests/ranks/test_window.c $(ranks_sources)
 tests_ranks_test_window_LDFLAGS = $(test_ldflags)
+rank_programs += tests/ranks/test_packing
+tests_ranks_test_packing_SOURCES = tests/ranks/test_packing.c $(training_sources)
+tests_ranks_test_packing_LDFLAGS = $(test_ldflags)
 ranks_sources = tests/ranks/ranks.c tests/ranks/ranks.h
 
 rank_rows += tests/ranks/test_attention_np1.mpi tests/ranks/test_attention_np2.mpi tests/ranks/test_attention_np3.mpi \
@@ -16,4 +19,6 @@ rank_rows += tests/ranks/test_attention_np1.mpi tests/ranks/test_attention_np2.m
 	tests/ranks/test_layout_np4.mpi tests/ranks/test_layout_np5.mpi tests/ranks/test_layout_np8.mpi \
 	tests/ranks/test_layout_np2_messages.mpi tests/ranks/test_layout_np4_messages.mpi \
 	tests/ranks/test_window_np1.mpi tests/ranks/test_window_np2.mpi tests/ranks/test_window_np3.mpi \
-	tests/ranks/test_window_np4.mpi
+	tests/ranks/test_window_np4.mpi \
+	tests/ranks/test_packing_np1.mpi tests/ranks/test_packing_np2.mpi tests/ranks/test_packing_np3.mpi \
+	tests/ranks/test_packing_np4.mpi

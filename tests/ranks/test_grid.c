@@ -52,6 +52,11 @@ static struct sp_settings settings_of_grid(int pieces)
 	/* each kind with another one, and with another on the next size of grid */
 	s.train.recompute = kind == kinds ? SP_RECOMPUTED_NONE : (int)(kind - kinds + ranks.size) % 3;
 	s.train.sequence_length = 37;
+	if ((kind - kinds) % 2) { /* every other kind with several samples in a sequence */
+		s.data.packing = 1;
+		s.data.short_seq_prob = 1;
+		s.model.max_positions = 11;
+	}
 	s.train.micro_batch = 1;
 	s.train.global_batch = (pieces > 1 ? 4 : stages > 1 ? 5 : 2) * shape.at[SP_AXIS_DATA];
 	return s;

@@ -1,9 +1,11 @@
 # Rows of this part of the tests; tests/local.mk says how.
-unit_tests += tests/unit/data/test_blend tests/unit/data/test_dataset tests/unit/data/test_map tests/unit/data/test_mask
+unit_tests += tests/unit/data/test_blend tests/unit/data/test_dataset tests/unit/data/test_map tests/unit/data/test_mask \
+	tests/unit/data/test_pack
 tests_unit_data_test_blend_LDFLAGS = $(test_ldflags)
 tests_unit_data_test_dataset_LDFLAGS = $(test_ldflags)
 tests_unit_data_test_map_LDFLAGS = $(test_ldflags)
 tests_unit_data_test_mask_LDFLAGS = $(test_ldflags)
+tests_unit_data_test_pack_LDFLAGS = $(test_ldflags)
 EXTRA_DIST += tests/unit/data/token_files.h
 unit_tests += tests/unit/data/test_indexed tests/unit/data/test_text tests/unit/data/test_vocab \
 	tests/unit/data/test_vocab_train tests/unit/data/test_wordpiece

@@ -109,7 +109,7 @@ static inline int directory_remove(void **state)
 static inline struct sp_sample sample_make(int64_t length)
 {
 	struct sp_sample s = { .length = length };
-	int32_t **array[] = { &s.token, &s.position, &s.kind, &s.doc, &s.label };
+	int32_t **array[] = { &s.token, &s.position, &s.kind, &s.doc, &s.label, &s.order };
 	for (size_t i = 0; i < sizeof array / sizeof *array; i++) {
 		*array[i] = malloc((size_t)length * sizeof(int32_t));
 		assert_non_null(*array[i]);
@@ -124,6 +124,7 @@ static inline void sample_free(struct sp_sample *s)
 	free(s->kind);
 	free(s->doc);
 	free(s->label);
+	free(s->order);
 }
 
 static inline int sample_equal(const struct sp_sample *a, const struct sp_sample *b)
@@ -131,7 +132,7 @@ static inline int sample_equal(const struct sp_sample *a, const struct sp_sample
 	const size_t n = (size_t)a->length * sizeof(int32_t);
 	return a->length == b->length && a->swapped == b->swapped && !memcmp(a->token, b->token, n) &&
 		!memcmp(a->position, b->position, n) && !memcmp(a->kind, b->kind, n) && !memcmp(a->doc, b->doc, n) &&
-		!memcmp(a->label, b->label, n);
+		!memcmp(a->label, b->label, n) && !memcmp(a->order, b->order, n);
 }
 
 /* The token before masking. */

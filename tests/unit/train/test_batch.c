@@ -18,13 +18,13 @@ enum { LENGTH = 37, GLOBAL = 8, STEP = 5, MULTIPLE = 4 };
 
 static struct sp_comm *self;
 static struct sp_compute *compute;
-static struct sp_dataset *dataset;
+static struct sp_dataset *dataset, *alone, *packed; /* the first is one of the others */
 
 static int open_all(void **state)
 {
 	(void)state;
 	const struct sp_compute_options one_thread = { .threads = 1 };
-	const struct sp_dataset_options options = { .source = "synthetic",
+	struct sp_dataset_options options = { .source = "synthetic",
 		                                        .vocab = "",
 		                                        .split = "949,50,1",
 		                                        .vocab_size = 100,
@@ -33,14 +33,19 @@ static int open_all(void **state)
 		                                        .short_seq_prob = 0.5,
 		                                        .sentence_order = 1,
 		                                        .seed = 9 };
-	return sp_comm_open("self", 1, &self) || sp_compute_open("auto", &one_thread, &compute) ||
-	       sp_dataset_open(&options, &dataset);
+	if (sp_comm_open("self", 1, &self) || sp_compute_open("auto", &one_thread, &compute) || sp_dataset_open(&options, &alone))
+		return 1;
+	dataset = alone;
+	options.packing = 1;
+	options.longest = 9;
+	return sp_dataset_open(&options, &packed);
 }
 
 static int close_all(void **state)
 {
 	(void)state;
-	sp_dataset_close(dataset);
+	sp_dataset_close(alone);
+	sp_dataset_close(packed);
 	sp_compute_close(compute);
 	sp_comm_close(self);
 	return 0;
@@ -48,15 +53,15 @@ static int close_all(void **state)
 
 /* The truth: sample `slot` of the step. */
 struct whole {
-	int32_t token[LENGTH], position[LENGTH], kind[LENGTH], doc[LENGTH], label[LENGTH], swapped;
+	int32_t token[LENGTH], position[LENGTH], kind[LENGTH], doc[LENGTH], label[LENGTH], order[LENGTH];
 };
 
 static struct whole whole_sample(int64_t slot)
 {
 	struct whole w;
-	struct sp_sample s = { LENGTH, w.token, w.position, w.kind, w.doc, w.label, 0 };
+	struct sp_sample s = { LENGTH, w.token, w.position, w.kind, w.doc, w.label, w.order, 0 };
 	assert_int_equal(sp_dataset_sample(dataset, SP_TRAIN, STEP * GLOBAL + (uint64_t)slot, &s), SP_OK);
-	w.swapped = s.swapped;
+	assert_int_equal(w.order[0], s.swapped);
 	return w;
 }
 
@@ -82,6 +87,7 @@ static void open_part(struct part *p, int data, int d, int sequence, int s, int6
 		.global_batch = GLOBAL,
 		.micro_batch = micro,
 		.sentence_order = 1,
+		.packed = dataset == packed,
 	};
 	assert_int_equal(sp_batches_create(&p->options, &p->batches), SP_OK);
 	assert_int_equal(sp_batches_load(p->batches, SP_TRAIN, STEP, &p->work), SP_OK);
@@ -123,19 +129,22 @@ static void check_micro(const struct part *p, int64_t m, int64_t slot)
 				assert_int_equal(predicted[seen], row);
 				assert_int_equal(label[seen++], w.label[at]);
 			}
+			if (real && w.order[at] >= 0) {
+				int32_t first, swapped;
+				assert_true(order < b.orders);
+				copy_out(&first, b.order_row + order, 1);
+				copy_out(&swapped, b.order_label + order++, 1);
+				assert_int_equal(first, row);
+				assert_int_equal(swapped, w.order[at]);
+			}
 		}
 		for (int64_t at = 0; at < p->grid.shape.at[SP_AXIS_SEQUENCE] * b.chunk; at++)
 			assert_int_equal(doc[(at / b.chunk * b.batch + i) * b.chunk + at % b.chunk], at < LENGTH ? w.doc[at] : -1);
-		if (order < b.orders) {
-			int32_t row, swapped;
-			copy_out(&row, b.order_row + order, 1);
-			copy_out(&swapped, b.order_label + order++, 1);
-			assert_int_equal(row, i * b.chunk);
-			assert_int_equal(swapped, w.swapped);
-		}
 	}
 	assert_int_equal(seen, b.predictions);
-	assert_int_equal(b.orders, p->grid.place.at[SP_AXIS_SEQUENCE] == 0 ? b.batch : 0);
+	assert_int_equal(order, b.orders);
+	if (dataset == alone)
+		assert_int_equal(order, p->grid.place.at[SP_AXIS_SEQUENCE] == 0 ? b.batch : 0);
 	free(token);
 	free(position);
 	free(kind);
@@ -144,9 +153,8 @@ static void check_micro(const struct part *p, int64_t m, int64_t slot)
 	free(label);
 }
 
-static void ranks_hold_their_tokens_of_their_slots(void **state)
+static void check_grids(void)
 {
-	(void)state;
 	static const struct {
 		int data, sequence;
 		int64_t micro;
@@ -162,6 +170,21 @@ static void ranks_hold_their_tokens_of_their_slots(void **state)
 					check_micro(&p, m, first + m * grids[g].micro);
 				sp_batches_destroy(p.batches);
 			}
+}
+
+static void ranks_hold_their_tokens_of_their_slots(void **state)
+{
+	(void)state;
+	dataset = alone;
+	check_grids();
+}
+
+static void ranks_hold_their_tokens_and_orders_of_packed_samples(void **state)
+{
+	(void)state;
+	dataset = packed;
+	check_grids();
+	dataset = alone;
 }
 
 static void counts_are_of_whole_samples_and_said_once_per_sequence(void **state)
@@ -181,6 +204,7 @@ static void counts_are_of_whole_samples_and_said_once_per_sequence(void **state)
 	}
 	open_part(&p, 1, 0, 4, 0, 2);
 	assert_int_equal(p.work.samples, GLOBAL);
+	assert_int_equal(p.work.sequences, GLOBAL);
 	assert_int_equal(p.work.tokens, tokens);
 	assert_int_equal(p.work.pairs, pairs);
 	assert_int_equal(p.work.predicted, predicted);
@@ -190,12 +214,39 @@ static void counts_are_of_whole_samples_and_said_once_per_sequence(void **state)
 	sp_batches_destroy(p.batches);
 }
 
+static void packed_samples_are_counted_each_for_itself(void **state)
+{
+	(void)state;
+	struct part p;
+	struct sp_work work = { .sequences = GLOBAL };
+	dataset = packed;
+	for (int64_t slot = 0; slot < GLOBAL; slot++) {
+		struct whole w = whole_sample(slot);
+		int64_t size[LENGTH] = { 0 }; /* of each document */
+		for (int t = 0; t < LENGTH; t++) {
+			work.predicted += w.label[t] >= 0;
+			if (w.doc[t] >= 0)
+				size[w.doc[t]]++;
+		}
+		for (int doc = 0; doc < LENGTH; doc++) {
+			work.samples += size[doc] > 0;
+			work.tokens += size[doc];
+			work.pairs += size[doc] * size[doc];
+		}
+	}
+	open_part(&p, 1, 0, 3, 0, 4);
+	assert_memory_equal(&p.work, &work, sizeof work);
+	assert_true(work.samples > 3 * GLOBAL);
+	sp_batches_destroy(p.batches);
+	dataset = alone;
+}
+
 static void a_batch_that_does_not_divide_is_refused(void **state)
 {
 	(void)state;
 	struct sp_batches *batches = NULL;
 	struct sp_grid grid = { .world = self, .shape.at = { 3, 1, 1, 1 } };
-	struct sp_batches_options options = { compute, &grid, dataset, sp_shard_of(LENGTH, 1, 0, 1), GLOBAL, 1, 0 };
+	struct sp_batches_options options = { compute, &grid, dataset, sp_shard_of(LENGTH, 1, 0, 1), GLOBAL, 1, 0, 0 };
 	assert_int_equal(sp_batches_create(&options, &batches), SP_ERR_SETTING);
 	assert_null(batches);
 }
@@ -204,6 +255,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ranks_hold_their_tokens_of_their_slots),
+		cmocka_unit_test(ranks_hold_their_tokens_and_orders_of_packed_samples),
+		cmocka_unit_test(packed_samples_are_counted_each_for_itself),
 		cmocka_unit_test(counts_are_of_whole_samples_and_said_once_per_sequence),
 		cmocka_unit_test(a_batch_that_does_not_divide_is_refused),
 	};

@@ -22,15 +22,16 @@ static void means_are_printed_every_interval_and_after_the_last_step(void **stat
 	sp_report_open(&r, file, 5, 2);
 	for (int i = 1; i <= 5; i++) {
 		struct sp_report_step step = {
-			.step = i, .loss = i, .lr = 0.5, .grad_norm = 2, .seconds = i, .gemm_fraction = 0.1 * i, .tokens = 12
+			.step = i, .loss = i, .lr = 0.5, .grad_norm = 2, .seconds = i, .gemm_fraction = 0.1 * i, .tokens = 12,
+			.places = 12 + i
 		};
 		assert_int_equal(sp_report_step(&r, &step), SP_OK);
 	}
 	fclose(file);
 	assert_string_equal(
-		text, "step 2/5  loss 1.500000  lr 5.000e-01  grad_norm 2.0000  8 tokens/s  1500.0 ms  gemm 16.7 %\n"
-			  "step 4/5  loss 3.500000  lr 5.000e-01  grad_norm 2.0000  3 tokens/s  3500.0 ms  gemm 35.7 %\n"
-			  "step 5/5  loss 5.000000  lr 5.000e-01  grad_norm 2.0000  2 tokens/s  5000.0 ms  gemm 50.0 %\n");
+		text, "step 2/5  loss 1.500000  lr 5.000e-01  grad_norm 2.0000  8 tokens/s  fill 88.9 %  1500.0 ms  gemm 16.7 %\n"
+			  "step 4/5  loss 3.500000  lr 5.000e-01  grad_norm 2.0000  3 tokens/s  fill 77.4 %  3500.0 ms  gemm 35.7 %\n"
+			  "step 5/5  loss 5.000000  lr 5.000e-01  grad_norm 2.0000  2 tokens/s  fill 70.6 %  5000.0 ms  gemm 50.0 %\n");
 	free(text);
 }
 

@@ -1,0 +1,224 @@
+/* Training on sequences that hold several samples: as split over ranks as on one, and as if each sample had a sequence of
+ * its own. */
+#include "config.h"
+
+#include "support.h"
+
+#include "ranks/training.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct test_ranks ranks;
+
+enum { LONGEST = 30 };
+
+/* Several samples on every rank, and most of them on two. */
+static struct sp_settings settings(void)
+{
+	struct sp_settings s = test_training_settings();
+	s.data.packing = 1;
+	s.data.short_seq_prob = 1;
+	s.model.max_positions = LONGEST;
+	s.model.sentence_order = 1;
+	s.parallel.sequence = ranks.size;
+	return s;
+}
+
+static int differs_from_unsplit(const struct sp_settings *split)
+{
+	const struct sp_settings whole = test_training_unsplit(split);
+	struct test_training a = { .loss = { 0 } }, b = { .loss = { 0 } };
+	int bad = test_training_run(&ranks, split, ranks.world, 3, &a);
+	bad = bad || test_training_run(&ranks, &whole, ranks.alone, 3, &b);
+	bad = bad || test_training_gradients_differ(&ranks, &a, &b);
+	bad = bad || test_training_losses_differ(&ranks, &a, &b, 3, 1e-5);
+	bad = bad || test_training_evaluations_differ(&a, &b, 1e-5);
+	bad = bad || test_training_values_differ(&ranks, &a, &b, 1e-4);
+	test_training_free(&a);
+	test_training_free(&b);
+	return bad;
+}
+
+static void packed_training_is_independent_of_the_layout(void **state)
+{
+	static const char *const kinds[] = { "ring", "allgather", "ulysses", "hybrid", "rsa" };
+	(void)state;
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		struct sp_settings s = settings();
+		snprintf(s.parallel.attention, sizeof s.parallel.attention, "%s", kinds[i]);
+		s.model.norm = i % 2 ? SP_NORM_PRE : SP_NORM_POST;
+		s.train.recompute = (int)i % 3;
+		assert_false(test_ranks_agree(&ranks, differs_from_unsplit(&s)));
+	}
+}
+
+/* ---- each sample alone ---- */
+
+/* All samples of the first step, a row each, on one rank. */
+struct alone {
+	int64_t samples, predicted, orders;
+	int32_t *token, *position, *kind, *doc, *at, *label, *order_row, *order_label; /* at: rows to predict */
+	uint32_t *sample;
+};
+
+static int32_t *integers(int64_t n)
+{
+	int32_t *x = calloc((size_t)n, sizeof *x);
+	assert_non_null(x);
+	return x;
+}
+
+static struct sp_sample sequence_make(int64_t length)
+{
+	return (struct sp_sample){ .length = length, .token = integers(length), .position = integers(length),
+		                       .kind = integers(length), .doc = integers(length), .label = integers(length),
+		                       .order = integers(length) };
+}
+
+static void sequence_free(struct sp_sample *s)
+{
+	int32_t *const arrays[] = { s->token, s->position, s->kind, s->doc, s->label, s->order };
+	for (int i = 0; i < 6; i++)
+		free(arrays[i]);
+}
+
+static struct alone alone_make(int64_t most)
+{
+	struct alone a = { 0 };
+	int32_t **const wide[] = { &a.token, &a.position, &a.kind, &a.doc, &a.at, &a.label };
+	for (int i = 0; i < 6; i++)
+		*wide[i] = integers(most * LONGEST);
+	a.order_row = integers(most);
+	a.order_label = integers(most);
+	a.sample = (uint32_t *)integers(most);
+	for (int64_t i = 0; i < most * LONGEST; i++)
+		a.doc[i] = -1;
+	return a;
+}
+
+static void alone_free(struct alone *a)
+{
+	void *const arrays[] = { a->token, a->position, a->kind, a->doc, a->at, a->label, a->order_row, a->order_label,
+		                     a->sample };
+	for (int i = 0; i < 9; i++)
+		free(arrays[i]);
+}
+
+/* Takes a sequence apart. A sample's place within a row is its position: those of the sequence are not believed. */
+static void take_apart(struct alone *a, const struct sp_sample *s)
+{
+	int64_t first = 0;
+	for (int64_t t = 0; t < s->length && s->doc[t] >= 0; t++) {
+		if (t > 0 && s->doc[t] != s->doc[t - 1])
+			first = t;
+		if (t == first)
+			a->samples++;
+		const int64_t row = (a->samples - 1) * LONGEST + t - first;
+		a->token[row] = s->token[t];
+		a->position[row] = (int32_t)(t - first);
+		a->kind[row] = s->kind[t];
+		a->doc[row] = 0;
+		if (s->label[t] >= 0) {
+			a->at[a->predicted] = (int32_t)row;
+			a->label[a->predicted++] = s->label[t];
+		}
+		if (t == first) {
+			a->order_row[a->orders] = (int32_t)row;
+			a->order_label[a->orders++] = s->order[t];
+		}
+	}
+}
+
+static struct alone samples_of(struct sp_setup *setup)
+{
+	const int64_t length = setup->settings->train.sequence_length, sequences = setup->settings->train.global_batch;
+	struct sp_sample s = sequence_make(length);
+	struct alone a = alone_make(sequences * length / 2);
+	for (int64_t i = 0; i < sequences; i++) {
+		assert_int_equal(sp_dataset_sample(setup->dataset, SP_TRAIN, (uint64_t)i, &s), SP_OK);
+		take_apart(&a, &s);
+	}
+	sequence_free(&s);
+	return a;
+}
+
+/* Loss and gradients of those samples. */
+static int run_alone(const struct sp_settings *s, const struct sp_setup *setup, const struct alone *a, double *loss,
+                     struct test_training *result)
+{
+	const struct sp_model_options options = {
+		.config = setup->config,
+		.batch = a->samples,
+		.chunk = LONGEST,
+		.attention = sp_attention_find("full"),
+		.sequence = ranks.alone,
+	};
+	const struct sp_batch batch = {
+		.batch = a->samples, .chunk = LONGEST, .token = a->token, .position = a->position, .kind = a->kind, .doc = a->doc,
+		.sample = a->sample, .predictions = a->predicted, .predicted = a->at, .label = a->label, .orders = a->orders,
+		.order_row = a->order_row, .order_label = a->order_label,
+	};
+	const struct sp_pass pass = { .training = 1, .mlm_scale = 1.0f / (float)a->predicted,
+		                          .order_scale = 1.0f / (float)a->samples };
+	struct sp_model_sums sums = { 0 };
+	struct sp_model *model = NULL;
+	if (sp_model_create(ranks.compute, &options, &model) || sp_parameters_create(&setup->config, &result->table))
+		return 1;
+	sp_parameters_init(sp_model_parameters(model), s->train.seed, sp_model_values(model));
+	int bad = sp_model_run(model, &batch, &pass) != 0 || sp_model_sums(model, &sums) != 0;
+	const size_t bytes = (size_t)result->table.elements * sizeof(float);
+	result->gradients = malloc(bytes);
+	assert_non_null(result->gradients);
+	memcpy(result->gradients, sp_model_gradients(model), bytes);
+	*loss = sums.mlm / (double)a->predicted + sums.order / (double)a->samples;
+	sp_model_destroy(model);
+	return bad;
+}
+
+/* The cpu backend's memory is the host's, so arrays serve as they are. */
+static int differs_from_samples_alone(const struct sp_settings *s)
+{
+	struct test_training packed = { .loss = { 0 } }, apart = { .loss = { 0 } };
+	struct sp_setup setup;
+	double loss = 0;
+	int bad = test_training_run(&ranks, s, ranks.world, 1, &packed);
+	bad |= sp_setup_open(s, ranks.compute, ranks.world, &setup) != 0;
+	struct alone a = samples_of(&setup);
+	bad |= a.samples < 4 * s->train.global_batch || a.orders != a.samples;
+	bad |= run_alone(s, &setup, &a, &loss, &apart);
+	bad |= !(fabs(packed.loss[0] - loss) <= 1e-6 * loss);
+	bad |= test_training_gradients_differ(&ranks, &packed, &apart);
+	alone_free(&a);
+	sp_setup_close(&setup);
+	test_training_free(&packed);
+	test_training_free(&apart);
+	return bad;
+}
+
+static void a_packed_step_is_that_of_its_samples_alone(void **state)
+{
+	(void)state;
+	for (int pre = 0; pre < 2; pre++) {
+		struct sp_settings s = settings();
+		s.model.norm = pre ? SP_NORM_PRE : SP_NORM_POST;
+		s.model.dropout = s.model.attention_dropout = 0;
+		assert_false(test_ranks_agree(&ranks, differs_from_samples_alone(&s)));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(packed_training_is_independent_of_the_layout),
+		cmocka_unit_test(a_packed_step_is_that_of_its_samples_alone),
+	};
+	int rc = test_ranks_open(&ranks);
+	if (rc)
+		return rc;
+	int failed = test_ranks_agree(&ranks, cmocka_run_group_tests(tests, NULL, NULL));
+	test_ranks_close(&ranks);
+	return failed;
+}
