@@ -55,6 +55,15 @@ static void packed_training_is_independent_of_the_layout(void **state)
 	}
 }
 
+/* Undivided, the order head goes over them in two rounds. */
+static void samples_of_a_few_tokens_are_counted_each(void **state)
+{
+	(void)state;
+	struct sp_settings s = settings();
+	s.model.max_positions = 4;
+	assert_false(test_ranks_agree(&ranks, differs_from_unsplit(&s)));
+}
+
 /* ---- each sample alone ---- */
 
 /* All samples of the first step, a row each, on one rank. */
@@ -213,6 +222,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(packed_training_is_independent_of_the_layout),
+		cmocka_unit_test(samples_of_a_few_tokens_are_counted_each),
 		cmocka_unit_test(a_packed_step_is_that_of_its_samples_alone),
 	};
 	int rc = test_ranks_open(&ranks);
