@@ -64,7 +64,7 @@ def section(title, text, *parts):
     return "<section><h2>%s</h2><p>%s</p>%s</section>" % (escape(title), escape(text), "".join(parts))
 
 
-KINDS = {"ring": 0, "allgather": 1, "ulysses": 2, "hybrid": 3, "rsa": 4, "full": 7}
+KINDS = {"ring": 0, "allgather": 1, "ulysses": 2, "hybrid": 3, "rsa": 4, "linformer": 6, "full": 7}
 
 
 def colour(kind):

@@ -15,6 +15,7 @@ static const struct sp_attention_variant *const variants[] = {
 	&sp_attention_ulysses,
 	&sp_attention_hybrid,
 	&sp_attention_rsa,
+	&sp_attention_linformer,
 };
 
 enum { VARIANTS = sizeof variants / sizeof *variants };

@@ -14,6 +14,8 @@ struct sp_attention_choice {
 	int64_t gather_chunk; /* allgather: tokens of each rank gathered at a time; 0: all */
 	int ring_queries;     /* ring, hybrid: in backward queries go round instead of keys and values */
 	int ulysses;          /* hybrid: ranks that exchange heads; 0: as many as can */
+	int64_t linformer_k;    /* linformer: rows that the keys and values of a sample are projected to */
+	int linformer_per_head; /* linformer: each head has projections of its own, rather than all of a layer the same */
 };
 
 struct sp_attention_shape_host {
@@ -32,22 +34,35 @@ struct sp_attention_setup {
 	int forward_only; /* backward is never called: nothing is laid out for it */
 };
 
+/* What projects keys and values along the sequence: row p has the weights with which the token at position p of a sample
+ * enters each of the k rows of the projected sequence. (positions, n k): each n-th of the heads has k columns of its own. The
+ * values' may be the keys'. Packed. */
+struct sp_attention_projections {
+	struct sp_matrix key, value;
+	struct sp_matrix dkey, dvalue; /* accumulate; may be one; forward does not look at them */
+};
+
 /* The micro-batch at hand: where its tokens lie, who may attend to whom, which dropout. */
 struct sp_attention_call {
 	const int32_t *doc;     /* [ranks][batch][chunk], device */
 	const uint32_t *sample; /* [batch], device */
 	struct sp_dropout dropout;
+	/* Only for kinds that project. Then a sample is one document, of id 0, and padding behind it. */
+	const int32_t *length; /* [batch], host: tokens of each sample, over all ranks, that are not padding */
+	struct sp_attention_projections projections;
 };
 
-/* Forward buffers: qkv in; o (T, H) and lse (B A, C) out, kept for backward; of kinds that keep scores also these. */
+/* Forward buffers: qkv in; o (T, H) and lse (B A, C) out, kept for backward; of kinds that keep scores, or project, also these. */
 struct sp_attention_state {
 	struct sp_matrix qkv, o, lse;
-	struct sp_matrix scores; /* (B A C, ranks C), without gaps */
+	struct sp_matrix scores;    /* (B A C, ranks C), without gaps */
+	struct sp_matrix projected; /* (1, sp_attention_projected()) */
 };
 
 struct sp_attention_variant {
 	const char *name;
 	int keeps_scores; /* whole rows of them, of every layer; needs the device's operations on these */
+	int projects;     /* keys and values along the sequence: the model has weights for that */
 	/* SP_OK, or SP_ERR_SETTING with the reason logged. */
 	int (*check)(const struct sp_attention_shape_host *shape);
 	/* Carves the buffers that all layers share from the arena; *work is freed by destroy, before that memory
@@ -70,7 +85,10 @@ struct sp_attention_variant {
 	uint64_t (*sent_backward)(const struct sp_attention_shape_host *shape);
 };
 
-/* "full" (one rank), "ring", "allgather", "ulysses", "hybrid", "rsa"; NULL, logged with the known names, if there is none of that name. */
+/* Elements of the projected keys and values of a rank's micro-batch, room for sharing them out included: the same for any length. */
+int64_t sp_attention_projected(const struct sp_attention_shape_host *shape);
+
+/* "full" (one rank), "ring", "allgather", "ulysses", "hybrid", "rsa", "linformer"; NULL, logged with the known names, if there is none of that name. */
 const struct sp_attention_variant *sp_attention_find(const char *name);
 /* i-th variant's name, NULL after the last. */
 const char *sp_attention_name(int i);

@@ -10,6 +10,7 @@ extern const struct sp_attention_variant sp_attention_allgather;
 extern const struct sp_attention_variant sp_attention_ulysses;
 extern const struct sp_attention_variant sp_attention_hybrid;
 extern const struct sp_attention_variant sp_attention_rsa;
+extern const struct sp_attention_variant sp_attention_linformer;
 
 /* The shape of one step of the queries of rank `rank` against the keys of rank `keys_of` (C tokens each). While it runs, what is
  * under way moves on, if transfers overlap. */

@@ -1,5 +1,5 @@
 /* seqpar bench attention: every kind of the table of variants, over all ranks, against `full` on one, and `full` against
- * float64 on sampled rows. */
+ * float64 on sampled rows. A kind that projects sequences is compared with itself on one rank. */
 #include "config.h"
 
 #include "bench/bench.h"
@@ -24,6 +24,7 @@ struct side {
 	int64_t chunk;
 	void *qkv, *dout, *o, *lse, *dqkv, *doc, *sample; /* device */
 	void *scores;                                     /* of kinds that keep them; else NULL */
+	void *projected, *weights[2], *dweights[2];       /* of kinds that project: for keys, for values; else NULL */
 	size_t bytes;
 };
 
@@ -33,6 +34,7 @@ struct work {
 	int64_t batch, length, heads, head_dim, hidden;
 	struct sp_dropout dropout;
 	int64_t chunk, padded; /* of a rank; of all together */
+	int32_t *lengths;      /* [batch] */
 	struct sp_bench_exact whole; /* host: what is put in, and what `full` made of it on one rank */
 	double gemm;                 /* of all ranks */
 };
@@ -64,7 +66,8 @@ static int get(struct work *w, struct side *s, int64_t n, size_t size, void **me
 
 static void side_release(struct work *w, struct side *s)
 {
-	void *const memory[] = { s->qkv, s->dout, s->o, s->lse, s->dqkv, s->doc, s->sample, s->scores };
+	void *const memory[] = { s->qkv, s->dout, s->o, s->lse, s->dqkv, s->doc, s->sample, s->scores, s->projected,
+		                     s->weights[0], s->weights[1], s->dweights[0], s->dweights[1] };
 	for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
 		sp_compute_free(w->bench->compute, memory[i]);
 	*s = (struct side){ 0 };
@@ -123,11 +126,60 @@ static int side_fill(struct work *w, struct side *s, int64_t first)
 	                                            (size_t)w->batch * sizeof(uint32_t));
 }
 
+/* ---- what projects sequences ---- */
+
+static int64_t weight_columns(const struct sp_attention_shape_host *s)
+{
+	return s->choice.linformer_k * (s->choice.linformer_per_head ? s->heads : 1);
+}
+
+/* Weights such that a projected row is about as large as a token's. */
+static int fill_weights(struct work *w, void *device, int64_t n, uint64_t stream)
+{
+	const float scale = 0x1p-31f / sqrtf((float)w->length);
+	float *x = malloc((size_t)n * sizeof *x);
+	struct sp_rng rng;
+	if (!x)
+		return sp_fail(SP_ERR_MEMORY, "out of memory for %lld weights", (long long)n);
+	sp_rng_start(&rng, 1, SP_RNG_SYNTHETIC, stream, 0);
+	for (int64_t i = 0; i < n; i++)
+		x[i] = ((float)sp_rng_u32(&rng) - 0x1p31f) * scale;
+	int status = sp_compute_copy_in(w->bench->compute, device, x, (size_t)n * sizeof *x);
+	free(x);
+	return status;
+}
+
+/* The same on all ranks; gradients begin at 0. */
+static int make_weights(struct work *w, const struct sp_attention_shape_host *shape, struct side *s)
+{
+	const int64_t n = w->padded * weight_columns(shape);
+	int status = get(w, s, sp_attention_projected(shape), sizeof(float), &s->projected);
+	for (int i = 0; i < 2 && !status; i++) {
+		status = get(w, s, n, sizeof(float), &s->weights[i]);
+		if (!status)
+			status = get(w, s, n, sizeof(float), &s->dweights[i]);
+		if (!status)
+			status = fill_weights(w, s->weights[i], n, 4 + (uint64_t)i);
+		if (!status)
+			status = sp_compute_zero(w->bench->compute, s->dweights[i], (size_t)n * sizeof(float));
+	}
+	return status;
+}
+
 /* ---- one kind ---- */
 
 static struct sp_attention_call call_of(const struct kind *k)
 {
-	return (struct sp_attention_call){ k->side.doc, k->side.sample, k->work->dropout };
+	const int64_t rows = k->work->padded, cols = weight_columns(&k->setup.shape);
+	const struct side *s = &k->side;
+	return (struct sp_attention_call){
+		.doc = s->doc,
+		.sample = s->sample,
+		.dropout = k->work->dropout,
+		.length = k->work->lengths,
+		.projections = { sp_matrix(s->weights[0], rows, cols), sp_matrix(s->weights[1], rows, cols),
+		                 sp_matrix(s->dweights[0], rows, cols), sp_matrix(s->dweights[1], rows, cols) },
+	};
 }
 
 static struct sp_attention_state state_of(const struct kind *k)
@@ -139,6 +191,7 @@ static struct sp_attention_state state_of(const struct kind *k)
 		.o = sp_matrix(k->side.o, t, w->hidden),
 		.lse = sp_matrix(k->side.lse, w->batch * w->heads, k->side.chunk),
 		.scores = sp_matrix(k->side.scores, t * w->heads, w->padded),
+		.projected = sp_matrix(k->side.projected, 1, sp_attention_projected(&k->setup.shape)),
 	};
 }
 
@@ -200,6 +253,8 @@ static int kind_make(struct work *w, const struct sp_attention_variant *variant,
 		status = variant->create(&k->setup, &k->arena, &k->state);
 	if (!status)
 		status = side_make(w, k->setup.shape.chunk, variant->keeps_scores, &k->side);
+	if (!status && variant->projects)
+		status = make_weights(w, &k->setup.shape, &k->side);
 	return status ? status : side_fill(w, &k->side, ranks == 1 ? 0 : w->rank * w->chunk);
 }
 
@@ -226,19 +281,28 @@ static int both_ways(struct kind *k)
 	return status ? status : sp_compute_sync(k->work->bench->compute);
 }
 
-/* `full`, on each rank the whole of it; then sampled rows against float64. */
-static int make_reference(struct work *w)
+/* What a kind makes of whole sequences on one rank, on each rank the whole of it. */
+static int run_alone(struct work *w, const struct sp_attention_variant *variant, float *o, float *lse, float *dqkv,
+                     float *const dweights[2])
 {
-	const struct sp_attention_variant *full = sp_attention_find("full");
 	struct kind k;
-	if (!full)
-		return SP_ERR_ABSENT;
-	int status = kind_make(w, full, 1, &k);
+	int status = kind_make(w, variant, 1, &k);
+	const size_t bytes = (size_t)(w->padded * weight_columns(&k.setup.shape)) * sizeof(float);
 	if (!status)
 		status = both_ways(&k);
 	if (!status)
-		status = copy_results(&k, w->whole.o, w->whole.lse, w->whole.dqkv);
+		status = copy_results(&k, o, lse, dqkv);
+	for (int i = 0; i < 2 && variant->projects && !status; i++)
+		status = sp_compute_copy_out(w->bench->compute, dweights[i], k.side.dweights[i], bytes);
 	kind_release(&k);
+	return status;
+}
+
+/* `full`; then sampled rows against float64. */
+static int make_reference(struct work *w)
+{
+	const struct sp_attention_variant *full = sp_attention_find("full");
+	int status = full ? run_alone(w, full, w->whole.o, w->whole.lse, w->whole.dqkv, NULL) : SP_ERR_ABSENT;
 	if (status)
 		return status;
 	double error = sp_bench_exact_error(&w->whole);
@@ -250,6 +314,11 @@ static int make_reference(struct work *w)
 	return status;
 }
 
+/* Host copies of what whole sequences give: what a kind has to equal. */
+struct wanted {
+	float *o, *dqkv, *dweights[2];
+};
+
 static void compare_part(const struct work *w, const float *part, const float *whole, int64_t chunk, int64_t cols,
                          struct sp_bench_difference *d)
 {
@@ -259,28 +328,80 @@ static void compare_part(const struct work *w, const float *part, const float *w
 			sp_bench_differ(d, part[b * chunk * cols + i], whole[(b * w->padded + first) * cols + i]);
 }
 
-/* Over all ranks: |o - o of full| / |o of full| and the same of the gradients, the larger. */
-static int compare(struct kind *k, double *error)
+/* A rank has the gradients of the weights of its own tokens' positions. */
+static int compare_weights(struct kind *k, const struct wanted *wanted, struct sp_bench_difference *d)
+{
+	const struct work *w = k->work;
+	const int64_t cols = weight_columns(&k->setup.shape), chunk = k->side.chunk, at = k->setup.shape.rank * chunk * cols;
+	float *own = malloc((size_t)(chunk * cols) * sizeof *own);
+	int status = own ? SP_OK : sp_fail(SP_ERR_MEMORY, "out of memory for gradients of weights");
+	for (int i = 0; i < 2 && !status; i++) {
+		status = sp_compute_copy_out(w->bench->compute, own, (float *)k->side.dweights[i] + at,
+		                             (size_t)(chunk * cols) * sizeof *own);
+		for (int64_t e = 0; e < chunk * cols && !status; e++)
+			sp_bench_differ(d, own[e], wanted->dweights[i][at + e]);
+	}
+	free(own);
+	return status;
+}
+
+/* Over all ranks: the largest of |x - x wanted| / |x wanted| of outputs, gradients, and those of weights if there are any. */
+static int agree(struct work *w, const struct sp_bench_difference d[3], double *error)
+{
+	double sums[6];
+	for (int i = 0; i < 3; i++) {
+		sums[2 * i] = d[i].wrong;
+		sums[2 * i + 1] = d[i].size;
+	}
+	int status = sp_comm_all_reduce(w->bench->world, sums, 6, SP_F64, SP_SUM);
+	*error = 0;
+	for (int i = 0; i < 3; i++) {
+		const struct sp_bench_difference all = { sums[2 * i], sums[2 * i + 1] };
+		*error = isnan(all.wrong) || isnan(*error) ? NAN : fmax(*error, sp_bench_relative(&all));
+	}
+	return status;
+}
+
+static int compare(struct kind *k, const struct wanted *wanted, double *error)
 {
 	struct work *w = k->work;
 	const size_t rows = (size_t)(w->batch * k->side.chunk), h = (size_t)w->hidden;
 	float *o = malloc(rows * h * sizeof *o), *dqkv = malloc(3 * rows * h * sizeof *dqkv);
-	struct sp_bench_difference d[2] = { { 0 } };
+	struct sp_bench_difference d[3] = { { 0 } };
 	int status = o && dqkv ? copy_results(k, o, NULL, dqkv) : sp_fail(SP_ERR_MEMORY, "out of memory for results");
 	if (!status) {
-		compare_part(w, o, w->whole.o, k->side.chunk, w->hidden, &d[0]);
-		compare_part(w, dqkv, w->whole.dqkv, k->side.chunk, 3 * w->hidden, &d[1]);
-		double sums[4] = { d[0].wrong, d[0].size, d[1].wrong, d[1].size };
-		status = sp_comm_all_reduce(w->bench->world, sums, 4, SP_F64, SP_SUM);
-		d[0] = (struct sp_bench_difference){ sums[0], sums[1] };
-		d[1] = (struct sp_bench_difference){ sums[2], sums[3] };
-		*error = fmax(sp_bench_relative(&d[0]), sp_bench_relative(&d[1]));
-		if (isnan(sums[0]) || isnan(sums[2]))
-			*error = NAN;
+		compare_part(w, o, wanted->o, k->side.chunk, w->hidden, &d[0]);
+		compare_part(w, dqkv, wanted->dqkv, k->side.chunk, 3 * w->hidden, &d[1]);
+		status = k->variant->projects ? compare_weights(k, wanted, &d[2]) : SP_OK;
 	}
+	if (!status)
+		status = agree(w, d, error);
 	free(o);
 	free(dqkv);
 	return status;
+}
+
+/* Its own one-rank form. */
+static int compare_with_itself(struct kind *k, double *error)
+{
+	struct work *w = k->work;
+	const size_t values = (size_t)(w->batch * w->padded * w->hidden), n = (size_t)(w->padded * weight_columns(&k->setup.shape));
+	float *o = malloc(values * sizeof *o), *dqkv = malloc(3 * values * sizeof *dqkv), *weights = malloc(2 * n * sizeof *weights);
+	const struct wanted wanted = { o, dqkv, { weights, weights + n } };
+	int status = o && dqkv && weights ? run_alone(w, k->variant, o, NULL, dqkv, wanted.dweights) :
+	                                    sp_fail(SP_ERR_MEMORY, "out of memory for attention on one rank");
+	if (!status)
+		status = compare(k, &wanted, error);
+	free(o);
+	free(dqkv);
+	free(weights);
+	return status;
+}
+
+static int judge(struct kind *k, double *error)
+{
+	const struct wanted full = { .o = k->work->whole.o, .dqkv = k->work->whole.dqkv };
+	return k->variant->projects ? compare_with_itself(k, error) : compare(k, &full, error);
 }
 
 /* ---- measuring ---- */
@@ -298,6 +419,12 @@ struct figures {
 	struct sp_bench_times times;
 	double flops, exposed, sent, formula;
 };
+
+/* What each query meets: all tokens; or projected rows, the making of which is as much work again. */
+static double met(const struct kind *k)
+{
+	return k->variant->projects ? 2 * (double)k->setup.shape.choice.linformer_k : (double)k->work->length;
+}
 
 /* The sent bytes of the rank that sends most, and what its formula says of all ranks alike. */
 static int measure_pass(struct kind *k, int backward, struct figures *f)
@@ -321,7 +448,7 @@ static int measure_pass(struct kind *k, int backward, struct figures *f)
 	f->exposed = most[0];
 	f->sent = most[1];
 	f->formula = (double)formula * sizeof(float);
-	f->flops = (backward ? 8.0 : 4.0) * (double)(w->batch * w->hidden) * (double)w->length * (double)w->length;
+	f->flops = (backward ? 8.0 : 4.0) * (double)(w->batch * w->hidden) * (double)w->length * met(k);
 	if (!status) {
 		char what[64];
 		snprintf(what, sizeof what, "%s %s: bytes sent", k->variant->name, backward ? "backward" : "forward");
@@ -357,7 +484,7 @@ static void print_both(struct kind *k, const struct figures *f, const struct fig
 	print(k, "forward", f, NAN);
 	print(k, "backward", b, NAN);
 	print(k, "both", &sum, error);
-	snprintf(what, sizeof what, "%s attention against full", k->variant->name);
+	snprintf(what, sizeof what, "%s attention against %s", k->variant->name, k->variant->projects ? "one rank" : "full");
 	sp_bench_verdict(k->work->bench->output, what, error, bound);
 }
 
@@ -374,7 +501,7 @@ static int measure_kind(struct work *w, const char *name)
 	if (!status)
 		status = both_ways(&k);
 	if (!status)
-		status = compare(&k, &error);
+		status = judge(&k, &error);
 	if (!status)
 		status = measure_pass(&k, 0, &f);
 	if (!status)
@@ -415,12 +542,16 @@ int sp_bench_attention(struct sp_bench *bench)
 	};
 	w.chunk = sp_shard_of(w.length, w.ranks, w.rank, sp_compute_chunk_multiple(bench->compute)).chunk;
 	w.padded = w.chunk * w.ranks;
-	int status = prepare(&w);
+	w.lengths = malloc((size_t)w.batch * sizeof *w.lengths);
+	for (int64_t b = 0; w.lengths && b < w.batch; b++)
+		w.lengths[b] = (int32_t)w.length;
+	int status = w.lengths ? prepare(&w) : sp_fail(SP_ERR_MEMORY, "out of memory for %lld lengths", (long long)w.batch);
 	if (!status)
 		sp_bench_table(bench->output, "attention of one layer, one pass over a micro-batch", columns);
 	for (int i = 0; sp_attention_name(i) && !status; i++)
 		if (sp_bench_wants(bench, sp_attention_name(i)))
 			status = measure_kind(&w, sp_attention_name(i));
 	sp_bench_exact_free(&w.whole);
+	free(w.lengths);
 	return status;
 }

@@ -14,6 +14,12 @@ enum { TEXT_MOST = 1 << 20 }; /* bytes of a config.json */
 #define POST "bert"
 #define PRE "megatron-bert" /* norms before the sublayers, none after the embedding: Megatron's BERT */
 
+/* Attention to a projected sequence: nobody else has that, and nobody shall take it for the attention of BERT. */
+#define PROJECTS "seqpar-linformer-"
+#define PROJECTS_CLASS "Linformer"
+
+static const char *const shares[] = { "head", "layer", "model" }; /* enum sp_linformer_share */
+
 /* The sizes, with the ranges of the settings of the same meaning. */
 static const struct {
 	const char *key;
@@ -67,17 +73,49 @@ static const struct {
 
 /* ---- reading ---- */
 
+/* `text` without the beginning that it may have. */
+static const char *behind(const char *text, const char *beginning)
+{
+	const size_t n = strlen(beginning);
+	return strncmp(text, beginning, n) == 0 ? text + n : text;
+}
+
 static int check_type(const char *name, const json_t *root, struct sp_model_config *config)
 {
 	const json_t *type = json_object_get(root, "model_type");
-	const char *text = json_string_value(type);
-	if (text && strcmp(text, POST) != 0 && strcmp(text, PRE) != 0)
+	const char *text = json_string_value(type), *base = text ? behind(text, PROJECTS) : NULL;
+	if (base && strcmp(base, POST) != 0 && strcmp(base, PRE) != 0)
 		return sp_fail(SP_ERR_FORMAT, "%s: model_type is \"%.80s\"; seqpar reads " POST " and " PRE, name, text);
 	if (type && !text)
 		return sp_fail(SP_ERR_FORMAT, "%s: model_type is not a text", name);
 	if (!text && !json_object_get(root, "hidden_size")) /* configurations of 2018 have no model_type */
 		return sp_fail(SP_ERR_FORMAT, "%s: neither model_type nor hidden_size: this describes no BERT", name);
-	config->pre_norm = text && strcmp(text, PRE) == 0;
+	config->pre_norm = base && strcmp(base, PRE) == 0;
+	return SP_OK;
+}
+
+static int share_named(const char *text)
+{
+	for (int i = 0; text && i < (int)(sizeof shares / sizeof *shares); i++)
+		if (strcmp(shares[i], text) == 0)
+			return i;
+	return -1;
+}
+
+/* What projects sequences is described beside what made the model. */
+static int take_projections(const char *name, const json_t *root, struct sp_model_config *config)
+{
+	const char *type = json_string_value(json_object_get(root, "model_type"));
+	const json_t *own = json_object_get(root, "seqpar"), *k = json_object_get(own, "linformer_k");
+	const int share = share_named(json_string_value(json_object_get(own, "linformer_share")));
+	if (!type || behind(type, PROJECTS) == type)
+		return SP_OK;
+	if (!json_is_integer(k) || json_integer_value(k) < 1 || json_integer_value(k) > 1048576)
+		return sp_fail(SP_ERR_FORMAT, "%s: seqpar.linformer_k is not a whole number from 1 to 1048576", name);
+	if (share < 0)
+		return sp_fail(SP_ERR_FORMAT, "%s: seqpar.linformer_share is not head, layer or model", name);
+	config->linformer_k = json_integer_value(k);
+	config->linformer_share = (enum sp_linformer_share)share;
 	return SP_OK;
 }
 
@@ -164,7 +202,7 @@ static int has_order_head(const json_t *root)
 	json_array_foreach(json_object_get(root, "architectures"), i, value) {
 		const char *text = json_string_value(value);
 		for (size_t h = 0; text && h < sizeof heads / sizeof *heads; h++)
-			if (strcmp(heads[h], text) == 0)
+			if (strcmp(heads[h], behind(text, PROJECTS_CLASS)) == 0)
 				return 1;
 	}
 	return 0;
@@ -173,7 +211,7 @@ static int has_order_head(const json_t *root)
 static int take(const char *name, const json_t *root, struct sp_model_config *config)
 {
 	static int (*const steps[])(const char *name, const json_t *root, struct sp_model_config *config) = {
-		check_type, check_switches, check_rest, take_sizes, take_numbers, take_activation,
+		check_type, check_switches, check_rest, take_sizes, take_numbers, take_activation, take_projections,
 	};
 	struct sp_model_config read = { .sentence_order = has_order_head(root) };
 	int status = SP_OK;
@@ -230,18 +268,35 @@ static const char *activation_name(enum sp_activation activation)
 	return "gelu";
 }
 
+/* What made it, and what transformers has no words for. NULL: no memory. */
+static json_t *describe_origin(const struct sp_model_config *c)
+{
+	json_t *origin = json_pack("{s:s, s:s}", "version", PACKAGE_VERSION, "norm", c->pre_norm ? "pre" : "post");
+	int failed = !origin;
+	if (c->linformer_k > 0)
+		failed |= json_object_set_new(origin, "linformer_k", json_integer(c->linformer_k)) ||
+		          json_object_set_new(origin, "linformer_share", json_string(shares[c->linformer_share])) ||
+		          json_object_set_new(origin, "note", json_string("attention to a projected sequence (linformer): transformers "
+		                                                          "has no such model, seqpar has"));
+	else if (c->pre_norm)
+		failed |= json_object_set_new(origin, "note", json_string("a pre-LN model: transformers loads it with the MegatronBert "
+		                                                          "classes, the Bert classes cannot"));
+	if (!failed)
+		return origin;
+	json_decref(origin);
+	return NULL;
+}
+
 /* The class that loads it, and what made it. */
 static json_t *describe_class(const struct sp_model_config *config)
 {
-	char architecture[64];
-	snprintf(architecture, sizeof architecture, "%s%s", config->pre_norm ? "MegatronBert" : "Bert",
-	         config->sentence_order ? "ForPreTraining" : "ForMaskedLM");
-	json_t *origin = config->pre_norm ?
-		json_pack("{s:s, s:s, s:s}", "version", PACKAGE_VERSION, "norm", "pre", "note",
-	              "a pre-LN model: transformers loads it with the MegatronBert classes, the Bert classes cannot") :
-		json_pack("{s:s, s:s}", "version", PACKAGE_VERSION, "norm", "post");
-	return json_pack("{s:[s], s:s, s:o}", "architectures", architecture, "model_type", config->pre_norm ? PRE : POST,
-	                 "seqpar", origin);
+	char architecture[64], type[64];
+	const int projects = config->linformer_k > 0;
+	snprintf(architecture, sizeof architecture, "%s%s%s", projects ? PROJECTS_CLASS : "",
+	         config->pre_norm ? "MegatronBert" : "Bert", config->sentence_order ? "ForPreTraining" : "ForMaskedLM");
+	snprintf(type, sizeof type, "%s%s", projects ? PROJECTS : "", config->pre_norm ? PRE : POST);
+	return json_pack("{s:[s], s:s, s:o}", "architectures", architecture, "model_type", type, "seqpar",
+	                 describe_origin(config));
 }
 
 static int add_shape(json_t *root, const struct sp_model_config *config)

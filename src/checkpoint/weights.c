@@ -196,7 +196,7 @@ static void note_end(const struct list *l)
 
 static int is_optional(const char *name)
 {
-	return starts_with(name, "cls.") || starts_with(name, "bert.pooler.");
+	return starts_with(name, "cls.") || starts_with(name, "bert.pooler.") || strstr(name, ".sequence");
 }
 
 static void shape_text(const struct sp_tensor_entry *e, char *text, size_t size)

@@ -31,7 +31,8 @@ struct sp_weights_note {
 	char text[1024];
 };
 
-/* Fills the parameters of `table` found in the files; those of heads, pooler and sentence order that the files lack
+/* Fills the parameters of `table` found in the files; those of heads, pooler, sentence order and projections of
+ * sequences that the files lack
  * keep the values they have (initial ones) and are named in `note`, as are tensors of the files that have no place here.
  * Anything else missing, and any shape that does not fit, is SP_ERR_FORMAT, logged. A word table with fewer rows than
  * the model's is an error too; the remedy is model.vocab_size.

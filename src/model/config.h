@@ -4,6 +4,13 @@
 
 #include <seqpar/compute.h>
 
+/* Which projections of keys and values along the sequence are the same (attention = linformer). */
+enum sp_linformer_share {
+	SP_LINFORMER_HEAD = 0, /* each head has a pair of its own */
+	SP_LINFORMER_LAYER,    /* the heads of a layer share a pair */
+	SP_LINFORMER_MODEL,    /* one for keys and values of all layers */
+};
+
 struct sp_model_config {
 	int64_t layers, hidden, heads, intermediate;
 	int64_t vocab_size, max_positions;
@@ -11,6 +18,8 @@ struct sp_model_config {
 	enum sp_activation activation; /* SP_ACT_GELU or SP_ACT_GELU_TANH */
 	float dropout, attention_dropout, layer_norm_eps;
 	int sentence_order; /* pooler and two-way sentence-order head */
+	int64_t linformer_k; /* rows that keys and values are projected to along the sequence; 0: they are not */
+	enum sp_linformer_share linformer_share;
 };
 
 /* What a layer keeps of its forward for its backward. The rest is computed again, to the same bits. */

@@ -29,6 +29,20 @@ static void bind_joints(struct sp_encoder_layer *layer, const struct sp_binding 
 	layer->joint_mlp.norm = sp_bind_norm(b, next);
 }
 
+/* With which keys and values are summed along the sequence. */
+static void bind_sequence(struct sp_encoder_layer *layer, const struct sp_binding *b, const struct sp_model_config *config,
+                          const char *at)
+{
+	if (config->linformer_k == 0)
+		return;
+	if (config->linformer_share == SP_LINFORMER_MODEL) {
+		layer->sequence_key = layer->sequence_value = sp_bind(b, "bert.encoder.sequence", ".weight");
+		return;
+	}
+	layer->sequence_key = sp_bind(b, at, ".sequence_key.weight");
+	layer->sequence_value = sp_bind(b, at, ".sequence_value.weight");
+}
+
 void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_binding *b, const struct sp_model_config *config,
                            int64_t index)
 {
@@ -43,6 +57,7 @@ void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_bindi
 	layer->mlp.up = sp_bind_dense(b, name);
 	layer->mlp.down = sp_bind(b, at, ".output.dense.weight");
 	layer->mlp.act = config->activation;
+	bind_sequence(layer, b, config, at);
 	bind_joints(layer, b, config, at);
 	layer->joint_attention.layer = layer->joint_mlp.layer = index + 1;
 	layer->joint_attention.site = SP_SITE_ATTENTION_OUTPUT;
@@ -54,7 +69,7 @@ struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config,
 {
 	const int64_t heads = sp_part_size(part, config->heads);
 	return (struct sp_encoder_widths){ config->hidden, heads, heads * (config->hidden / config->heads),
-		                               sp_part_size(part, config->intermediate), 0 };
+		                               sp_part_size(part, config->intermediate), 0, 0 };
 }
 
 int64_t sp_encoder_most_read(const struct sp_encoder_widths *w, int64_t rows)
@@ -80,7 +95,7 @@ struct left {
 	enum place place;
 };
 
-enum { LEFT = 14 };
+enum { LEFT = 15 };
 
 /* The stream is always kept: y in a post-LN layer; in a pre-LN layer the sum, from which y is made again. Returns how many
  * there are: an open layer has no norm at its end. */
@@ -97,6 +112,7 @@ static int list(struct sp_encoder_layer *layer, const struct sp_encoder_widths *
 		{ &layer->attention.o, rows, w->attention, inner },
 		{ &layer->attention.lse, batch * w->heads, chunk, inner },
 		{ &layer->attention.scores, batch * w->heads * chunk, w->scores, inner },
+		{ &layer->attention.projected, w->projected > 0, w->projected, inner },
 		{ &layer->joint_attention.s, rows, w->hidden, inner },
 		{ &layer->joint_attention.mean, 1, rows, inner },
 		{ &layer->joint_attention.rstd, 1, rows, inner },
@@ -180,14 +196,16 @@ int sp_encoder_shared_layout_inner(struct sp_encoder_shared *shared, struct sp_a
 		rc = sp_arena_take(arena, (int64_t)(mlp_end - arena->used), 1, &rest);
 	if (rc == SP_OK)
 		rc = sp_arena_take_matrix(arena, batch * widths->heads, chunk, &shared->lse);
-	return rc ? rc : sp_arena_take_matrix(arena, batch * widths->heads * chunk, widths->scores, &shared->scores);
+	if (rc == SP_OK)
+		rc = sp_arena_take_matrix(arena, batch * widths->heads * chunk, widths->scores, &shared->scores);
+	return rc ? rc : sp_arena_take_matrix(arena, widths->projected > 0, widths->projected, &shared->projected);
 }
 
 /* Each joint writes where nothing is read any more. Post-LN: `stream` is read until attention's joint, whose output the
  * MLP's joint adds. Pre-LN: the sums change places, and what is normed is read at once. */
 void sp_encoder_layer_share(struct sp_encoder_layer *layer, const struct sp_encoder_shared *shared)
 {
-	layer->attention = (struct sp_attention_state){ shared->qkv, shared->o, shared->lse, shared->scores };
+	layer->attention = (struct sp_attention_state){ shared->qkv, shared->o, shared->lse, shared->scores, shared->projected };
 	layer->mlp.pre = shared->pre;
 	layer->mlp.hidden = shared->hidden;
 	layer->joint_attention.mean = shared->mean;
@@ -220,6 +238,9 @@ static struct sp_attention_call call_of(const struct sp_encoder_layer *layer, co
 		.doc = attention->doc,
 		.sample = attention->sample,
 		.dropout = sp_layer_dropout(ctx, layer->index + 1, SP_SITE_ATTENTION, layer->attention_dropout),
+		.length = attention->length,
+		.projections = { layer->sequence_key.value, layer->sequence_value.value, layer->sequence_key.grad,
+		                 layer->sequence_value.grad },
 	};
 	return call;
 }

@@ -21,6 +21,7 @@ struct sp_encoder_widths {
 	int64_t heads, attention; /* own heads, and their features together */
 	int64_t intermediate;
 	int64_t scores; /* columns of the rows of scores that attention keeps; 0: none */
+	int64_t projected; /* elements of projected keys and values that it keeps; 0: none */
 };
 struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config, const struct sp_model_part *part);
 
@@ -32,6 +33,7 @@ struct sp_encoder_layer {
 	float attention_dropout;
 	struct sp_dense_weights qkv; /* (3 H, H) */
 	struct sp_weight projection; /* (H, H); its bias belongs to `joint_attention` */
+	struct sp_weight sequence_key, sequence_value; /* if attention projects; may be one */
 	struct sp_attention_state attention;
 	struct sp_norm_layer joint_attention;
 	struct sp_mlp_layer mlp;
@@ -69,6 +71,7 @@ struct sp_encoder_shared {
 	struct sp_matrix qkv, o;              /* (T, 3 H), (T, H) */
 	struct sp_matrix lse;                 /* (B A, C) */
 	struct sp_matrix scores;              /* (B A C, S), if attention keeps them */
+	struct sp_matrix projected;           /* if attention projects */
 	struct sp_matrix pre, hidden;         /* (T, I), in the place of qkv and o */
 };
 
@@ -84,6 +87,7 @@ struct sp_encoder_attention {
 	const struct sp_attention_variant *variant;
 	void *work;
 	const int32_t *doc;
+	const int32_t *length;  /* [batch], host; if attention projects */
 	const uint32_t *sample; /* [batch] sample * tensor ranks + own one: with the own heads, the coordinates of dropout */
 	struct sp_comm *tensor; /* ranks that share the weights of a layer; NULL: this one holds them all */
 };

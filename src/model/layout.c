@@ -95,9 +95,27 @@ static void take_part(struct sp_model *m)
 	m->mlm.parts = (struct sp_head_parts){ part->tensor, sp_model_tensors(m), first, gather_stats, sum_parts, &m->attention };
 }
 
+/* The model has weights for what attention projects, and no others. */
+static int check_projections(const struct sp_model_options *o)
+{
+	const struct sp_model_config *c = &o->config;
+	if (o->attention->projects && o->packed)
+		return sp_fail(SP_ERR_SETTING,
+		               "parallel.attention = %s does not go with data.packing = true: keys and values are summed along the "
+		               "sequence, and the samples in it could not be kept apart; set data.packing = false", o->attention->name);
+	const int per_head = c->linformer_k > 0 && c->linformer_share == SP_LINFORMER_HEAD;
+	if (c->linformer_k == (o->attention->projects ? o->choice.linformer_k : 0) &&
+	    (!o->attention->projects || per_head == o->choice.linformer_per_head))
+		return SP_OK;
+	return sp_fail(SP_ERR_ARGUMENT, "%s attention, projecting to %lld rows, of a model that has weights for %lld",
+	               o->attention->name, (long long)o->choice.linformer_k, (long long)c->linformer_k);
+}
+
 int sp_model_prepare(struct sp_model *m, const struct sp_model_options *options)
 {
 	int rc = sp_part_check(&options->part, &options->config);
+	if (rc == SP_OK)
+		rc = check_projections(options);
 	if (rc)
 		return rc;
 	m->options = *options;
@@ -301,14 +319,20 @@ static int lay_inner(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 	return rc ? rc : lay_lent(m, arena);
 }
 
+static struct sp_attention_shape_host attention_shape(const struct sp_model *m, int ranks)
+{
+	return (struct sp_attention_shape_host){
+		m->options.batch, m->options.chunk, m->widths.heads, m->options.config.hidden / m->options.config.heads, ranks,
+		m->options.sequence ? sp_comm_rank(m->options.sequence) : 0, m->options.choice,
+	};
+}
+
 static int lay_scratch(struct sp_model *m, struct sp_arena *arena, int64_t rows, int ranks)
 {
-	const struct sp_model_config *c = &m->options.config;
 	const struct sp_attention_setup setup = {
 		.compute = m->compute,
 		.comm = m->options.sequence,
-		.shape = { m->options.batch, m->options.chunk, m->widths.heads, c->hidden / c->heads, ranks,
-		           m->options.sequence ? sp_comm_rank(m->options.sequence) : 0, m->options.choice },
+		.shape = attention_shape(m, ranks),
 		.overlap = m->options.overlap,
 		.forward_only = m->options.forward_only,
 	};
@@ -335,7 +359,9 @@ int sp_model_lay(struct sp_model *m, struct sp_arena *arena, int ranks)
 {
 	const int64_t rows = m->options.batch * m->options.chunk;
 	struct sp_model_memory *memory = &m->memory;
+	const struct sp_attention_shape_host shape = attention_shape(m, ranks);
 	m->widths.scores = m->options.attention->keeps_scores ? ranks * m->options.chunk : 0;
+	m->widths.projected = m->options.attention->projects ? sp_attention_projected(&shape) : 0;
 	int rc = lay_kept(m, arena, rows);
 	memory->pipeline = arena->used;
 	if (rc == SP_OK)

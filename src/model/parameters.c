@@ -21,7 +21,7 @@ struct builder {
 	struct sp_model_part part;
 };
 
-enum kind { WEIGHT, OUTPUT_WEIGHT, GAMMA, ZEROS };
+enum kind { WEIGHT, OUTPUT_WEIGHT, SEQUENCE_WEIGHT, GAMMA, ZEROS };
 
 /* What tensor ranks share out: nothing, rows or columns. */
 enum cut { WHOLE, ROWS, COLS };
@@ -33,13 +33,15 @@ static int64_t room_for(const struct sp_model_part *part, int64_t n)
 }
 
 /* Weights start as N(0, 0.02) (Devlin et al. 2018). In a pre-LN model those that write to the residual stream are divided
- * by sqrt(2 layers) (Megatron-LM; Radford et al. 2019). */
+ * by sqrt(2 layers) (Megatron-LM; Radford et al. 2019). Those that sum a sequence up leave what they sum as large as it is. */
 static float initial_std(const struct sp_model_config *c, enum kind kind)
 {
 	if (kind == WEIGHT)
 		return 0.02f;
 	if (kind == OUTPUT_WEIGHT)
 		return c->pre_norm ? 0.02f / sqrtf(2.0f * (float)c->layers) : 0.02f;
+	if (kind == SEQUENCE_WEIGHT)
+		return 1 / sqrtf((float)c->max_positions);
 	return 0;
 }
 
@@ -66,7 +68,7 @@ static void append(struct builder *b, enum kind kind, enum cut cut, int64_t rows
 		p->whole_cols = cols;
 		p->mean = kind == GAMMA ? 1.0f : 0.0f;
 		p->std = initial_std(b->config, kind);
-		p->decay = kind == WEIGHT || kind == OUTPUT_WEIGHT;
+		p->decay = kind == WEIGHT || kind == OUTPUT_WEIGHT || kind == SEQUENCE_WEIGHT;
 		p->counted = b->part.tensor == 0 || sp_parameter_is_cut(p);
 		p->offset = beside ? t->elements : sp_round_up(t->elements, ALIGN);
 	}
@@ -102,6 +104,14 @@ static void append_words(struct builder *b)
 		b->table->entry[b->table->count - 1].counted = 0;
 }
 
+/* Row p: with which weights the token at position p enters each row of the projected sequence. */
+static void append_sequence(struct builder *b, const char *at, const char *name)
+{
+	const struct sp_model_config *c = b->config;
+	const int64_t pairs = c->linformer_share == SP_LINFORMER_HEAD ? c->heads : 1;
+	append(b, SEQUENCE_WEIGHT, WHOLE, c->max_positions, pairs * c->linformer_k, 0, "%s.%s.weight", at, name);
+}
+
 static void append_embeddings(struct builder *b)
 {
 	const struct sp_model_config *c = b->config;
@@ -109,6 +119,8 @@ static void append_embeddings(struct builder *b)
 	append(b, WEIGHT, WHOLE, 2, c->hidden, 0, "bert.embeddings.token_type_embeddings.weight");
 	if (!c->pre_norm)
 		append_norm(b, "bert.embeddings.LayerNorm");
+	if (c->linformer_k > 0 && c->linformer_share == SP_LINFORMER_MODEL)
+		append_sequence(b, "bert.encoder", "sequence");
 }
 
 static void append_layer(struct builder *b, int64_t layer)
@@ -125,6 +137,10 @@ static void append_layer(struct builder *b, int64_t layer)
 		append(b, WEIGHT, ROWS, c->hidden, c->hidden, i > 0, "%s.attention.self.%s.weight", at, projections[i]);
 	for (int i = 0; i < 3; i++)
 		append(b, ZEROS, COLS, 1, c->hidden, i > 0, "%s.attention.self.%s.bias", at, projections[i]);
+	for (int i = 1; i < 3 && c->linformer_k > 0 && c->linformer_share != SP_LINFORMER_MODEL; i++) {
+		snprintf(name, sizeof name, "sequence_%s", projections[i]);
+		append_sequence(b, at, name);
+	}
 	snprintf(name, sizeof name, "%s.attention.output.dense", at);
 	append_dense(b, OUTPUT_WEIGHT, COLS, c->hidden, c->hidden, name);
 	snprintf(name, sizeof name, c->pre_norm ? "%s.ln" : "%s.attention.output.LayerNorm", at);

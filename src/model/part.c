@@ -115,8 +115,24 @@ static int check_stages(const struct sp_model_part *part, const struct sp_model_
 	return SP_OK;
 }
 
+/* Heads on several ranks would share the weights that project, stages likewise: nobody sums their gradients. */
+static int check_projections(const struct sp_model_part *part, const struct sp_model_config *c)
+{
+	if (c->linformer_k > 0 && part->tensors > 1)
+		return sp_fail(SP_ERR_SETTING,
+		               "parallel.attention = linformer does not go with parallel.tensor = %d: all heads of a layer have to be on "
+		               "one rank; set parallel.tensor = 1 and parallel.sequence or parallel.pipeline instead", part->tensors);
+	if (c->linformer_k > 0 && c->linformer_share == SP_LINFORMER_MODEL && sp_part_stages(part) > 1)
+		return sp_fail(SP_ERR_SETTING,
+		               "model.linformer_share = model does not go with parallel.pipeline = %d: all layers have to be on one rank; "
+		               "set model.linformer_share = layer, or parallel.pipeline = 1", sp_part_stages(part));
+	return SP_OK;
+}
+
 int sp_part_check(const struct sp_model_part *part, const struct sp_model_config *config)
 {
 	int rc = check_tensors(part, config);
+	if (rc == SP_OK)
+		rc = check_projections(part, config);
 	return rc ? rc : check_stages(part, config);
 }

@@ -250,7 +250,10 @@ static int begin(struct sp_model *m, const struct sp_batch *batch, const struct 
 	int rc = check_batch(m, batch);
 	if (rc == SP_OK && pass->training && m->options.forward_only)
 		rc = sp_fail(SP_ERR_ARGUMENT, "a forward-only model cannot be trained");
+	if (rc == SP_OK && m->options.attention->projects && !batch->length)
+		rc = sp_fail(SP_ERR_ARGUMENT, "%s attention wants to know how long samples are", m->options.attention->name);
 	m->attention.doc = batch->doc;
+	m->attention.length = batch->length;
 	m->attention.sample = batch->head_sample ? batch->head_sample : batch->sample;
 	return rc;
 }

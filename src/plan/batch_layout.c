@@ -25,6 +25,7 @@ struct sp_batch_layout sp_batch_layout_of(int64_t batch, int64_t chunk, int rank
 	at.order_label = section(&end, orders);
 	at.sample = section(&end, batch);
 	at.head_sample = section(&end, batch);
+	at.length = section(&end, batch);
 	at.size = end;
 	return at;
 }

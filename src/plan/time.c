@@ -93,11 +93,14 @@ static void time_products(struct stage *s)
 	s->time.products = over(tokens(s) * work / tensors(s), s->rates->gemm);
 }
 
+/* Queries meet all tokens, or the rows that keys and values are projected to by products. */
 static void time_attention(struct stage *s)
 {
-	const double pairs = tokens(s) * (double)s->in->length * (double)s->in->model.config.hidden / tensors(s);
-	s->forward = over(4 * pairs, s->rates->forward);
-	s->backward = over(8 * pairs, s->rates->backward);
+	const struct sp_model_config *c = &s->in->model.config;
+	const double met = (double)(c->linformer_k > 0 ? c->linformer_k : s->in->length);
+	const double pairs = tokens(s) * met * (double)c->hidden / tensors(s), projected = c->linformer_k > 0 ? pairs : 0;
+	s->forward = over(4 * pairs, s->rates->forward) + over(4 * projected, s->rates->gemm);
+	s->backward = over(8 * pairs, s->rates->backward) + over(8 * projected, s->rates->gemm);
 	const int forwards = s->in->model.recompute == SP_RECOMPUTE_LAYER ? 2 : 1;
 	s->time.attention = s->layers * (forwards * s->forward + s->backward);
 }

@@ -34,6 +34,11 @@ const struct sp_setting_entry sp_settings_table[] = {
 	       "Train the pooler and a head that tells whether A and B were swapped."),
 	CHOICE(model.extend_positions, "no", "no|tile|interpolate",
 	       "How the position table of checkpoint.init grows to model.max_positions: repeated, or stretched."),
+	INTEGER(model.linformer_k, "256", "[1,1048576]",
+	        "With parallel.attention = linformer, rows that keys and values are projected to along the sequence."),
+	CHOICE(model.linformer_share, "layer", "head|layer|model",
+	       "With parallel.attention = linformer, what has projections of its own: each head, a pair; each layer, a pair; or the "
+	       "model, one for keys and values of all layers."),
 
 	TEXT(data.source, "synthetic", "",
 	     "synthetic, the PREFIX of PREFIX.bin and PREFIX.idx, or a blend 0.7:A,0.3:B of prefixes."),
@@ -80,7 +85,8 @@ const struct sp_setting_entry sp_settings_table[] = {
 	        "Runs of layers on each stage; stages x runs must divide model.layers. More runs, shorter waits."),
 	TEXT(parallel.attention, "ring", "",
 	     "How attention crosses ranks: ring, allgather, ulysses, hybrid or rsa (as published, to compare with); "
-	     "full for one rank per sequence."),
+	     "full for one rank per sequence; or linformer, another model: to keys and values projected along the sequence to "
+	     "model.linformer_k rows, for sequences of one document."),
 	INTEGER(parallel.gather_chunk, "0", "[0,1000000000000]",
 	        "With parallel.attention = allgather, tokens of each rank that are gathered at a time; 0: a whole micro-batch."),
 	CHOICE(parallel.ring, "kv", "kv|q",

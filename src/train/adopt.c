@@ -99,6 +99,26 @@ static int adopt_positions(struct sp_settings *s, const char *dir, const struct 
 	               (long long)s->model.max_positions, (long long)rows, dir);
 }
 
+/* What projects sequences belongs to the model; one without may be given it. */
+static int adopt_projections(struct sp_settings *s, const char *dir, const struct sp_model_config *own)
+{
+	static const char *const shares[] = { "head", "layer", "model" };
+	char *attention = s->parallel.attention;
+	if (own->linformer_k == 0)
+		return SP_OK;
+	if (sp_settings_given(s, "parallel.attention") && strcmp(attention, "linformer") != 0)
+		return contradicts(dir, "parallel.attention", attention, "linformer");
+	snprintf(attention, sizeof s->parallel.attention, "linformer");
+	if (s->model.max_positions > own->max_positions)
+		return sp_fail(SP_ERR_SETTING,
+		               "model.max_positions = %lld is more than the %lld of the model in %s: what projects its sequences "
+		               "(linformer) cannot be extended; leave it out",
+		               (long long)s->model.max_positions, (long long)own->max_positions, dir);
+	int status = adopt_integer(s, dir, "model.linformer_k", &s->model.linformer_k, own->linformer_k);
+	return status ? status : adopt_choice(s, dir, "model.linformer_share", &s->model.linformer_share,
+	                                      (int)own->linformer_share, shares);
+}
+
 static int adopt_kind(struct sp_settings *s, const char *dir, const struct sp_model_config *own)
 {
 	static const char *const norms[] = { "post", "pre" }, *const activations[] = { "gelu", "gelu_tanh" };
@@ -152,6 +172,8 @@ int sp_adopt_model(struct sp_settings *s, const char *dir)
 		status = adopt_sizes(s, dir, &own);
 	if (!status)
 		status = adopt_positions(s, dir, &own);
+	if (!status)
+		status = adopt_projections(s, dir, &own);
 	if (!status)
 		status = adopt_kind(s, dir, &own);
 	if (status)

@@ -165,6 +165,15 @@ static void cut_documents(const struct sp_batches *b, int32_t *block, int64_t i)
 	}
 }
 
+/* Padding comes last. */
+static void cut_length(const struct sp_batches *b, int32_t *block, int64_t i)
+{
+	int32_t real = 0;
+	while (real < b->whole.length && b->whole.doc[real] >= 0)
+		real++;
+	block[b->at.length + i] = real;
+}
+
 static void cut_predictions(const struct sp_batches *b, int32_t *block, int64_t i, struct counts *counts)
 {
 	const struct sp_shard *shard = &b->options.shard;
@@ -229,6 +238,7 @@ static int load_micro(struct sp_batches *b, enum sp_split split, uint64_t step, 
 		block[b->at.head_sample + i] = (int32_t)((slot + i) * o->grid->shape.at[SP_AXIS_TENSOR] + o->grid->place.at[SP_AXIS_TENSOR]);
 		cut_tokens(b, block, i);
 		cut_documents(b, block, i);
+		cut_length(b, block, i);
 		cut_predictions(b, block, i, &b->counts[m]);
 		cut_orders(b, block, i, &b->counts[m]);
 		count_work(b, work);
@@ -279,6 +289,7 @@ int sp_batches_take(struct sp_batches *b, int64_t i, struct sp_batch *batch)
 		.position = b->device + b->at.position,
 		.kind = b->device + b->at.kind,
 		.doc = b->device + b->at.doc,
+		.length = b->host + i * b->at.size + b->at.length,
 		.sample = (const uint32_t *)(b->device + b->at.sample),
 		.head_sample = (const uint32_t *)(b->device + b->at.head_sample),
 		.first = (uint32_t)o->shard.first,

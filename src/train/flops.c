@@ -2,6 +2,15 @@
 
 #include "train/flops.h"
 
+/* Scores, and sums of values: of each pair of tokens, or of each token and projected row, with the projections of both. */
+static double attention(const struct sp_model_config *c, const struct sp_work *work)
+{
+	const double h = (double)c->hidden, layers = (double)c->layers;
+	if (c->linformer_k > 0)
+		return 24 * layers * h * (double)c->linformer_k * (double)work->tokens;
+	return 12 * layers * h * (double)work->pairs;
+}
+
 double sp_flops_step(const struct sp_model_config *c, const struct sp_work *work)
 {
 	double h = (double)c->hidden, layers = (double)c->layers, samples = c->sentence_order ? (double)work->samples : 0;
@@ -12,5 +21,5 @@ double sp_flops_step(const struct sp_model_config *c, const struct sp_work *work
 	double read = (double)work->predicted + samples;    /* of the last layer's tokens, by the heads */
 	return 6 * ((layers * in + (layers - 1) * out) * (double)work->tokens + out * read + head * (double)work->predicted +
 	            order * samples) +
-	       12 * layers * h * (double)work->pairs;
+	       attention(c, work);
 }

@@ -12,6 +12,11 @@
 
 enum { SYNTHETIC_VOCABULARY = 30528 };
 
+static int projects(const struct sp_settings *s)
+{
+	return strcmp(s->parallel.attention, "linformer") == 0;
+}
+
 struct sp_model_config sp_planned_config(const struct sp_settings *s)
 {
 	return (struct sp_model_config){
@@ -27,6 +32,8 @@ struct sp_model_config sp_planned_config(const struct sp_settings *s)
 		.attention_dropout = (float)s->model.attention_dropout,
 		.layer_norm_eps = (float)s->model.layer_norm_eps,
 		.sentence_order = s->model.sentence_order,
+		.linformer_k = projects(s) ? s->model.linformer_k : 0,
+		.linformer_share = (enum sp_linformer_share)s->model.linformer_share,
 	};
 }
 
@@ -34,7 +41,9 @@ struct sp_attention_choice sp_planned_choice(const struct sp_settings *s)
 {
 	return (struct sp_attention_choice){ .gather_chunk = s->parallel.gather_chunk,
 		                                     .ring_queries = s->parallel.ring == SP_RING_Q,
-		                                     .ulysses = (int)s->parallel.ulysses };
+		                                     .ulysses = (int)s->parallel.ulysses,
+		                                     .linformer_k = s->model.linformer_k,
+		                                     .linformer_per_head = s->model.linformer_share == SP_LINFORMED_HEAD };
 }
 
 int64_t sp_planned_synthetic_vocab_size(void)

@@ -119,6 +119,12 @@ static enum sp_difference matter(const char *name)
 	return SP_DIFFERENCE_NOTED;
 }
 
+/* From or to attention that has weights of its own: not the same model. */
+static int other_model(const char *name, const char *then, const char *now)
+{
+	return strcmp(name, "parallel.attention") == 0 && (strcmp(then, "linformer") == 0) != (strcmp(now, "linformer") == 0);
+}
+
 /* The record's value in the words of the settings; 0 if it has none that this version understands. */
 static int value_then(const json_t *all, size_t row, const char *name, char *text, size_t size)
 {
@@ -158,11 +164,12 @@ enum sp_difference sp_record_compare(const struct sp_record *record, const struc
 	struct sp_setting_row row;
 	for (size_t i = 0; !sp_settings_row(i, &row); i++) {
 		char then[SP_TEXT], here[SP_TEXT];
-		const enum sp_difference how = matter(row.name);
+		enum sp_difference how = matter(row.name);
 		sp_settings_value(now, i, here, sizeof here);
 		if (how == SP_DIFFERENCE_NONE || !value_then(record->settings, i, row.name, then, sizeof then) ||
 		    same_value(sp_settings_table[i].kind, then, here))
 			continue;
+		how = other_model(row.name, then, here) ? SP_DIFFERENCE_FATAL : how;
 		tell(ctx, how, row.name, then, here);
 		worst = how > worst ? how : worst;
 	}

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/size.h"
+#include "train/planned.h"
 #include "train/setup.h"
 
 #include <math.h>
@@ -46,6 +47,7 @@ static struct sp_settings shrink(const struct sp_settings *settings, int ranks)
 	s.model.max_positions = s.train.sequence_length;
 	if (s.data.packing)
 		s.data.short_seq_prob = 1; /* several samples in a sequence */
+	s.model.linformer_k = sp_min(s.model.linformer_k, 29);
 	s.train.micro_batch = sp_min(s.train.micro_batch, 2);
 	s.train.global_batch = 2 * s.parallel.pipeline * s.train.micro_batch * (ranks / s.parallel.sequence);
 	s.train.eval_interval = 0;
@@ -56,7 +58,8 @@ static struct sp_settings unsplit(const struct sp_settings *split)
 {
 	struct sp_settings s = *split;
 	s.parallel.sequence = s.parallel.tensor = s.parallel.pipeline = s.parallel.virtual_stages = 1;
-	snprintf(s.parallel.attention, sizeof s.parallel.attention, "full");
+	if (!sp_planned_config(split).linformer_k) /* of a projected sequence one rank makes the same as several */
+		snprintf(s.parallel.attention, sizeof s.parallel.attention, "full");
 	s.train.micro_batch = s.train.global_batch;
 	return s;
 }

@@ -33,6 +33,12 @@ static int check(const struct sp_use_options *o, const struct sp_use *use)
 	return status ? status : sp_compute_supports(o->compute, &needs);
 }
 
+/* On one rank that holds whole documents. */
+static const struct sp_attention_variant *alone(const struct sp_use *use)
+{
+	return use->together->projects ? use->together : sp_attention_find("full");
+}
+
 /* Its first shape is a placeholder: each batch brings its own. */
 static int create_model(struct sp_use *use, const struct sp_settings *settings)
 {
@@ -40,7 +46,7 @@ static int create_model(struct sp_use *use, const struct sp_settings *settings)
 		.config = use->config,
 		.batch = 1,
 		.chunk = 1,
-		.attention = sp_attention_find("full"),
+		.attention = alone(use),
 		.choice = sp_planned_choice(settings),
 		.overlap = settings->parallel.overlap,
 		.forward_only = 1,
@@ -95,7 +101,7 @@ static int lay_out(struct sp_use *use, int64_t batch, int64_t chunk, int split)
 	use->batch = batch;
 	use->chunk = chunk;
 	use->split = split;
-	return sp_model_reshape(use->model, batch, chunk, split ? use->together : sp_attention_find("full"),
+	return sp_model_reshape(use->model, batch, chunk, split ? use->together : alone(use),
 	                        split ? use->world : NULL);
 }
 
@@ -130,6 +136,7 @@ static void fill(int32_t *block, const struct sp_batch_layout *at, int64_t batch
 		for (int64_t i = 0; i < chunk; i++)
 			block[at->doc + (r * batch + d) * chunk + i] = r * chunk + i < document->length ? 0 : -1;
 	block[at->sample + d] = (int32_t)d;
+	block[at->length + d] = (int32_t)document->length;
 }
 
 static int64_t longest_of(const struct sp_use_document *document, int64_t count)
@@ -168,6 +175,7 @@ int sp_use_encode(struct sp_use *use, const struct sp_use_document *document, in
 		.position = use->device + at.position,
 		.kind = use->device + at.kind,
 		.doc = use->device + at.doc,
+		.length = use->host + at.length,
 		.sample = (const uint32_t *)(use->device + at.sample),
 		.first = (uint32_t)shard.first,
 	};

@@ -10,11 +10,18 @@ tests_ranks_test_window_LDFLAGS = $(test_ldflags)
 rank_programs += tests/ranks/test_packing
 tests_ranks_test_packing_SOURCES = tests/ranks/test_packing.c $(training_sources)
 tests_ranks_test_packing_LDFLAGS = $(test_ldflags)
+rank_programs += tests/ranks/test_linformer
+tests_ranks_test_linformer_SOURCES = tests/ranks/test_linformer.c tests/reference/dropout.c tests/reference/reference.h \
+	$(ranks_sources)
+tests_ranks_test_linformer_LDFLAGS = $(test_ldflags)
+script_tests += tests/mutations/linformer_sum.sh tests/mutations/linformer_positions.sh
 ranks_sources = tests/ranks/ranks.c tests/ranks/ranks.h
 
 rank_rows += tests/ranks/test_attention_np1.mpi tests/ranks/test_attention_np2.mpi tests/ranks/test_attention_np3.mpi \
 	tests/ranks/test_attention_np4.mpi tests/ranks/test_attention_np5.mpi tests/ranks/test_attention_np6.mpi \
 	tests/ranks/test_attention_np8.mpi \
+	tests/ranks/test_linformer_np1.mpi tests/ranks/test_linformer_np2.mpi tests/ranks/test_linformer_np3.mpi \
+	tests/ranks/test_linformer_np4.mpi tests/ranks/test_linformer_np6.mpi \
 	tests/ranks/test_layout_np1.mpi tests/ranks/test_layout_np2.mpi tests/ranks/test_layout_np3.mpi \
 	tests/ranks/test_layout_np4.mpi tests/ranks/test_layout_np5.mpi tests/ranks/test_layout_np8.mpi \
 	tests/ranks/test_layout_np2_messages.mpi tests/ranks/test_layout_np4_messages.mpi \

@@ -22,10 +22,14 @@ struct kind {
 	const char *attention;
 	int64_t gather_chunk;
 	int ring;
+	int share; /* enum sp_setting_linformer */
 };
 static const struct kind kinds[] = { { "ring" }, { "allgather" }, { "allgather", 5 }, { "ulysses" }, { "hybrid" },
 	                                { "ring", 0, SP_RING_Q }, { "hybrid", 0, SP_RING_Q },
-	                                { "rsa" } };
+	                                { "rsa" },
+	                                { .attention = "linformer", .share = SP_LINFORMED_LAYER },
+	                                { .attention = "linformer", .share = SP_LINFORMED_HEAD },
+	                                { .attention = "linformer", .share = SP_LINFORMED_MODEL } };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 static const struct kind *kind = kinds;
 
@@ -38,6 +42,8 @@ static struct sp_settings settings_of_grid(int pieces)
 	strcpy(s.parallel.attention, kind->attention);
 	s.parallel.gather_chunk = kind->gather_chunk;
 	s.parallel.ring = kind->ring;
+	s.model.linformer_k = 11;
+	s.model.linformer_share = kind->share;
 	s.parallel.sequence = shape.at[SP_AXIS_SEQUENCE];
 	s.parallel.tensor = tensor;
 	s.parallel.pipeline = stages;
@@ -52,7 +58,7 @@ static struct sp_settings settings_of_grid(int pieces)
 	/* each kind with another one, and with another on the next size of grid */
 	s.train.recompute = kind == kinds ? SP_RECOMPUTED_NONE : (int)(kind - kinds + ranks.size) % 3;
 	s.train.sequence_length = 37;
-	if ((kind - kinds) % 2) { /* every other kind with several samples in a sequence */
+	if ((kind - kinds) % 2 && strcmp(kind->attention, "linformer") != 0) { /* every other kind with several samples in a sequence */
 		s.data.packing = 1;
 		s.data.short_seq_prob = 1;
 		s.model.max_positions = 11;
@@ -185,13 +191,22 @@ static void interleaved_stages_allocate_and_send_what_their_plan_says(void **sta
 	check_plan(2, SP_RECOMPUTED_LAYER);
 }
 
-/* The next kind that this grid can have: ulysses needs a head for each rank. */
-static void next_kind(void)
+/* What this grid can have: ulysses needs a head for each rank, linformer has its weights on one. */
+static int can(const struct kind *k)
 {
 	const int64_t heads = settings_of_grid(1).model.heads / shape.at[SP_AXIS_TENSOR];
+	if (strcmp(k->attention, "ulysses") == 0)
+		return heads >= shape.at[SP_AXIS_SEQUENCE];
+	if (strcmp(k->attention, "linformer") == 0)
+		return shape.at[SP_AXIS_TENSOR] == 1 && (shape.at[SP_AXIS_PIPELINE] == 1 || k->share != SP_LINFORMED_MODEL);
+	return 1;
+}
+
+static void next_kind(void)
+{
 	do
 		kind++;
-	while (kind < kinds + KINDS && strcmp(kind->attention, "ulysses") == 0 && heads < shape.at[SP_AXIS_SEQUENCE]);
+	while (kind < kinds + KINDS && !can(kind));
 }
 
 static void every_kind_of_attention_trains_the_same(void **state)

@@ -29,6 +29,9 @@ static void equal(const struct sp_model_config *a, const struct sp_model_config 
 	assert_int_equal(a->pre_norm, b->pre_norm);
 	assert_int_equal(a->activation, b->activation);
 	assert_int_equal(a->sentence_order, b->sentence_order);
+	assert_int_equal(a->linformer_k, b->linformer_k);
+	if (a->linformer_k > 0)
+		assert_int_equal(a->linformer_share, b->linformer_share);
 	assert_memory_equal(&a->dropout, &b->dropout, sizeof a->dropout);
 	assert_memory_equal(&a->attention_dropout, &b->attention_dropout, sizeof a->dropout);
 	assert_memory_equal(&a->layer_norm_eps, &b->layer_norm_eps, sizeof a->dropout);
@@ -37,12 +40,14 @@ static void equal(const struct sp_model_config *a, const struct sp_model_config 
 static void every_kind_of_model_is_written_and_read_back(void **state)
 {
 	(void)state;
-	for (int kind = 0; kind < 8; kind++) {
+	for (int kind = 0; kind < 32; kind++) {
 		struct sp_model_config config = post, back;
 		char *text;
 		config.pre_norm = kind & 1;
 		config.sentence_order = kind >> 1 & 1;
 		config.activation = kind >> 2 & 1 ? SP_ACT_GELU_TANH : SP_ACT_GELU;
+		config.linformer_k = kind >> 3 ? 256 : 0;
+		config.linformer_share = kind >> 3 ? (enum sp_linformer_share)((kind >> 3) - 1) : SP_LINFORMER_HEAD;
 		assert_int_equal(sp_hf_config_text(&config, 0, "float32", &text), SP_OK);
 		assert_int_equal(sp_hf_config_parse("c", text, strlen(text), &back), SP_OK);
 		equal(&config, &back);
@@ -84,6 +89,27 @@ static void a_pre_norm_model_is_megatron_bert_and_says_so(void **state)
 	config.pre_norm = config.sentence_order = 1;
 	config.activation = SP_ACT_GELU_TANH;
 	written(&config, "float32", words);
+}
+
+/* transformers refuses a model_type that it has not: it would take the rest for a BERT and compute something else. */
+static void a_model_that_projects_sequences_is_of_a_type_of_its_own(void **state)
+{
+	static const char *const bert[] = {
+		"\"LinformerBertForMaskedLM\"", "\"model_type\": \"seqpar-linformer-bert\"", "\"norm\": \"post\"",
+		"\"linformer_k\": 256", "\"linformer_share\": \"model\"", "transformers has no such model", NULL,
+	};
+	static const char *const megatron[] = {
+		"\"LinformerMegatronBertForPreTraining\"", "\"model_type\": \"seqpar-linformer-megatron-bert\"",
+		"\"norm\": \"pre\"", "\"linformer_share\": \"layer\"", NULL,
+	};
+	struct sp_model_config config = post;
+	(void)state;
+	config.linformer_k = 256;
+	config.linformer_share = SP_LINFORMER_MODEL;
+	written(&config, "float32", bert);
+	config.linformer_share = SP_LINFORMER_LAYER;
+	config.pre_norm = config.sentence_order = 1;
+	written(&config, "float32", megatron);
 }
 
 /* The text is the shortest decimal, and it reads back as the same float. */
@@ -190,6 +216,12 @@ static void what_seqpar_cannot_be_is_refused_by_name(void **state)
 		{ "\"attention_probs_dropout_prob\": \"0.1\"", "attention_probs_dropout_prob is not a number" },
 		{ "\"layer_norm_eps\": 0", "layer_norm_eps is not a number from 1e-30 to 1" },
 		{ "\"vocab_size\": 5", "dir/config.json:1: duplicate object key" },
+		{ "\"model_type\": \"seqpar-linformer-roberta\"", "model_type is \"seqpar-linformer-roberta\"" },
+		{ "\"model_type\": \"seqpar-linformer-bert\"", "seqpar.linformer_k is not a whole number from 1" },
+		{ "\"model_type\": \"seqpar-linformer-bert\", \"seqpar\": {\"linformer_k\": 0, \"linformer_share\": \"layer\"}",
+		  "seqpar.linformer_k is not a whole number from 1" },
+		{ "\"model_type\": \"seqpar-linformer-bert\", \"seqpar\": {\"linformer_k\": 8, \"linformer_share\": \"all\"}",
+		  "seqpar.linformer_share is not head, layer or model" },
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
@@ -258,6 +290,7 @@ int main(void)
 		cmocka_unit_test(every_kind_of_model_is_written_and_read_back),
 		cmocka_unit_test(a_post_norm_model_is_bert_with_all_that_transformers_wants),
 		cmocka_unit_test(a_pre_norm_model_is_megatron_bert_and_says_so),
+		cmocka_unit_test(a_model_that_projects_sequences_is_of_a_type_of_its_own),
 		cmocka_unit_test(numbers_are_written_without_noise_and_read_back_to_the_bit),
 		cmocka_unit_test(what_others_leave_out_has_its_usual_value),
 		cmocka_unit_test(other_spellings_are_understood),

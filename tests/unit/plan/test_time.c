@@ -47,6 +47,16 @@ static void one_rank_takes_the_work_of_the_metrics_over_its_rate(void **state)
 	same(time_of(&in, &one_rate, 0.25).total, sp_flops_step(&in.model.config, &work) / 1e9);
 }
 
+static void a_projected_sequence_takes_the_work_of_the_metrics_too(void **state)
+{
+	(void)state;
+	struct sp_plan_input in = input_of(1, "linformer");
+	const struct sp_work work = { .samples = 4, .tokens = 4 * 256, .pairs = 4 * 256 * 256, .predicted = 4 * 64 };
+	in.model.config.linformer_k = in.model.choice.linformer_k = 24;
+	in.model.config.linformer_share = SP_LINFORMER_LAYER;
+	same(time_of(&in, &one_rate, 0.25).total, sp_flops_step(&in.model.config, &work) / 1e9);
+}
+
 static void directions_of_attention_have_rates_of_their_own(void **state)
 {
 	(void)state;
@@ -180,6 +190,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_rank_takes_the_work_of_the_metrics_over_its_rate),
+		cmocka_unit_test(a_projected_sequence_takes_the_work_of_the_metrics_too),
 		cmocka_unit_test(directions_of_attention_have_rates_of_their_own),
 		cmocka_unit_test(what_is_computed_again_takes_time),
 		cmocka_unit_test(ranks_whose_messages_are_free_share_the_work),

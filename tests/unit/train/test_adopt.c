@@ -22,17 +22,24 @@ static const struct sp_model_config model = {
 	.sentence_order = 1,
 };
 
-static int write_model(void **state)
+static int write_config(const struct sp_model_config *config)
 {
 	char *text;
-	(void)state;
-	if (!mkdtemp(dir) || sp_hf_config_text(&model, 0, "float32", &text))
+	if (sp_hf_config_text(config, 0, "float32", &text))
 		return -1;
-	snprintf(file, sizeof file, "%s/config.json", dir);
 	FILE *f = fopen(file, "w");
 	int bad = !f || fputs(text, f) < 0 || fclose(f) != 0;
 	free(text);
 	return bad;
+}
+
+static int write_model(void **state)
+{
+	(void)state;
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(file, sizeof file, "%s/config.json", dir);
+	return write_config(&model);
 }
 
 static int remove_model(void **state)
@@ -121,6 +128,36 @@ static void dropout_sentence_order_and_extended_positions_are_free(void **state)
 	assert_int_equal(adopt(&s, "model.layers=3", "model.norm=pre"), SP_OK); /* said twice */
 }
 
+static void what_projects_sequences_belongs_to_the_model(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *word, *second, *says;
+	} wrong[] = {
+		{ "parallel.attention=ring", "train.iters=1", "parallel.attention = ring contradicts" },
+		{ "model.linformer_k=8", "train.iters=1", "model.linformer_k = 8 contradicts" },
+		{ "model.linformer_share=layer", "train.iters=1", "model.linformer_share = layer contradicts" },
+		{ "model.max_positions=65", "model.extend_positions=tile", "what projects its sequences (linformer) cannot be extended" },
+	};
+	struct sp_model_config with = model;
+	struct sp_settings s;
+	assert_int_equal(adopt(&s, "parallel.attention=linformer", "train.iters=1"), SP_OK); /* one without may be given it */
+	assert_int_equal(s.model.linformer_k, 256);
+	with.linformer_k = 19;
+	with.linformer_share = SP_LINFORMER_MODEL;
+	assert_int_equal(write_config(&with), 0);
+	assert_int_equal(adopt(&s, "train.iters=1", "train.iters=1"), SP_OK);
+	assert_string_equal(s.parallel.attention, "linformer");
+	assert_int_equal(s.model.linformer_k, 19);
+	assert_int_equal(s.model.linformer_share, SP_LINFORMED_MODEL);
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		assert_int_equal(adopt(&s, wrong[i].word, wrong[i].second), SP_ERR_SETTING);
+		if (!strstr(logged, wrong[i].says))
+			fail_msg("not \"%s\" but: %s", wrong[i].says, logged);
+	}
+	assert_int_equal(write_config(&model), 0);
+}
+
 static void the_vocabulary_is_the_directorys_unless_given(void **state)
 {
 	(void)state;
@@ -153,6 +190,7 @@ int main(void)
 		cmocka_unit_test(what_was_not_given_comes_from_the_directory),
 		cmocka_unit_test(what_contradicts_it_is_refused_by_name),
 		cmocka_unit_test(dropout_sentence_order_and_extended_positions_are_free),
+		cmocka_unit_test(what_projects_sequences_belongs_to_the_model),
 		cmocka_unit_test(the_vocabulary_is_the_directorys_unless_given),
 		cmocka_unit_test(a_directory_without_a_model_is_refused),
 	};

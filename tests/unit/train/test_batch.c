@@ -119,6 +119,10 @@ static void check_micro(const struct part *p, int64_t m, int64_t slot)
 	for (int64_t i = 0; i < b.batch; i++) {
 		struct whole w = whole_sample(slot + i);
 		assert_int_equal(sample[i], slot + i);
+		int real_tokens = 0;
+		while (real_tokens < LENGTH && w.doc[real_tokens] >= 0)
+			real_tokens++;
+		assert_int_equal(b.length[i], real_tokens);
 		for (int64_t t = 0; t < b.chunk; t++) {
 			int64_t at = b.first + t, row = i * b.chunk + t;
 			int real = at < LENGTH;

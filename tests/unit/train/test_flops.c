@@ -41,6 +41,19 @@ static void sentence_order_adds_pooler_classifier_and_a_row_per_sample(void **st
 	assert_true(fabs(more - 3 * (product(3, 768, 768) + product(3, 2, 768) + behind_attention(3))) < 1);
 }
 
+/* Keys and values are projected, the queries of 2048 tokens meet 100 rows. */
+static void a_projected_sequence_counts_its_projections_and_rows(void **state)
+{
+	(void)state;
+	const struct sp_work work = { .samples = 4, .tokens = 2048, .pairs = 4 * 512 * 512, .predicted = 4 * 76 };
+	struct sp_model_config with = base;
+	with.linformer_k = 100;
+	double forward = 2 * product(100, 768, 2048) + 12 * (product(2048, 100, 64) + product(2048, 64, 100));
+	const struct sp_work no_pairs = { .samples = 4, .tokens = 2048, .predicted = 4 * 76 };
+	double more = sp_flops_step(&with, &work) - sp_flops_step(&base, &no_pairs);
+	assert_true(fabs(more - 3 * 12 * forward) < 1e-9 * more);
+}
+
 static void padding_counts_for_nothing(void **state)
 {
 	(void)state;
@@ -53,6 +66,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bert_base_is_the_sum_of_its_products),
 		cmocka_unit_test(sentence_order_adds_pooler_classifier_and_a_row_per_sample),
+		cmocka_unit_test(a_projected_sequence_counts_its_projections_and_rows),
 		cmocka_unit_test(padding_counts_for_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

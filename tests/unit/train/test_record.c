@@ -116,6 +116,20 @@ static void differences_are_told_as_they_matter(void **state)
 	assert_int_equal(told.count, 7);
 }
 
+/* Other kinds of attention may follow one another, they are the same function. */
+static void attention_with_weights_of_its_own_is_another_model(void **state)
+{
+	(void)state;
+	struct sp_settings s = settings_of(then);
+	struct told told;
+	write_record();
+	strcpy(s.parallel.attention, "rsa");
+	assert_int_equal(compare(&s, &told), SP_DIFFERENCE_NOTED);
+	strcpy(s.parallel.attention, "linformer");
+	assert_int_equal(compare(&s, &told), SP_DIFFERENCE_FATAL);
+	assert_string_equal(told.words, "3 parallel.attention ring linformer;");
+}
+
 static void what_is_no_record_is_refused(void **state)
 {
 	(void)state;
@@ -152,6 +166,7 @@ int main(void)
 		cmocka_unit_test_teardown(what_was_written_is_read, clear),
 		cmocka_unit_test_teardown(the_same_settings_differ_in_nothing, clear),
 		cmocka_unit_test_teardown(differences_are_told_as_they_matter, clear),
+		cmocka_unit_test_teardown(attention_with_weights_of_its_own_is_another_model, clear),
 		cmocka_unit_test_teardown(what_is_no_record_is_refused, clear),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
