@@ -1,10 +1,13 @@
 /* Attention on the processor: which thread does which tile, and the packing around the kernels of attention_kernels.c.
  *
- * Forward: one unit of work is (sample, head, block of queries); it keeps the block's accumulator packed while all
+ * Forward: one unit of work is (sample, head, part of the queries); a block of queries keeps its accumulator packed while
  * blocks of keys pass. Backward: a unit is (sample, head, part of the keys), which owns dk and dv of its part. If there
  * are fewer samples times heads than threads, or not a multiple, keys and queries are cut into n parts each, and the
  * work is done in n phases: in phase t, key part s meets query part (s + t) mod n. So no two units write the same dq at
- * once, each dq gets its parts in the same order every time, and no partial sums need memory. */
+ * once, each dq gets its parts in the same order every time, and no partial sums need memory.
+ *
+ * What passes by again and again, keys in forward and queries in backward, is packed once and held: a stretch of it at a
+ * time, so that the memory held does not grow with the sequence. */
 #include "config.h"
 
 #include "cpu/attention.h"
@@ -26,11 +29,13 @@ enum {
 	FORWARD_QUERIES = 256,
 	FORWARD_KEYS = 256,
 	FORWARD_ELEMENTS = 16384,
+	FORWARD_PART = 1024, /* queries of a unit, at most: units must be many enough for threads to end together */
 	BACKWARD_QUERIES = 132,
 	BACKWARD_KEYS = 192,
 	BACKWARD_ELEMENTS = 12288,
-	SMALLEST_PART = 48,  /* rows, when work is cut finer to occupy all threads */
-	TOKENS_AT_ONCE = 64, /* finish and dots */
+	HELD_ELEMENTS = 1 << 17, /* of each array that is held: 512 KiB */
+	SMALLEST_PART = 48,      /* rows, when work is cut finer to occupy all threads */
+	TOKENS_AT_ONCE = 64,     /* finish and dots */
 };
 
 /* What both steps derive from the shape. */
@@ -41,14 +46,16 @@ struct geometry {
 	int64_t width;                /* head_dim, padded */
 	int64_t queries, keys;        /* most rows of a tile, padded */
 	int64_t key_rows;             /* keys, padded also for products with the keys on the left */
+	int64_t held, tiles;          /* most rows that are held, and tiles they make */
 	int64_t stride;               /* of score rows */
-	int64_t parts;                /* query blocks of a head (forward), or its query and key parts (backward) */
+	int64_t parts;                /* query parts of a head (forward), or its query and key parts (backward) */
 	int64_t query_part, key_part; /* rows of a part */
 	float kept;                   /* 65536 / keep */
 };
 
 /* One thread's packed copies; NULL where a step needs none. Score rows have room for one block more than the keys, as a
- * product with the keys on the left may read that far. */
+ * product with the keys on the left may read that far. Held are k and v in forward, q, dout, acc, first and second in
+ * backward: tile after tile, `ready` telling which have been packed. */
 struct buffers {
 	float *staging, *q, *dout, *acc; /* acc: dq in backward */
 	float *k, *v, *k_panels, *dk, *dv;
@@ -56,6 +63,7 @@ struct buffers {
 	float *first, *second; /* m and l, or lse and dots */
 	int32_t *query_doc, *key_doc;
 	uint16_t *half;
+	char *ready;
 };
 
 /* A head's block of queries, or of keys: rows [first, first + n) of sample `b`. */
@@ -100,17 +108,26 @@ static struct geometry geometry(const struct sp_cpu *cpu, const struct sp_attent
 	return g;
 }
 
+/* Tiles of `rows` rows each, as many as may be held and there are. */
+static void hold(struct geometry *g, int64_t rows, int64_t all)
+{
+	g->tiles = sp_max(sp_min(HELD_ELEMENTS / (rows * g->width), sp_ceil_div(all, rows)), 1);
+	g->held = g->tiles * rows;
+}
+
 static struct geometry forward_geometry(const struct sp_cpu *cpu, const struct sp_attention_shape *shape)
 {
 	struct geometry g = geometry(cpu, shape);
 	const int64_t most_keys = sp_min(FORWARD_KEYS, FORWARD_ELEMENTS / sp_max(g.width, 1));
-	const int64_t fewest_parts = sp_max(sp_ceil_div(shape->chunk, FORWARD_QUERIES), 1);
+	const int64_t fewest_parts = sp_max(sp_ceil_div(shape->chunk, FORWARD_PART), 1);
 	g.parts = choose_parts(shape->batch * shape->heads, cpu->threads, fewest_parts,
 	                       sp_max(shape->chunk / SMALLEST_PART, fewest_parts));
-	g.query_part = g.queries = even_size(sp_ceil_div(shape->chunk, g.parts), FORWARD_QUERIES, g.rows);
+	g.query_part = sp_round_up(sp_ceil_div(shape->chunk, g.parts), g.rows);
 	g.parts = sp_ceil_div(shape->chunk, g.query_part);
+	g.queries = even_size(g.query_part, FORWARD_QUERIES, g.rows);
 	g.key_part = shape->keys;
 	g.keys = g.key_rows = even_size(shape->keys, most_keys, g.columns);
+	hold(&g, g.keys, shape->keys);
 	g.stride = sp_round_up(g.keys + g.rows, g.columns);
 	return g;
 }
@@ -126,6 +143,7 @@ static struct geometry backward_geometry(const struct sp_cpu *cpu, const struct 
 	g.queries = even_size(g.query_part, sp_min(BACKWARD_QUERIES, most), g.rows);
 	g.keys = even_size(g.key_part, sp_min(BACKWARD_KEYS, most), g.columns);
 	g.key_rows = sp_round_up(g.keys, g.rows);
+	hold(&g, g.queries, g.query_part);
 	g.stride = sp_round_up(g.keys + g.rows, g.columns);
 	return g;
 }
@@ -142,20 +160,22 @@ static void *take(struct sp_arena *arena, int64_t count, size_t size, int *statu
 
 static int carve(const struct geometry *g, int backward, struct sp_arena *arena, struct buffers *b)
 {
-	const int64_t queries = g->queries * g->width, keys = g->key_rows * g->width;
+	const int64_t query_rows = backward ? g->held : g->queries, queries = query_rows * g->width;
+	const int64_t keys = g->key_rows * g->width, held_keys = backward ? keys : g->held * g->width;
 	const int64_t score_rows = backward ? g->queries : g->rows;
 	int status = SP_OK;
 	b->staging = take(arena, keys, sizeof(float), &status);
 	b->q = take(arena, queries, sizeof(float), &status);
 	b->acc = take(arena, queries, sizeof(float), &status);
-	b->k = take(arena, keys, sizeof(float), &status);
-	b->v = take(arena, keys, sizeof(float), &status);
+	b->k = take(arena, held_keys, sizeof(float), &status);
+	b->v = take(arena, held_keys, sizeof(float), &status);
 	b->p = take(arena, score_rows * g->stride, sizeof(float), &status);
-	b->first = take(arena, g->queries, sizeof(float), &status);
-	b->second = take(arena, g->queries, sizeof(float), &status);
+	b->first = take(arena, query_rows, sizeof(float), &status);
+	b->second = take(arena, query_rows, sizeof(float), &status);
 	b->query_doc = take(arena, g->queries, sizeof(int32_t), &status);
 	b->key_doc = take(arena, g->keys, sizeof(int32_t), &status);
 	b->half = take(arena, g->keys + SP_CPU_ATTENTION_HALVES, sizeof(uint16_t), &status);
+	b->ready = take(arena, g->tiles, sizeof(char), &status);
 	if (backward) {
 		b->dout = take(arena, queries, sizeof(float), &status);
 		b->k_panels = take(arena, keys, sizeof(float), &status);
@@ -302,13 +322,13 @@ static void poll(const struct sp_attention_shape *shape)
 /* ---- forward ---- */
 
 static void forward_load(const struct geometry *g, const struct sp_attention_forward *args, const struct block *q,
-                         const struct buffers *w)
+                         int first, const struct buffers *w)
 {
 	const struct sp_attention_shape *shape = g->shape;
-	pack(g, &args->q, shape->chunk, q, shape->scale, q->doc, w->q);
-	fill(w->first, args->first ? 0 : q->n, q->padded, -INFINITY);
-	fill(w->second, args->first ? 0 : q->n, q->padded, 0.0f);
-	if (args->first) {
+	pack(g, &args->q, shape->chunk, q, shape->scale * SP_CPU_LOG2_E, q->doc, w->q);
+	fill(w->first, first ? 0 : q->n, q->padded, -INFINITY);
+	fill(w->second, first ? 0 : q->n, q->padded, 0.0f);
+	if (first) {
 		fill(w->acc, 0, q->padded * g->width, 0.0f);
 		return;
 	}
@@ -325,36 +345,62 @@ static void forward_store(const struct geometry *g, const struct sp_attention_fo
 	memcpy(statistics(g, &args->l, q), w->second, (size_t)q->n * sizeof(float));
 }
 
+/* Against the keys whose place among those held is `at`. */
 static void forward_tile(const struct geometry *g, const struct sp_attention_forward *args, const struct block *q,
-                         const struct block *k, const struct buffers *w)
+                         const struct block *k, int64_t at, const struct buffers *w)
 {
+	float *keys = w->k + at * g->keys * g->width, *values = w->v + at * g->keys * g->width;
 	const struct sp_cpu_attention_forward_tile t = {
-		.tile = tile(g, w, q, k), .q = w->q, .k = w->k, .v = w->v, .m = w->first, .l = w->second, .acc = w->acc,
+		.tile = tile(g, w, q, k), .q = w->q, .k = keys, .v = values, .m = w->first, .l = w->second, .acc = w->acc,
 		.p = w->p, .stride = g->stride,
 	};
-	pack(g, &args->k, g->shape->keys, k, 1.0f, k->doc, w->staging);
-	g->kernels->attention_turn(w->staging, k->padded, g->shape->head_dim, w->k);
-	pack(g, &args->v, g->shape->keys, k, g->kept, k->doc, w->v);
+	if (!w->ready[at]) {
+		pack(g, &args->k, g->shape->keys, k, 1.0f, k->doc, w->staging);
+		g->kernels->attention_turn(w->staging, k->padded, g->shape->head_dim, keys);
+		pack(g, &args->v, g->shape->keys, k, g->kept, k->doc, values);
+		w->ready[at] = 1;
+	}
 	g->kernels->attention_forward(&t);
 }
 
-/* Unit: the query block `part` of a head, against all keys. */
+/* A block of queries against the keys [key, end_key), which may be held; those of `first` have met none before. */
+static void forward_queries(const struct geometry *g, const struct sp_attention_forward *args, const struct block *q,
+                            int64_t key, int64_t end_key, int first, const struct buffers *w)
+{
+	const struct sp_attention_shape *shape = g->shape;
+	int loaded = first;
+	if (first)
+		forward_load(g, args, q, 1, w);
+	for (int64_t at = 0, j = key; j < end_key; at++, j += g->keys) {
+		const struct block k = key_block(g, q->b, q->a, j, sp_min(g->keys, end_key - j));
+		if (!can_meet(q, &k))
+			continue;
+		if (!loaded)
+			forward_load(g, args, q, 0, w);
+		loaded = 1;
+		forward_tile(g, args, q, &k, at, w);
+		poll(shape);
+	}
+	if (loaded)
+		forward_store(g, args, q, w);
+}
+
+/* Unit: the query part `part` of a head, against all keys. */
 static void forward_unit(const struct geometry *g, const struct sp_attention_forward *args, int64_t unit,
                          const struct buffers *w)
 {
 	const struct sp_attention_shape *shape = g->shape;
 	const int64_t part = unit % g->parts, head = unit / g->parts, b = head / shape->heads, a = head % shape->heads;
-	const int64_t first = part * g->query_part;
-	const struct block q = query_block(g, b, a, first, sp_min(g->query_part, shape->chunk - first));
-	forward_load(g, args, &q, w);
-	for (int64_t j = 0; j < shape->keys; j += g->keys) {
-		const struct block k = key_block(g, b, a, j, sp_min(g->keys, shape->keys - j));
-		if (!can_meet(&q, &k))
-			continue;
-		forward_tile(g, args, &q, &k, w);
-		poll(shape);
-	}
-	forward_store(g, args, &q, w);
+	const int64_t first = part * g->query_part, end = sp_min(first + g->query_part, shape->chunk);
+	int64_t key = 0;
+	do {
+		memset(w->ready, 0, (size_t)g->tiles);
+		for (int64_t i = first; i < end; i += g->queries) {
+			const struct block q = query_block(g, b, a, i, sp_min(g->queries, end - i));
+			forward_queries(g, args, &q, key, sp_min(key + g->held, shape->keys), args->first && key == 0, w);
+		}
+		key += g->held;
+	} while (key < shape->keys);
 }
 
 int sp_cpu_attention_forward(void *ctx, const struct sp_attention_forward *args)
@@ -386,32 +432,50 @@ int sp_cpu_attention_forward(void *ctx, const struct sp_attention_forward *args)
 
 /* Rows that attended to nothing: with lse = +inf all their probabilities come out as 0. */
 static void load_statistics(const struct geometry *g, const struct sp_attention_backward *args, const struct block *q,
-                            const struct buffers *w)
+                            float *to_lse, float *to_dots)
 {
 	const float *lse = statistics(g, &args->lse, q), *dots = statistics(g, &args->dots, q);
 	for (int64_t i = 0; i < q->n; i++) {
 		const int none = lse[i] == -INFINITY;
-		w->first[i] = none ? INFINITY : lse[i];
-		w->second[i] = none ? 0.0f : dots[i];
+		to_lse[i] = none ? INFINITY : lse[i] * SP_CPU_LOG2_E;
+		to_dots[i] = none ? 0.0f : dots[i];
 	}
-	fill(w->first, q->n, q->padded, INFINITY);
-	fill(w->second, q->n, q->padded, 0.0f);
+	fill(to_lse, q->n, q->padded, INFINITY);
+	fill(to_dots, q->n, q->padded, 0.0f);
+}
+
+/* What is held of the queries whose place is `at`. */
+static struct sp_cpu_attention_backward_tile held_queries(const struct geometry *g, const struct buffers *w, int64_t at)
+{
+	const int64_t row = at * g->queries, element = row * g->width;
+	return (struct sp_cpu_attention_backward_tile){
+		.q = w->q + element, .dout = w->dout + element, .dq = w->acc + element,
+		.lse = w->first + row, .dots = w->second + row,
+	};
+}
+
+static void load_queries(const struct geometry *g, const struct sp_attention_backward *args, const struct block *q,
+                         int64_t at, const struct buffers *w)
+{
+	const struct sp_attention_shape *shape = g->shape;
+	const int64_t row = at * g->queries, element = row * g->width;
+	load_statistics(g, args, q, w->first + row, w->second + row);
+	pack(g, &args->q, shape->chunk, q, shape->scale * SP_CPU_LOG2_E, q->doc, w->q + element);
+	pack(g, &args->dout, shape->chunk, q, g->kept, q->doc, w->dout + element);
+	fill(w->acc + element, 0, q->padded * g->width, 0.0f);
+	w->ready[at] = 1;
 }
 
 static void backward_tile(const struct geometry *g, const struct sp_attention_backward *args, const struct block *q,
-                          const struct block *k, const struct buffers *w)
+                          const struct block *k, int64_t at, const struct buffers *w)
 {
-	const struct sp_attention_shape *shape = g->shape;
-	const struct sp_cpu_attention_backward_tile t = {
-		.tile = tile(g, w, q, k), .q = w->q, .dout = w->dout, .k = w->k, .v = w->v, .k_panels = w->k_panels,
-		.lse = w->first, .dots = w->second, .dq = w->acc, .dk = w->dk, .dv = w->dv, .p = w->p, .ds = w->ds,
-		.stride = g->stride,
-	};
-	load_statistics(g, args, q, w);
-	pack(g, &args->q, shape->chunk, q, shape->scale, q->doc, w->q);
-	pack(g, &args->dout, shape->chunk, q, g->kept, q->doc, w->dout);
+	struct sp_cpu_attention_backward_tile t = held_queries(g, w, at);
+	if (!w->ready[at])
+		load_queries(g, args, q, at, w);
+	t.tile = tile(g, w, q, k);
+	t.k = w->k, t.v = w->v, t.k_panels = w->k_panels, t.dk = w->dk, t.dv = w->dv;
+	t.p = w->p, t.ds = w->ds, t.stride = g->stride;
 	g->kernels->attention_backward(&t);
-	unpack(g, w->acc, q->padded, shape->scale, 1, &args->dq, shape->chunk, q);
 }
 
 static void load_keys(const struct geometry *g, const struct sp_attention_backward *args, const struct block *k,
@@ -426,30 +490,54 @@ static void load_keys(const struct geometry *g, const struct sp_attention_backwa
 	fill(w->dv, 0, g->key_rows * g->width, 0.0f);
 }
 
-/* A block of keys against queries [first, end) of its head. */
+/* dk is the product with queries that were scaled by log2(e) more. */
+static void store_keys(const struct geometry *g, const struct sp_attention_backward *args, const struct block *k, int add,
+                       const struct buffers *w)
+{
+	const int64_t padded = sp_round_up(k->padded, g->rows);
+	unpack(g, w->dk, padded, SP_CPU_LN_2, add, &args->dk, g->shape->keys, k);
+	unpack(g, w->dv, padded, 1.0f, add, &args->dv, g->shape->keys, k);
+}
+
+/* A block of keys against queries [first, end) of its head, which may be held. */
 static void backward_keys(const struct geometry *g, const struct sp_attention_backward *args, const struct block *k,
                           int64_t first, int64_t end, int overwrite, const struct buffers *w)
 {
 	const struct sp_attention_shape *shape = g->shape;
 	int loaded = 0;
-	for (int64_t i = first; i < end; i += g->queries) {
+	for (int64_t at = 0, i = first; i < end; at++, i += g->queries) {
 		const struct block q = query_block(g, k->b, k->a, i, sp_min(g->queries, end - i));
 		if (!can_meet(&q, k))
 			continue;
 		if (!loaded)
 			load_keys(g, args, k, w);
 		loaded = 1;
-		backward_tile(g, args, &q, k, w);
+		backward_tile(g, args, &q, k, at, w);
 		poll(shape);
 	}
-	const int64_t padded = sp_round_up(k->padded, g->rows);
 	if (!loaded && overwrite) {
+		const int64_t padded = sp_round_up(k->padded, g->rows);
 		fill(w->dk, 0, padded * g->width, 0.0f);
 		fill(w->dv, 0, padded * g->width, 0.0f);
 	}
-	if (loaded || overwrite) {
-		unpack(g, w->dk, padded, 1.0f, !overwrite, &args->dk, shape->keys, k);
-		unpack(g, w->dv, padded, 1.0f, !overwrite, &args->dv, shape->keys, k);
+	if (loaded || overwrite)
+		store_keys(g, args, k, !overwrite, w);
+}
+
+/* dq of the queries [first, end) of a head, so far as they are held. */
+static void store_queries(const struct geometry *g, const struct sp_attention_backward *args, int64_t b, int64_t a,
+                          int64_t first, int64_t end, int overwrite, const struct buffers *w)
+{
+	const struct sp_attention_shape *shape = g->shape;
+	for (int64_t at = 0, i = first; i < end; at++, i += g->queries) {
+		const int64_t n = sp_min(g->queries, end - i);
+		const struct block q = { .b = b, .a = a, .first = i, .n = n, .padded = sp_round_up(n, g->rows) };
+		float *dq = features(g, &args->dq, shape->chunk, &q);
+		if (w->ready[at])
+			unpack(g, w->acc + at * g->queries * g->width, q.padded, shape->scale, !overwrite, &args->dq, shape->chunk, &q);
+		else if (overwrite)
+			for (int64_t row = 0; row < n; row++)
+				fill(dq + row * args->dq.stride, 0, shape->head_dim, 0.0f);
 	}
 }
 
@@ -463,16 +551,17 @@ static void backward_unit(const struct geometry *g, const struct sp_attention_ba
 	const int64_t end = sp_min(first + g->query_part, shape->chunk);
 	const int64_t first_key = sp_min(part * g->key_part, shape->keys);
 	const int64_t end_key = sp_min(first_key + g->key_part, shape->keys);
-	if (phase == 0 && args->overwrite_dq) {
-		const struct block q = { .b = b, .a = a, .first = first };
-		float *dq = features(g, &args->dq, shape->chunk, &q);
-		for (int64_t i = first; i < end; i++, dq += args->dq.stride)
-			fill(dq, 0, shape->head_dim, 0.0f);
-	}
-	for (int64_t j = first_key; j < end_key; j += g->keys) {
-		const struct block k = key_block(g, b, a, j, sp_min(g->keys, end_key - j));
-		backward_keys(g, args, &k, first, end, phase == 0 && args->overwrite_dkv, w);
-	}
+	int64_t i = first;
+	do {
+		const int64_t end_held = sp_min(i + g->held, end);
+		memset(w->ready, 0, (size_t)g->tiles);
+		for (int64_t j = first_key; j < end_key; j += g->keys) {
+			const struct block k = key_block(g, b, a, j, sp_min(g->keys, end_key - j));
+			backward_keys(g, args, &k, i, end_held, phase == 0 && args->overwrite_dkv && i == first, w);
+		}
+		store_queries(g, args, b, a, i, end_held, phase == 0 && args->overwrite_dq, w);
+		i += g->held;
+	} while (i < end);
 }
 
 int sp_cpu_attention_backward(void *ctx, const struct sp_attention_backward *args)

@@ -25,11 +25,15 @@ struct sp_cpu_attention_tile {
 	uint16_t *half; /* [keys + SP_CPU_ATTENTION_HALVES], scratch */
 };
 
+/* Scores are exponents of two, whose powers are cheaper than those of e. */
+#define SP_CPU_LOG2_E 1.44269504f
+#define SP_CPU_LN_2 0.693147181f
+
 #define SP_CPU_ATTENTION_HALVES 144 /* numbers are drawn in blocks, from a multiple of 8 columns on */
 
 struct sp_cpu_attention_forward_tile {
 	struct sp_cpu_attention_tile tile;
-	const float *q; /* panels, times the scale */
+	const float *q; /* panels, times the scale and log2(e) */
 	const float *k; /* turned */
 	const float *v; /* panels, times the dropout factor */
 	float *m, *l;   /* [rows] updated */
@@ -40,13 +44,13 @@ struct sp_cpu_attention_forward_tile {
 
 struct sp_cpu_attention_backward_tile {
 	struct sp_cpu_attention_tile tile;
-	const float *q;          /* panels, times the scale */
+	const float *q;          /* panels, times the scale and log2(e) */
 	const float *dout;       /* panels, times the dropout factor */
 	const float *k, *v;      /* turned */
 	const float *k_panels;
-	const float *lse, *dots; /* [rows]; lse is +inf where the row contributes nothing */
-	float *dq;               /* panels, overwritten: this tile's part, to be scaled */
-	float *dk, *dv;          /* panels of n = keys rounded up to a multiple of the kernels' `rows`, added to */
+	const float *lse, *dots; /* [rows]; lse times log2(e), +inf where the row contributes nothing */
+	float *dq;               /* panels, added to, to be scaled */
+	float *dk, *dv;          /* panels of n = keys rounded up to a multiple of the kernels' `rows`, added to; dk log2(e) times */
 	float *p, *ds;           /* [rows][stride] scratch, stride >= keys + the kernels' `rows` */
 	int64_t stride;
 };

@@ -89,8 +89,8 @@ INLINE void multiply_features(const struct sp_cpu_attention_tile *t, const float
 	}
 }
 
-/* Rows [row, row + ROWS) of y = [y +] a b, y panels of y_rows rows, b panels of n rows, summed over n. */
-INLINE void product(int64_t n, const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t width, int add,
+/* Rows [row, row + ROWS) of y += a b, y panels of y_rows rows, b panels of n rows, summed over n. */
+INLINE void product(int64_t n, const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t width,
                     float *y, int64_t y_rows, int64_t row)
 {
 	for (int64_t j = 0; j < width; j += COLUMNS) {
@@ -100,12 +100,8 @@ INLINE void product(int64_t n, const float *a, int64_t row_step, int64_t k_step,
 		multiply(n, a, row_step, k_step, b + j * n, c);
 #pragma GCC unroll 12
 		for (int i = 0; i < ROWS; i++, out += COLUMNS) {
-			if (add) {
-				c[i][0] += *(const vec *)out;
-				c[i][1] += *(const vec *)(out + LANES);
-			}
-			*(vec *)out = c[i][0];
-			*(vec *)(out + LANES) = c[i][1];
+			*(vec *)out += c[i][0];
+			*(vec *)(out + LANES) += c[i][1];
 		}
 	}
 }
@@ -164,13 +160,13 @@ static float lanes_max(vec x)
 	return largest;
 }
 
-/* s = e^(s - base), of which the dropped ones become 0; returns the sum before dropping. */
+/* s = 2^(s - base), of which the dropped ones become 0; returns the sum before dropping. */
 static float exponentials(float *restrict s, int64_t n, float base)
 {
 	float sum = 0;
 #pragma omp simd reduction(+ : sum)
 	for (int64_t j = 0; j < n; j++) {
-		s[j] = sp_exp(s[j] - base);
+		s[j] = sp_exp2(s[j] - base);
 		sum += s[j];
 	}
 	return sum;
@@ -182,21 +178,21 @@ static float exponentials_dropped(float *restrict s, int64_t n, float base, cons
 	float sum = 0;
 #pragma omp simd reduction(+ : sum)
 	for (int64_t j = 0; j < n; j++) {
-		const float p = sp_exp(s[j] - base);
+		const float p = sp_exp2(s[j] - base);
 		sum += p;
 		s[j] = half[j] < keep ? p : 0.0f;
 	}
 	return sum;
 }
 
-/* Row `row` of the tile: scores in s become probabilities relative to the new maximum; m and l are updated. Returns by
- * what the row's accumulator must be multiplied. A row that has met nothing keeps m = -inf; its base is 0, so that
+/* Row `row` of the tile: scores in s become probabilities relative to the new maximum; m, of scores that are exponents of e
+ * and not of two, and l are updated. Returns by what the row's accumulator must be multiplied. A row that has met nothing keeps m = -inf; its base is 0, so that
  * scores that are NaN stay NaN and -inf gives 0. */
 static float softmax_row(const struct sp_cpu_attention_forward_tile *f, int64_t row, float largest, float *s)
 {
 	const struct sp_cpu_attention_tile *t = &f->tile;
-	const float before = f->m[row], after = largest > before ? largest : before;
-	const float base = after == -INFINITY ? 0.0f : after;
+	const float before = f->m[row], here = largest * SP_CPU_LN_2, after = here > before ? here : before;
+	const float base = after == -INFINITY ? 0.0f : after * SP_CPU_LOG2_E;
 	const float shrink = after > before ? sp_exp(before - after) : 1.0f;
 	float sum;
 	if (t->dropout.keep == 65536) {
@@ -228,7 +224,7 @@ INLINE void forward_rows(const struct sp_cpu_attention_forward_tile *f, int64_t 
 		if (shrink != 1.0f)
 			shrink_row(t, f->acc, row + i, shrink);
 	}
-	product(t->keys, f->p, f->stride, 1, f->v, t->width, 1, f->acc, t->rows, row);
+	product(t->keys, f->p, f->stride, 1, f->v, t->width, f->acc, t->rows, row);
 }
 
 void SP_KERNEL(attention_forward)(const struct sp_cpu_attention_forward_tile *f)
@@ -248,7 +244,7 @@ static void gradients(float *restrict p, float *restrict ds, int64_t n, float ls
 {
 #pragma omp simd
 	for (int64_t j = 0; j < n; j++) {
-		p[j] = sp_exp(p[j] - lse);
+		p[j] = sp_exp2(p[j] - lse);
 		ds[j] = p[j] * (ds[j] - dots);
 	}
 }
@@ -258,7 +254,7 @@ static void gradients_dropped(float *restrict p, float *restrict ds, int64_t n, 
 {
 #pragma omp simd
 	for (int64_t j = 0; j < n; j++) {
-		const float x = sp_exp(p[j] - lse);
+		const float x = sp_exp2(p[j] - lse);
 		ds[j] = x * ((half[j] < keep ? ds[j] : 0.0f) - dots);
 		p[j] = half[j] < keep ? x : 0.0f;
 	}
@@ -284,7 +280,7 @@ INLINE void backward_rows(const struct sp_cpu_attention_backward_tile *b, int64_
 	probability_gradients(t, b->dout, b->v, row, ds, b->stride);
 	for (int i = 0; i < ROWS; i++)
 		gradients_row(b, row + i);
-	product(t->keys, ds, b->stride, 1, b->k_panels, t->width, 0, b->dq, t->rows, row);
+	product(t->keys, ds, b->stride, 1, b->k_panels, t->width, b->dq, t->rows, row);
 }
 
 void SP_KERNEL(attention_backward)(const struct sp_cpu_attention_backward_tile *b)
@@ -298,8 +294,8 @@ void SP_KERNEL(attention_backward)(const struct sp_cpu_attention_backward_tile *
 			backward_rows(b, row, 0);
 	const int64_t key_rows = (t->keys + ROWS - 1) / ROWS * ROWS;
 	for (int64_t key = 0; key < key_rows; key += ROWS) {
-		product(t->rows, b->p + key, 1, b->stride, b->dout, t->width, 1, b->dv, key_rows, key);
-		product(t->rows, b->ds + key, 1, b->stride, b->q, t->width, 1, b->dk, key_rows, key);
+		product(t->rows, b->p + key, 1, b->stride, b->dout, t->width, b->dv, key_rows, key);
+		product(t->rows, b->ds + key, 1, b->stride, b->q, t->width, b->dk, key_rows, key);
 	}
 }
 

@@ -43,6 +43,22 @@ static inline float sp_exp(float x)
 	return x < -87.336f ? 0.0f : p * power;
 }
 
+/* 2^x for x < 127 (-inf and NaN included; not checked), within 1.7e-7; exactly 0 below -126. x = n + r with |r| <= 1/2, 2^r
+ * by a near-minimax polynomial of degree 5. */
+static inline float sp_exp2(float x)
+{
+	const float magic = 0x1.8p23f;
+	const float shifted = x + magic;
+	const float r = x - (shifted - magic);
+	float p = 0x1.5bba14p-10f;
+	p = p * r + 0x1.3cea88p-7f;
+	p = p * r + 0x1.c6b752p-5f;
+	p = p * r + 0x1.ebf9bcp-3f;
+	p = p * r + 0x1.62e42ap-1f;
+	p = p * r + 1.0f;
+	return x < -126.0f ? 0.0f : sp_bits_float(sp_float_bits(p) + (sp_float_bits(shifted) << 23));
+}
+
 /* Phi(x), the normal distribution function (1 + erf(x / sqrt 2)) / 2, within 1.2e-7; *density = e^(-x^2/2).
  * Phi(-a) e^(a^2/2) is 1/2 plus a polynomial in u = a / (a + 3), fitted for 0 <= a <= 13.2; that Phi(-a) is e^(-a^2/2)
  * times a polynomial in a rational function of a is Abramowitz & Stegun 7.1.26. */
@@ -120,7 +136,7 @@ static inline float sp_gelu_tanh_slope(float x)
 /* ---- dropout decisions ---- */
 
 /* One Philox call per 64-bit lane, because the multiplication wanted is 32 x 32 -> 64 bits; the upper halves of lanes
- * hold leftovers that no product reads. SP_PHILOX_VECTORS vectors run side by side to hide the multiplier's latency.
+ * hold leftovers that no product reads. Two or four vectors run side by side to hide the multiplier's latency.
  * SP_LANES_LOW and _HIGH interleave the lower and the upper lanes of two vectors. */
 #if defined __AVX512F__
 #include <immintrin.h>
@@ -146,10 +162,9 @@ typedef uint64_t sp_lanes __attribute__((vector_size(16)));
 #define SP_LANES_LOW { 0, 2 }
 #define SP_LANES_HIGH { 1, 3 }
 #endif
-#define SP_PHILOX_VECTORS 2
 #define SP_PHILOX_WIDTH ((int)(sizeof(sp_lanes) / sizeof(uint64_t)))
 typedef sp_lanes sp_lanes_store __attribute__((aligned(2), may_alias));
-#define SP_DROPOUT_BLOCK (8 * SP_PHILOX_WIDTH * SP_PHILOX_VECTORS) /* columns drawn at once */
+#define SP_DROPOUT_BLOCK (8 * SP_PHILOX_WIDTH * 2) /* columns are drawn in multiples of it */
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "sp_philox_block stores words whose low half must come first"
@@ -169,14 +184,14 @@ static inline void sp_philox_schedule(const uint32_t key[2], struct sp_philox_ke
 	}
 }
 
-/* The 16-bit numbers of the counters (c0, c1, c2, 0), (c0 + 1, c1, c2, 0), ...; SP_DROPOUT_BLOCK of them. */
-static inline void sp_philox_block(const struct sp_philox_keys *keys, uint32_t c0, uint32_t c1, uint32_t c2,
-                                   uint16_t *half)
+/* The 16-bit numbers of the counters (c0, c1, c2, 0), (c0 + 1, c1, c2, 0), ...: those of 2 or 4 vectors. */
+static inline __attribute__((always_inline)) void sp_philox_block(const struct sp_philox_keys *keys, uint32_t c0,
+                                                                  uint32_t c1, uint32_t c2, int vectors, uint16_t *half)
 {
-	sp_lanes x0[SP_PHILOX_VECTORS], x1[SP_PHILOX_VECTORS], x2[SP_PHILOX_VECTORS], x3[SP_PHILOX_VECTORS];
+	sp_lanes x0[4], x1[4], x2[4], x3[4];
 	const sp_lanes zero = { 0 }, m0 = zero + 0xD2511F53u, m1 = zero + 0xCD9E8D57u;
-#pragma GCC unroll 2
-	for (int v = 0; v < SP_PHILOX_VECTORS; v++) {
+#pragma GCC unroll 4
+	for (int v = 0; v < vectors; v++) {
 		uint64_t counter[SP_PHILOX_WIDTH];
 		for (int i = 0; i < SP_PHILOX_WIDTH; i++)
 			counter[i] = c0 + (uint32_t)(v * SP_PHILOX_WIDTH + i);
@@ -187,8 +202,8 @@ static inline void sp_philox_block(const struct sp_philox_keys *keys, uint32_t c
 	}
 #pragma GCC unroll 10
 	for (int round = 0; round < 10; round++) {
-#pragma GCC unroll 2
-		for (int v = 0; v < SP_PHILOX_VECTORS; v++) {
+#pragma GCC unroll 4
+		for (int v = 0; v < vectors; v++) {
 			const sp_lanes a = SP_LANES_MUL(x0[v], m0), b = SP_LANES_MUL(x2[v], m1);
 			x0[v] = (b >> 32) ^ x1[v] ^ keys->k0[round];
 			x2[v] = (a >> 32) ^ x3[v] ^ keys->k1[round];
@@ -196,8 +211,8 @@ static inline void sp_philox_block(const struct sp_philox_keys *keys, uint32_t c
 			x3[v] = a;
 		}
 	}
-#pragma GCC unroll 2
-	for (int v = 0; v < SP_PHILOX_VECTORS; v++) {
+#pragma GCC unroll 4
+	for (int v = 0; v < vectors; v++) {
 		const sp_lanes low = (x0[v] & 0xffffffffu) | x1[v] << 32, high = (x2[v] & 0xffffffffu) | x3[v] << 32;
 		sp_lanes_store *out = (sp_lanes_store *)(half + 8 * SP_PHILOX_WIDTH * v);
 		out[0] = __builtin_shuffle(low, high, (sp_lanes)SP_LANES_LOW);
@@ -218,8 +233,11 @@ static inline const uint16_t *sp_dropout_draw(const struct sp_dropout *dropout, 
 	const int64_t end = n + (first & 7);
 	struct sp_philox_keys keys;
 	sp_philox_schedule(dropout->key, &keys);
-	for (int64_t j = 0; j < end; j += SP_DROPOUT_BLOCK)
-		sp_philox_block(&keys, first / 8 + (uint32_t)(j / 8), c1, c2, half + j);
+	int64_t j = 0;
+	for (; end - j > SP_DROPOUT_BLOCK; j += 2 * SP_DROPOUT_BLOCK)
+		sp_philox_block(&keys, first / 8 + (uint32_t)(j / 8), c1, c2, 4, half + j);
+	if (j < end)
+		sp_philox_block(&keys, first / 8 + (uint32_t)(j / 8), c1, c2, 2, half + j);
 	return half + (first & 7);
 }
 

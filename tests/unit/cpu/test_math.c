@@ -19,6 +19,7 @@ static float x[N], y[N];
 		_Pragma("omp simd") for (int i = 0; i < N; i++) y[i] = sp_##name(x[i]);                                       \
 	}
 VECTOR(exp)
+VECTOR(exp2)
 VECTOR(tanh)
 VECTOR(gelu)
 VECTOR(gelu_slope)
@@ -78,16 +79,28 @@ static void exp_is_within_an_ulp_or_so(void **state)
 	assert_true(worst(run_exp, exp, 0, 88, 0) < 1.1);
 }
 
-static void exp_is_zero_below_the_normal_numbers(void **state)
+static void exp2_is_within_three_ulps(void **state)
 {
 	(void)state;
-	const float low[] = { -INFINITY, -3e38f, -1000, -87.34f };
-	memcpy(x, low, sizeof low);
-	x[4] = NAN;
-	run_exp();
-	for (int i = 0; i < 4; i++)
-		assert_true(y[i] == 0);
-	assert_true(isnan(y[4]));
+	assert_true(worst(run_exp2, exp2, -126, 0, 0) < 3);
+	assert_true(worst(run_exp2, exp2, -1, 1, 0) < 3);
+	assert_true(worst(run_exp2, exp2, 0, 126.5, 0) < 3);
+}
+
+static void powers_are_zero_below_the_normal_numbers_and_keep_nan(void **state)
+{
+	(void)state;
+	const float low[] = { -INFINITY, -3e38f, -1000, -126.01f };
+	void (*const run[])(void) = { run_exp, run_exp2 };
+	for (int k = 0; k < 2; k++) {
+		memcpy(x, low, sizeof low);
+		x[4] = NAN;
+		x[5] = -NAN;
+		run[k]();
+		for (int i = 0; i < 4; i++)
+			assert_true(y[i] == 0);
+		assert_true(isnan(y[4]) && isnan(y[5]));
+	}
 }
 
 static void tanh_is_within_two_ulp(void **state)
@@ -149,7 +162,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(exp_is_within_an_ulp_or_so),
-		cmocka_unit_test(exp_is_zero_below_the_normal_numbers),
+		cmocka_unit_test(exp2_is_within_three_ulps),
+		cmocka_unit_test(powers_are_zero_below_the_normal_numbers_and_keep_nan),
 		cmocka_unit_test(tanh_is_within_two_ulp),
 		cmocka_unit_test(gelu_and_its_slope_have_fp32_accuracy),
 		cmocka_unit_test(dropout_draws_are_those_of_the_plain_generator),
