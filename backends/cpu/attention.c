@@ -30,7 +30,7 @@ enum {
 	FORWARD_KEYS = 256,
 	FORWARD_ELEMENTS = 16384,
 	FORWARD_PART = 1024, /* queries of a unit, at most: units must be many enough for threads to end together */
-	BACKWARD_QUERIES = 132,
+	BACKWARD_QUERIES = 66,
 	BACKWARD_KEYS = 192,
 	BACKWARD_ELEMENTS = 12288,
 	HELD_ELEMENTS = 1 << 17, /* of each array that is held: 512 KiB */
