@@ -111,7 +111,7 @@ static struct geometry geometry(const struct sp_cpu *cpu, const struct sp_attent
 /* Tiles of `rows` rows each, as many as may be held and there are. */
 static void hold(struct geometry *g, int64_t rows, int64_t all)
 {
-	g->tiles = sp_max(sp_min(HELD_ELEMENTS / (rows * g->width), sp_ceil_div(all, rows)), 1);
+	g->tiles = sp_max(sp_min(HELD_ELEMENTS / sp_max(rows * g->width, 1), sp_ceil_div(all, rows)), 1);
 	g->held = g->tiles * rows;
 }
 
@@ -122,7 +122,7 @@ static struct geometry forward_geometry(const struct sp_cpu *cpu, const struct s
 	const int64_t fewest_parts = sp_max(sp_ceil_div(shape->chunk, FORWARD_PART), 1);
 	g.parts = choose_parts(shape->batch * shape->heads, cpu->threads, fewest_parts,
 	                       sp_max(shape->chunk / SMALLEST_PART, fewest_parts));
-	g.query_part = sp_round_up(sp_ceil_div(shape->chunk, g.parts), g.rows);
+	g.query_part = sp_round_up(sp_max(sp_ceil_div(shape->chunk, g.parts), 1), g.rows);
 	g.parts = sp_ceil_div(shape->chunk, g.query_part);
 	g.queries = even_size(g.query_part, FORWARD_QUERIES, g.rows);
 	g.key_part = shape->keys;
