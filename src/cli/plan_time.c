@@ -16,6 +16,7 @@ static const struct word {
 	size_t at, also;
 } words[] = {
 	{ "gemm", 1e9, offsetof(struct sp_plan_rates, gemm), offsetof(struct sp_plan_rates, gemm) },
+	{ "head", 1e9, offsetof(struct sp_plan_rates, head), offsetof(struct sp_plan_rates, head) },
 	{ "attention", 1e9, offsetof(struct sp_plan_rates, forward), offsetof(struct sp_plan_rates, backward) },
 	{ "forward", 1e9, offsetof(struct sp_plan_rates, forward), offsetof(struct sp_plan_rates, forward) },
 	{ "backward", 1e9, offsetof(struct sp_plan_rates, backward), offsetof(struct sp_plan_rates, backward) },
@@ -43,8 +44,8 @@ static int read_word(const char *text, size_t length, struct sp_plan_rates *rate
 		*at(rates, words[i].at) = *at(rates, words[i].also) = value * words[i].unit;
 		return SP_OK;
 	}
-	return sp_fail(SP_ERR_SETTING, "--time: \"%.*s\" is not gemm, attention, forward, backward, memory, latency or bandwidth with = and a "
-	               "positive number", (int)length, text);
+	return sp_fail(SP_ERR_SETTING, "--time: \"%.*s\" is not gemm, head, attention, forward, backward, memory, latency or bandwidth with "
+	               "= and a positive number", (int)length, text);
 }
 
 int sp_cli_plan_rates(const char *text, struct sp_plan_rates *rates)

@@ -4,7 +4,8 @@
 
 #include "plan/time.h"
 
-/* "gemm=70,attention=45,memory=20,latency=2,bandwidth=5": GFLOP/s (forward= and backward= in place of attention), GB/s, us, GB/s.
+/* "gemm=70,head=60,attention=45,memory=20,latency=2,bandwidth=5": GFLOP/s (forward= and backward= in place of attention),
+ * GB/s, us, GB/s.
  * SP_ERR_SETTING, logged. */
 int sp_cli_plan_rates(const char *text, struct sp_plan_rates *rates);
 

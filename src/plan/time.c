@@ -109,8 +109,9 @@ static void time_head(struct stage *s)
 {
 	const struct sp_model_config *c = &s->in->model.config;
 	const double h = (double)c->hidden;
+	const double rate = s->rates->head > 0 ? s->rates->head : s->rates->gemm;
 	if (sp_part_is_last(&s->in->model.part))
-		s->time.head = over(6 * s->work->predicted * tokens(s) * h * (h + (double)c->vocab_size / tensors(s)), s->rates->gemm);
+		s->time.head = over(6 * s->work->predicted * tokens(s) * h * (h + (double)c->vocab_size / tensors(s)), rate);
 }
 
 /* Two norms with bias, dropout and residual a layer move 4 values a feature forward and 4 backward. */

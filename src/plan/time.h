@@ -8,9 +8,10 @@
 
 #include "plan/plan.h"
 
-/* Of one rank while all others are at work too. 0: costs nothing. */
+/* Of one rank while all others are at work too. 0: costs nothing, but for the head. */
 struct sp_plan_rates {
 	double gemm;              /* operations/s in the model's products, with what is done in the same go */
+	double head;              /* the same in the prediction head's, which have few rows; 0: as gemm */
 	double forward, backward; /* operations/s in attention, counted as 4 and 8 a query, key and feature */
 	double memory;            /* bytes/s */
 	double latency;           /* s that a message takes before its first byte */

@@ -57,11 +57,15 @@ static void a_projected_sequence_takes_the_work_of_the_metrics_too(void **state)
 	same(time_of(&in, &one_rate, 0.25).total, sp_flops_step(&in.model.config, &work) / 1e9);
 }
 
-static void directions_of_attention_have_rates_of_their_own(void **state)
+static void head_and_directions_of_attention_have_rates_of_their_own(void **state)
 {
 	(void)state;
 	const struct sp_plan_input in = input_of(1, "ring");
 	const struct sp_plan_rates rates = { .gemm = 1e9, .forward = 2e9, .backward = 5e9 };
+	const struct sp_plan_rates with_head = { .gemm = 1e9, .head = 2e9, .forward = 2e9, .backward = 5e9 };
+	same(time_of(&in, &rates, 0.25).head, 2 * time_of(&in, &with_head, 0.25).head);
+	same(time_of(&in, &rates, 0.25).total - time_of(&in, &rates, 0.25).head,
+	     time_of(&in, &with_head, 0.25).total - time_of(&in, &with_head, 0.25).head);
 	same(time_of(&in, &rates, 0.25).attention, 8 * 4 * 256.0 * 256 * 64 * (4 / 2e9 + 8 / 5e9));
 }
 
@@ -174,7 +178,8 @@ static void parts_add_up_to_the_step(void **state)
 {
 	(void)state;
 	const struct sp_plan_input in = input_of(4, "rsa");
-	const struct sp_plan_rates rates = { 1e9, 2e9, 3e9, 4e9, 5e-6, 6e6 };
+	const struct sp_plan_rates rates = { .gemm = 1e9, .forward = 2e9, .backward = 3e9, .memory = 4e9, .latency = 5e-6,
+		                             .bandwidth = 6e6 };
 	const struct sp_plan_time time = time_of(&in, &rates, 0.15);
 	double sum = -time.total;
 	for (const struct sp_plan_time_part *part = sp_plan_time_parts; part->name; part++) {
@@ -191,7 +196,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_rank_takes_the_work_of_the_metrics_over_its_rate),
 		cmocka_unit_test(a_projected_sequence_takes_the_work_of_the_metrics_too),
-		cmocka_unit_test(directions_of_attention_have_rates_of_their_own),
+		cmocka_unit_test(head_and_directions_of_attention_have_rates_of_their_own),
 		cmocka_unit_test(what_is_computed_again_takes_time),
 		cmocka_unit_test(ranks_whose_messages_are_free_share_the_work),
 		cmocka_unit_test(a_ring_waits_for_what_attention_does_not_hide),
