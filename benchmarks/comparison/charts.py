@@ -67,8 +67,8 @@ def tick(most):
     return most
 
 
-def curves(series, xlabel, ylabel, logx=True, logy=False, top=None):
-    """Lines with marks: (name, [(x, y)], colour number, dashed)."""
+def curves(series, xlabel, ylabel, logx=True, logy=False, top=None, few=False):
+    """Lines with marks: (name, [(x, y)], colour number, dashed). `few`: not every x has a number, and y need not begin at 0."""
     series = [s for s in series if s[1]]
     if not series:
         return ""
@@ -83,10 +83,10 @@ def curves(series, xlabel, ylabel, logx=True, logy=False, top=None):
         script.append("set xrange [%g:%g]" % (xs[0] / 1.15, xs[-1] * 1.15))
         shown = xs if len(xs) <= 6 else xs[:: (len(xs) + 5) // 6]
         script.append("set xtics (%s)" % ", ".join("%s %g" % (quoted(size(x)), x) for x in shown))
-    else:
+    elif not few:
         script.append("set xtics (%s)" % ", ".join("%g" % x for x in xs))
         script.append("set xrange [%g:%g]" % (xs[0] - 0.3, xs[-1] + 0.3))
-    script.append("set logscale y\nset format y '%g'" if logy else "set yrange [0:%s]" % (top if top else "*"))
+    script.append("set logscale y\nset format y '%g'" if logy else "" if few else "set yrange [0:%s]" % (top if top else "*"))
     for i, (_, points, _, _) in enumerate(series):
         script += ["$d%d << EOD" % i] + ["%g %g" % p for p in points] + ["EOD"]
     plots = ["$d%d using 1:2 with linespoints lw 2 %s lc rgb '%s' pt %d ps 0.7 title %s" %

@@ -28,17 +28,23 @@ def machine_memory():
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def read_lines(name):
+    with open(name, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
 class Runner:
-    def __init__(self, program, pythons, prefix, timeout, keep):
-        self.program, self.pythons, self.timeout = program, pythons, timeout
+    def __init__(self, program, pythons, prefix, timeout, keep, name="compare"):
+        self.program, self.pythons, self.timeout, self.name = program, pythons, timeout, name
         self.keep = keep  # called with all records after each
         self.prefix = shlex.split(prefix)
         self.records = []
 
-    def run(self, section, label, words, memory=0, **variables):
-        """Runs a command that prints one JSON object. The record has what it printed, or why there is nothing."""
+    def run(self, section, label, words, memory=0, lines=None, **variables):
+        """Runs a command that prints one JSON object, or writes one a line to the file `lines`. The record has what it wrote, or why
+        there is nothing."""
         command = self.prefix + words
-        print("compare: %s: %s" % (section, label), file=sys.stderr, flush=True)
+        print("%s: %s: %s" % (self.name, section, label), file=sys.stderr, flush=True)
         begin = time.time()
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
                                  env=environment(**variables), preexec_fn=limit_data(memory), start_new_session=True)
@@ -52,12 +58,12 @@ class Runner:
         record = dict(section=section, label=label, command=" ".join(shlex.quote(w) for w in command), status=status,
                       seconds=round(time.time() - begin, 1), result=None, error="")
         try:
-            record["result"] = json.loads(out)
-        except ValueError:
+            record["result"] = read_lines(lines) if lines else json.loads(out)
+        except (ValueError, OSError):
             record["error"] = (err.strip().splitlines() or ["nothing was printed"])[-1][:300]
         if status and not record["error"]:
             record["error"] = (err.strip().splitlines() or ["exit status %d" % status])[-1][:300]
-        if record["result"] and "skipped" in record["result"]:
+        if isinstance(record["result"], dict) and "skipped" in record["result"]:
             record["error"], record["result"] = "skipped: " + record["result"]["skipped"], None
         self.records.append(record)
         self.keep(self.records)
