@@ -6,6 +6,8 @@
  * work is done in n phases: in phase t, key part s meets query part (s + t) mod n. So no two units write the same dq at
  * once, each dq gets its parts in the same order every time, and no partial sums need memory.
  *
+ * Queries that may attend to nothing, padding or what nobody reads, are left out: the others are listed, sample by sample.
+ *
  * What passes by again and again, keys in forward and queries in backward, is packed once and held: a stretch of it at a
  * time, so that the memory held does not grow with the sequence. */
 #include "config.h"
@@ -51,6 +53,9 @@ struct geometry {
 	int64_t parts;                /* query parts of a head (forward), or its query and key parts (backward) */
 	int64_t query_part, key_part; /* rows of a part */
 	float kept;                   /* 65536 / keep */
+	int64_t most;                 /* queries listed of a sample, at most */
+	int64_t list;                 /* room for those of one */
+	const int32_t *listed, *listed_count; /* [batch][list] tokens of a sample, ascending, then 0; [batch] */
 };
 
 /* One thread's packed copies; NULL where a step needs none. Score rows have room for one block more than the keys, as a
@@ -66,10 +71,11 @@ struct buffers {
 	char *ready;
 };
 
-/* A head's block of queries, or of keys: rows [first, first + n) of sample `b`. */
+/* A head's block of keys, tokens [first, first + n) of sample `b`, or of queries, the n listed ones at `token`. */
 struct block {
 	int64_t b, a, first, n, padded;
-	const int32_t *doc; /* of its rows */
+	const int32_t *token; /* NULL: keys */
+	const int32_t *doc;   /* of the sample's tokens from `first` on; of queries first is 0 */
 	int32_t low, high;  /* of the ids that are not negative; low > high if there is none */
 	int whole;          /* no id is negative */
 };
@@ -100,11 +106,22 @@ static int64_t choose_parts(int64_t units, int threads, int64_t fewest, int64_t 
 	return best;
 }
 
+static int64_t count_listed(const struct sp_attention_shape *shape, int64_t b)
+{
+	int64_t n = 0;
+	for (int64_t i = 0; i < shape->chunk; i++)
+		n += shape->query_doc[b * shape->chunk + i] >= 0;
+	return n;
+}
+
 static struct geometry geometry(const struct sp_cpu *cpu, const struct sp_attention_shape *shape)
 {
 	struct geometry g = { .shape = shape, .kernels = cpu->kernels, .kept = 65536.0f / (float)shape->dropout.keep };
 	cpu->kernels->attention_block(&g.rows, &g.columns);
 	g.width = sp_round_up(shape->head_dim, g.columns);
+	g.list = sp_round_up(shape->chunk, g.rows);
+	for (int64_t b = 0; b < shape->batch; b++)
+		g.most = sp_max(g.most, count_listed(shape, b));
 	return g;
 }
 
@@ -119,11 +136,10 @@ static struct geometry forward_geometry(const struct sp_cpu *cpu, const struct s
 {
 	struct geometry g = geometry(cpu, shape);
 	const int64_t most_keys = sp_min(FORWARD_KEYS, FORWARD_ELEMENTS / sp_max(g.width, 1));
-	const int64_t fewest_parts = sp_max(sp_ceil_div(shape->chunk, FORWARD_PART), 1);
+	const int64_t fewest_parts = sp_max(sp_ceil_div(g.most, FORWARD_PART), 1);
 	g.parts = choose_parts(shape->batch * shape->heads, cpu->threads, fewest_parts,
-	                       sp_max(shape->chunk / SMALLEST_PART, fewest_parts));
-	g.query_part = sp_round_up(sp_max(sp_ceil_div(shape->chunk, g.parts), 1), g.rows);
-	g.parts = sp_ceil_div(shape->chunk, g.query_part);
+	                       sp_max(g.most / SMALLEST_PART, fewest_parts));
+	g.query_part = sp_round_up(sp_max(sp_ceil_div(g.most, g.parts), 1), g.rows);
 	g.queries = even_size(g.query_part, FORWARD_QUERIES, g.rows);
 	g.key_part = shape->keys;
 	g.keys = g.key_rows = even_size(shape->keys, most_keys, g.columns);
@@ -136,9 +152,9 @@ static struct geometry backward_geometry(const struct sp_cpu *cpu, const struct 
 {
 	struct geometry g = geometry(cpu, shape);
 	const int64_t most = BACKWARD_ELEMENTS / sp_max(g.width, 1);
-	const int64_t most_parts = sp_max(sp_min(shape->chunk, shape->keys) / SMALLEST_PART, 1);
+	const int64_t most_parts = sp_max(sp_min(g.most, shape->keys) / SMALLEST_PART, 1);
 	g.parts = choose_parts(shape->batch * shape->heads, cpu->threads, 1, most_parts);
-	g.query_part = sp_round_up(sp_ceil_div(shape->chunk, g.parts), g.rows);
+	g.query_part = sp_round_up(sp_ceil_div(g.most, g.parts), g.rows);
 	g.key_part = sp_round_up(sp_ceil_div(shape->keys, g.parts), g.columns);
 	g.queries = even_size(g.query_part, sp_min(BACKWARD_QUERIES, most), g.rows);
 	g.keys = even_size(g.key_part, sp_min(BACKWARD_KEYS, most), g.columns);
@@ -186,20 +202,51 @@ static int carve(const struct geometry *g, int backward, struct sp_arena *arena,
 	return status;
 }
 
-/* Memory for the buffers of all threads, and how much of it is one thread's. */
-static int reserve(struct sp_cpu *cpu, const struct geometry *g, int backward, char **memory, size_t *each)
+static int carve_lists(const struct geometry *g, struct sp_arena *arena, int32_t **listed, int32_t **count)
 {
-	struct sp_arena count = { 0 };
+	int status = SP_OK;
+	*listed = take(arena, g->shape->batch * g->list, sizeof(int32_t), &status);
+	*count = take(arena, g->shape->batch, sizeof(int32_t), &status);
+	return status;
+}
+
+static void list_queries(struct geometry *g, struct sp_arena *arena)
+{
+	int32_t *listed, *count;
+	carve_lists(g, arena, &listed, &count);
+	for (int64_t b = 0; b < g->shape->batch; b++) {
+		const int32_t *doc = g->shape->query_doc + b * g->shape->chunk;
+		int32_t *to = listed + b * g->list;
+		memset(to, 0, (size_t)g->list * sizeof *to);
+		count[b] = 0;
+		for (int64_t i = 0; i < g->shape->chunk; i++)
+			if (doc[i] >= 0)
+				to[count[b]++] = (int32_t)i;
+	}
+	g->listed = listed;
+	g->listed_count = count;
+}
+
+/* Memory for the lists, which are made, and the buffers of all threads; how much of it is one thread's. */
+static int reserve(struct sp_cpu *cpu, struct geometry *g, int backward, char **memory, size_t *each)
+{
+	struct sp_arena count = { 0 }, lists = { 0 };
 	struct buffers unused = { 0 };
+	int32_t *none;
 	size_t bytes;
-	const int status = carve(g, backward, &count, &unused);
+	int status = carve(g, backward, &count, &unused);
+	if (status == SP_OK)
+		status = carve_lists(g, &lists, &none, &none);
 	if (status != SP_OK)
 		return status;
-	if (sp_size_mul(count.used, (size_t)cpu->threads, &bytes))
+	if (sp_size_mul(count.used, (size_t)cpu->threads, &bytes) || sp_size_add(bytes, lists.used, &bytes))
 		return SP_ERR_MEMORY;
 	*each = count.used;
 	*memory = sp_cpu_scratch(cpu, bytes);
-	return *memory ? SP_OK : SP_ERR_MEMORY;
+	if (!*memory)
+		return SP_ERR_MEMORY;
+	list_queries(g, &(struct sp_arena){ .base = *memory + (size_t)cpu->threads * count.used, .size = lists.used });
+	return SP_OK;
 }
 
 static int thread_number(void)
@@ -213,11 +260,16 @@ static int thread_number(void)
 
 /* ---- blocks ---- */
 
-static struct block block(int64_t b, int64_t a, int64_t first, int64_t n, int64_t multiple, const int32_t *doc)
+static int32_t document(const struct block *block, int64_t i)
 {
-	struct block block = { b, a, first, n, sp_round_up(n, multiple), doc, INT32_MAX, -1, 1 };
-	for (int64_t i = 0; i < n; i++) {
-		const int32_t id = block.doc[i];
+	return block->doc[block->token ? block->token[i] : i];
+}
+
+static struct block look(struct block block)
+{
+	block.low = INT32_MAX, block.high = -1, block.whole = 1;
+	for (int64_t i = 0; i < block.n; i++) {
+		const int32_t id = document(&block, i);
 		if (id < 0) {
 			block.whole = 0;
 			continue;
@@ -228,14 +280,18 @@ static struct block block(int64_t b, int64_t a, int64_t first, int64_t n, int64_
 	return block;
 }
 
+/* Those listed at [first, first + n). */
 static struct block query_block(const struct geometry *g, int64_t b, int64_t a, int64_t first, int64_t n)
 {
-	return block(b, a, first, n, g->rows, g->shape->query_doc + b * g->shape->chunk + first);
+	return look((struct block){ .b = b, .a = a, .n = n, .padded = sp_round_up(n, g->rows),
+	                            .token = g->listed + b * g->list + first,
+	                            .doc = g->shape->query_doc + b * g->shape->chunk });
 }
 
 static struct block key_block(const struct geometry *g, int64_t b, int64_t a, int64_t first, int64_t n)
 {
-	return block(b, a, first, n, g->columns, g->shape->key_doc + b * g->shape->keys + first);
+	return look((struct block){ .b = b, .a = a, .first = first, .n = n, .padded = sp_round_up(n, g->columns),
+	                            .doc = g->shape->key_doc + b * g->shape->keys + first });
 }
 
 static int can_meet(const struct block *q, const struct block *k)
@@ -253,10 +309,11 @@ static int all_meet(const struct block *q, const struct block *k)
 static void copy_ids(const struct block *block, int32_t nobody, int32_t *ids)
 {
 	for (int64_t i = 0; i < block->padded; i++)
-		ids[i] = i < block->n && block->doc[i] >= 0 ? block->doc[i] : nobody;
+		ids[i] = i < block->n && document(block, i) >= 0 ? document(block, i) : nobody;
 }
 
-/* Where the block's rows begin in a matrix of (B tokens, A D), and in one of (B A, tokens). */
+/* Where the block's rows begin, or those of its sample if they are listed, in a matrix of (B tokens, A D), and in one of
+ * (B A, tokens). */
 static float *features(const struct geometry *g, const struct sp_matrix *m, int64_t tokens, const struct block *block)
 {
 	return (float *)m->data + (block->b * tokens + block->first) * m->stride + block->a * g->shape->head_dim;
@@ -268,17 +325,21 @@ static float *statistics(const struct geometry *g, const struct sp_matrix *m, co
 }
 
 static void pack(const struct geometry *g, const struct sp_matrix *m, int64_t tokens, const struct block *block,
-                 float factor, const int32_t *doc, float *y)
+                 float factor, float *y)
 {
-	g->kernels->attention_pack(features(g, m, tokens, block), m->stride, block->n, g->shape->head_dim, factor, doc, y,
-	                           block->padded, g->width);
+	const struct sp_cpu_attention_rows rows = {
+		features(g, m, tokens, block), m->stride, block->n, g->shape->head_dim, block->token,
+	};
+	g->kernels->attention_pack(&rows, factor, block->whole ? NULL : block->doc, y, block->padded, g->width);
 }
 
 static void unpack(const struct geometry *g, const float *x, int64_t padded, float factor, int add,
                    const struct sp_matrix *m, int64_t tokens, const struct block *block)
 {
-	g->kernels->attention_unpack(x, padded, block->n, g->shape->head_dim, factor, add, features(g, m, tokens, block),
-	                             m->stride);
+	const struct sp_cpu_attention_rows rows = {
+		features(g, m, tokens, block), m->stride, block->n, g->shape->head_dim, block->token,
+	};
+	g->kernels->attention_unpack(x, padded, factor, add, &rows);
 }
 
 static void fill(float *x, int64_t first, int64_t end, float value)
@@ -297,7 +358,8 @@ static struct sp_cpu_attention_tile tile(const struct geometry *g, const struct 
 		.depth = shape->head_dim,
 		.width = g->width,
 		.dropout = shape->dropout,
-		.first_row = shape->first_query + (uint32_t)q->first,
+		.first_row = shape->first_query,
+		.row = q->token,
 		.first_column = shape->first_key + (uint32_t)k->first,
 		.half = w->half,
 	};
@@ -321,28 +383,50 @@ static void poll(const struct sp_attention_shape *shape)
 
 /* ---- forward ---- */
 
+/* Rows of queries that are not listed, when they have met nothing: for the first time. */
+static void forward_unlisted(const struct geometry *g, const struct sp_attention_forward *args, int64_t b, int64_t a)
+{
+	const struct sp_attention_shape *shape = g->shape;
+	const struct block all = { .b = b, .a = a };
+	const int32_t *doc = shape->query_doc + b * shape->chunk;
+	float *acc = features(g, &args->acc, shape->chunk, &all);
+	for (int64_t i = 0; g->listed_count[b] < shape->chunk && i < shape->chunk; i++) {
+		if (doc[i] >= 0)
+			continue;
+		fill(acc + i * args->acc.stride, 0, shape->head_dim, 0.0f);
+		statistics(g, &args->m, &all)[i] = -INFINITY;
+		statistics(g, &args->l, &all)[i] = 0.0f;
+	}
+}
+
 static void forward_load(const struct geometry *g, const struct sp_attention_forward *args, const struct block *q,
                          int first, const struct buffers *w)
 {
 	const struct sp_attention_shape *shape = g->shape;
-	pack(g, &args->q, shape->chunk, q, shape->scale * SP_CPU_LOG2_E, q->doc, w->q);
+	const float *m = statistics(g, &args->m, q), *l = statistics(g, &args->l, q);
+	pack(g, &args->q, shape->chunk, q, shape->scale * SP_CPU_LOG2_E, w->q);
 	fill(w->first, first ? 0 : q->n, q->padded, -INFINITY);
 	fill(w->second, first ? 0 : q->n, q->padded, 0.0f);
 	if (first) {
 		fill(w->acc, 0, q->padded * g->width, 0.0f);
 		return;
 	}
-	pack(g, &args->acc, shape->chunk, q, 1.0f, NULL, w->acc);
-	memcpy(w->first, statistics(g, &args->m, q), (size_t)q->n * sizeof(float));
-	memcpy(w->second, statistics(g, &args->l, q), (size_t)q->n * sizeof(float));
+	pack(g, &args->acc, shape->chunk, q, 1.0f, w->acc);
+	for (int64_t i = 0; i < q->n; i++) {
+		w->first[i] = m[q->token[i]];
+		w->second[i] = l[q->token[i]];
+	}
 }
 
 static void forward_store(const struct geometry *g, const struct sp_attention_forward *args, const struct block *q,
                           const struct buffers *w)
 {
+	float *m = statistics(g, &args->m, q), *l = statistics(g, &args->l, q);
 	unpack(g, w->acc, q->padded, 1.0f, 0, &args->acc, g->shape->chunk, q);
-	memcpy(statistics(g, &args->m, q), w->first, (size_t)q->n * sizeof(float));
-	memcpy(statistics(g, &args->l, q), w->second, (size_t)q->n * sizeof(float));
+	for (int64_t i = 0; i < q->n; i++) {
+		m[q->token[i]] = w->first[i];
+		l[q->token[i]] = w->second[i];
+	}
 }
 
 /* Against the keys whose place among those held is `at`. */
@@ -355,9 +439,9 @@ static void forward_tile(const struct geometry *g, const struct sp_attention_for
 		.p = w->p, .stride = g->stride,
 	};
 	if (!w->ready[at]) {
-		pack(g, &args->k, g->shape->keys, k, 1.0f, k->doc, w->staging);
+		pack(g, &args->k, g->shape->keys, k, 1.0f, w->staging);
 		g->kernels->attention_turn(w->staging, k->padded, g->shape->head_dim, keys);
-		pack(g, &args->v, g->shape->keys, k, g->kept, k->doc, values);
+		pack(g, &args->v, g->shape->keys, k, g->kept, values);
 		w->ready[at] = 1;
 	}
 	g->kernels->attention_forward(&t);
@@ -391,8 +475,10 @@ static void forward_unit(const struct geometry *g, const struct sp_attention_for
 {
 	const struct sp_attention_shape *shape = g->shape;
 	const int64_t part = unit % g->parts, head = unit / g->parts, b = head / shape->heads, a = head % shape->heads;
-	const int64_t first = part * g->query_part, end = sp_min(first + g->query_part, shape->chunk);
+	const int64_t first = part * g->query_part, end = sp_min(first + g->query_part, g->listed_count[b]);
 	int64_t key = 0;
+	if (args->first && part == 0)
+		forward_unlisted(g, args, b, a);
 	do {
 		memset(w->ready, 0, (size_t)g->tiles);
 		for (int64_t i = first; i < end; i += g->queries) {
@@ -407,7 +493,7 @@ int sp_cpu_attention_forward(void *ctx, const struct sp_attention_forward *args)
 {
 	struct sp_cpu *cpu = ctx;
 	const struct sp_attention_shape *shape = &args->shape;
-	const struct geometry g = forward_geometry(cpu, shape);
+	struct geometry g = forward_geometry(cpu, shape);
 	const int64_t units = shape->batch * shape->heads * g.parts;
 	char *memory;
 	size_t each;
@@ -436,9 +522,10 @@ static void load_statistics(const struct geometry *g, const struct sp_attention_
 {
 	const float *lse = statistics(g, &args->lse, q), *dots = statistics(g, &args->dots, q);
 	for (int64_t i = 0; i < q->n; i++) {
-		const int none = lse[i] == -INFINITY;
-		to_lse[i] = none ? INFINITY : lse[i] * SP_CPU_LOG2_E;
-		to_dots[i] = none ? 0.0f : dots[i];
+		const int32_t token = q->token[i];
+		const int none = lse[token] == -INFINITY;
+		to_lse[i] = none ? INFINITY : lse[token] * SP_CPU_LOG2_E;
+		to_dots[i] = none ? 0.0f : dots[token];
 	}
 	fill(to_lse, q->n, q->padded, INFINITY);
 	fill(to_dots, q->n, q->padded, 0.0f);
@@ -460,8 +547,8 @@ static void load_queries(const struct geometry *g, const struct sp_attention_bac
 	const struct sp_attention_shape *shape = g->shape;
 	const int64_t row = at * g->queries, element = row * g->width;
 	load_statistics(g, args, q, w->first + row, w->second + row);
-	pack(g, &args->q, shape->chunk, q, shape->scale * SP_CPU_LOG2_E, q->doc, w->q + element);
-	pack(g, &args->dout, shape->chunk, q, g->kept, q->doc, w->dout + element);
+	pack(g, &args->q, shape->chunk, q, shape->scale * SP_CPU_LOG2_E, w->q + element);
+	pack(g, &args->dout, shape->chunk, q, g->kept, w->dout + element);
 	fill(w->acc + element, 0, q->padded * g->width, 0.0f);
 	w->ready[at] = 1;
 }
@@ -482,9 +569,9 @@ static void load_keys(const struct geometry *g, const struct sp_attention_backwa
                       const struct buffers *w)
 {
 	const struct sp_attention_shape *shape = g->shape;
-	pack(g, &args->v, shape->keys, k, 1.0f, k->doc, w->staging);
+	pack(g, &args->v, shape->keys, k, 1.0f, w->staging);
 	g->kernels->attention_turn(w->staging, k->padded, shape->head_dim, w->v);
-	pack(g, &args->k, shape->keys, k, 1.0f, k->doc, w->k_panels);
+	pack(g, &args->k, shape->keys, k, 1.0f, w->k_panels);
 	g->kernels->attention_turn(w->k_panels, k->padded, shape->head_dim, w->k);
 	fill(w->dk, 0, g->key_rows * g->width, 0.0f);
 	fill(w->dv, 0, g->key_rows * g->width, 0.0f);
@@ -524,21 +611,34 @@ static void backward_keys(const struct geometry *g, const struct sp_attention_ba
 		store_keys(g, args, k, !overwrite, w);
 }
 
-/* dq of the queries [first, end) of a head, so far as they are held. */
+static void zero_query(const struct geometry *g, const struct sp_attention_backward *args, int64_t b, int64_t a,
+                       int64_t token)
+{
+	const struct block at = { .b = b, .a = a, .first = token };
+	fill(features(g, &args->dq, g->shape->chunk, &at), 0, g->shape->head_dim, 0.0f);
+}
+
+/* dq of the queries listed at [first, end), so far as they are held. */
 static void store_queries(const struct geometry *g, const struct sp_attention_backward *args, int64_t b, int64_t a,
                           int64_t first, int64_t end, int overwrite, const struct buffers *w)
 {
 	const struct sp_attention_shape *shape = g->shape;
 	for (int64_t at = 0, i = first; i < end; at++, i += g->queries) {
-		const int64_t n = sp_min(g->queries, end - i);
-		const struct block q = { .b = b, .a = a, .first = i, .n = n, .padded = sp_round_up(n, g->rows) };
-		float *dq = features(g, &args->dq, shape->chunk, &q);
+		const struct block q = query_block(g, b, a, i, sp_min(g->queries, end - i));
 		if (w->ready[at])
 			unpack(g, w->acc + at * g->queries * g->width, q.padded, shape->scale, !overwrite, &args->dq, shape->chunk, &q);
 		else if (overwrite)
-			for (int64_t row = 0; row < n; row++)
-				fill(dq + row * args->dq.stride, 0, shape->head_dim, 0.0f);
+			for (int64_t row = 0; row < q.n; row++)
+				zero_query(g, args, b, a, q.token[row]);
 	}
+}
+
+static void zero_unlisted(const struct geometry *g, const struct sp_attention_backward *args, int64_t b, int64_t a)
+{
+	const struct sp_attention_shape *shape = g->shape;
+	for (int64_t i = 0; g->listed_count[b] < shape->chunk && i < shape->chunk; i++)
+		if (shape->query_doc[b * shape->chunk + i] < 0)
+			zero_query(g, args, b, a, i);
 }
 
 /* Unit: the key part `part` of a head, against the query part that it meets in this phase. */
@@ -547,11 +647,13 @@ static void backward_unit(const struct geometry *g, const struct sp_attention_ba
 {
 	const struct sp_attention_shape *shape = g->shape;
 	const int64_t part = unit % g->parts, head = unit / g->parts, b = head / shape->heads, a = head % shape->heads;
-	const int64_t first = sp_min((part + phase) % g->parts * g->query_part, shape->chunk);
-	const int64_t end = sp_min(first + g->query_part, shape->chunk);
+	const int64_t first = sp_min((part + phase) % g->parts * g->query_part, g->listed_count[b]);
+	const int64_t end = sp_min(first + g->query_part, g->listed_count[b]);
 	const int64_t first_key = sp_min(part * g->key_part, shape->keys);
 	const int64_t end_key = sp_min(first_key + g->key_part, shape->keys);
 	int64_t i = first;
+	if (phase == 0 && part == 0 && args->overwrite_dq)
+		zero_unlisted(g, args, b, a);
 	do {
 		const int64_t end_held = sp_min(i + g->held, end);
 		memset(w->ready, 0, (size_t)g->tiles);
@@ -568,7 +670,7 @@ int sp_cpu_attention_backward(void *ctx, const struct sp_attention_backward *arg
 {
 	struct sp_cpu *cpu = ctx;
 	const struct sp_attention_shape *shape = &args->shape;
-	const struct geometry g = backward_geometry(cpu, shape);
+	struct geometry g = backward_geometry(cpu, shape);
 	const int64_t units = shape->batch * shape->heads * g.parts;
 	char *memory;
 	size_t each;

@@ -13,15 +13,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* n rows of depth elements: one after the other, or those that `row` lists. */
+struct sp_cpu_attention_rows {
+	float *data;
+	int64_t stride, n, depth;
+	const int32_t *row; /* [n], or NULL */
+};
+
 /* A block of queries meets a block of keys. */
 struct sp_cpu_attention_tile {
 	int64_t rows, keys;   /* padded: multiples of the kernels' rows and columns */
 	int64_t depth, width; /* head_dim, and padded to a multiple of `columns` */
 	/* [rows], [keys]; a pair meets if they are equal, and nobody equals a padded one. NULL, both: every pair meets. */
 	const int32_t *query_doc, *key_doc;
-	/* keep == 65536: none. Row i, column j draws with counter ((first_column + j) / 8, first_row + i, head, 0). */
+	/* keep == 65536: none. Row i, column j draws with counter ((first_column + j) / 8, first_row + row[i], head, 0). */
 	struct sp_dropout dropout;
 	uint32_t first_row, first_column, head;
+	const int32_t *row; /* [rows] */
 	uint16_t *half; /* [keys + SP_CPU_ATTENTION_HALVES], scratch */
 };
 

@@ -147,7 +147,7 @@ INLINE void probability_gradients(const struct sp_cpu_attention_tile *t, const f
 /* The dropout numbers of a row. */
 static const uint16_t *draw(const struct sp_cpu_attention_tile *t, int64_t row)
 {
-	return sp_dropout_draw(&t->dropout, t->first_row + (uint32_t)row, t->head, t->first_column, t->keys, t->half);
+	return sp_dropout_draw(&t->dropout, t->first_row + (uint32_t)t->row[row], t->head, t->first_column, t->keys, t->half);
 }
 
 /* ---- forward ---- */
@@ -313,17 +313,23 @@ INLINE void pack_panel(const float *x, int64_t d, int64_t depth, float factor, f
 		y[i] = d + i < depth ? factor * x[d + i] : 0.0f;
 }
 
-void SP_KERNEL(attention_pack)(const float *x, int64_t stride, int64_t n, int64_t depth, float factor,
-                               const int32_t *doc, float *y, int64_t padded, int64_t width)
+INLINE float *row_of(const struct sp_cpu_attention_rows *x, int64_t i)
+{
+	return x->data + (x->row ? x->row[i] : i) * x->stride;
+}
+
+void SP_KERNEL(attention_pack)(const struct sp_cpu_attention_rows *x, float factor, const int32_t *doc, float *y,
+                               int64_t padded, int64_t width)
 {
 	const int64_t ahead = 8; /* rows lie on pages of their own, where no hardware looks ahead */
 	for (int64_t i = 0; i < padded; i++) {
-		if (i + ahead < n)
-			for (int64_t d = 0; d < depth; d += 16)
-				__builtin_prefetch(x + (i + ahead) * stride + d);
-		const int64_t columns = i >= n || (doc && doc[i] < 0) ? 0 : depth;
+		if (i + ahead < x->n)
+			for (int64_t d = 0; d < x->depth; d += 16)
+				__builtin_prefetch(row_of(x, i + ahead) + d);
+		const int64_t columns = i >= x->n || (doc && doc[i] < 0) ? 0 : x->depth;
+		const float *row = i < x->n ? row_of(x, i) : x->data;
 		for (int64_t d = 0; d < width; d += COLUMNS)
-			pack_panel(x + i * stride, d, columns, factor, y + d * padded + i * COLUMNS);
+			pack_panel(row, d, columns, factor, y + d * padded + i * COLUMNS);
 	}
 }
 
@@ -356,14 +362,14 @@ void SP_KERNEL(attention_turn)(const float *x, int64_t n, int64_t depth, float *
 		}
 }
 
-void SP_KERNEL(attention_unpack)(const float *x, int64_t padded, int64_t n, int64_t depth, float factor, int add,
-                                 float *y, int64_t stride)
+void SP_KERNEL(attention_unpack)(const float *x, int64_t padded, float factor, int add,
+                                 const struct sp_cpu_attention_rows *y)
 {
-	for (int64_t d = 0; d < depth; d += COLUMNS) {
-		const int64_t columns = depth - d < COLUMNS ? depth - d : COLUMNS;
-		for (int64_t i = 0; i < n; i++) {
+	for (int64_t d = 0; d < y->depth; d += COLUMNS) {
+		const int64_t columns = y->depth - d < COLUMNS ? y->depth - d : COLUMNS;
+		for (int64_t i = 0; i < y->n; i++) {
 			const float *restrict in = x + d * padded + i * COLUMNS;
-			float *restrict out = y + i * stride + d;
+			float *restrict out = row_of(y, i) + d;
 			if (columns == COLUMNS) {
 				vec low = factor * *(const vec *)in, high = factor * *(const vec *)(in + LANES);
 				if (add) {

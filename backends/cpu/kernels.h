@@ -43,14 +43,13 @@
 	X(fill_rows, (const float *row, const struct sp_matrix *y)) /* every row of y = row, or 0 if row is NULL */       \
 	/* Attention; the layouts are those of cpu/attention.h. The block of a product that is kept in registers: */      \
 	X(attention_block, (int *rows, int *columns))                                                                     \
-	/* y = factor x as panels; rows n .. padded - 1 are zero, and so are those whose doc (optional) is negative. */   \
-	X(attention_pack, (const float *x, int64_t stride, int64_t n, int64_t depth, float factor, const int32_t *doc,    \
-	                   float *y, int64_t padded, int64_t width))                                                      \
+	/* y = factor x as panels; rows n .. padded - 1 are zero, and so are those whose doc (optional, [n]) is negative. */ \
+	X(attention_pack, (const struct sp_cpu_attention_rows *x, float factor, const int32_t *doc, float *y,              \
+	                   int64_t padded, int64_t width))                                                                \
 	/* From panels of n rows, a multiple of the block's columns, to turned. */                                        \
 	X(attention_turn, (const float *x, int64_t n, int64_t depth, float *y))                                           \
 	/* y = [y +] factor x, x the first n rows of panels of `padded` rows. */                                          \
-	X(attention_unpack, (const float *x, int64_t padded, int64_t n, int64_t depth, float factor, int add, float *y,   \
-	                     int64_t stride))                                                                             \
+	X(attention_unpack, (const float *x, int64_t padded, float factor, int add, const struct sp_cpu_attention_rows *y)) \
 	X(attention_forward, (const struct sp_cpu_attention_forward_tile *f))                                             \
 	X(attention_backward, (const struct sp_cpu_attention_backward_tile *b))                                           \
 	/* Tokens [first, end) of sample b. */                                                                            \
@@ -67,6 +66,7 @@
 	X(adamw, (const struct sp_adamw *args, int64_t first, int64_t end))                                               \
 	X(add, (float *y, const float *x, int64_t n))
 
+struct sp_cpu_attention_rows;
 struct sp_cpu_attention_forward_tile;
 struct sp_cpu_attention_backward_tile;
 

@@ -319,6 +319,7 @@ static uint64_t gather_sent_backward(const struct sp_attention_shape_host *s)
 
 const struct sp_attention_variant sp_attention_allgather = {
 	.name = "allgather",
+	.skips = 1,
 	.check = gather_check,
 	.create = gather_create,
 	.destroy = gather_destroy,

@@ -45,6 +45,9 @@ struct sp_attention_projections {
 /* The micro-batch at hand: where its tokens lie, who may attend to whom, which dropout. */
 struct sp_attention_call {
 	const int32_t *doc;     /* [ranks][batch][chunk], device */
+	/* [batch][chunk], device: as this rank's part of doc, but -1 where nobody reads what the query finds: o may be 0
+	 * there, and dout must be. NULL: all is read. */
+	const int32_t *query_doc;
 	const uint32_t *sample; /* [batch], device */
 	struct sp_dropout dropout;
 	/* Only for kinds that project. Then a sample is one document, of id 0, and padding behind it. */
@@ -62,6 +65,7 @@ struct sp_attention_state {
 struct sp_attention_variant {
 	const char *name;
 	int keeps_scores; /* whole rows of them, of every layer; needs the device's operations on these */
+	int skips;        /* queries that nobody reads: they are not computed */
 	int projects;     /* keys and values along the sequence: the model has weights for that */
 	/* SP_OK, or SP_ERR_SETTING with the reason logged. */
 	int (*check)(const struct sp_attention_shape_host *shape);

@@ -84,6 +84,7 @@ static uint64_t full_sent(const struct sp_attention_shape_host *shape)
 
 const struct sp_attention_variant sp_attention_full = {
 	.name = "full",
+	.skips = 1,
 	.check = full_check,
 	.create = full_create,
 	.destroy = free,

@@ -343,6 +343,7 @@ static uint64_t linformer_sent(const struct sp_attention_shape_host *s)
 
 const struct sp_attention_variant sp_attention_linformer = {
 	.name = "linformer",
+	.skips = 1,
 	.projects = 1,
 	.check = linformer_check,
 	.create = linformer_create,

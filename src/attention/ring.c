@@ -320,6 +320,7 @@ static uint64_t ring_sent_backward(const struct sp_attention_shape_host *s)
 
 const struct sp_attention_variant sp_attention_ring = {
 	.name = "ring",
+	.skips = 1,
 	.check = ring_check,
 	.create = ring_create,
 	.destroy = ring_destroy,

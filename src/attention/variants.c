@@ -14,7 +14,7 @@ struct sp_attention_shape sp_attention_step_shape(const struct sp_attention_setu
                                                   int rank, int keys_of)
 {
 	const struct sp_attention_shape_host *s = &setup->shape;
-	const int polls = s->ranks > 1 && setup->overlap;
+	const int polls = s->ranks > 1 && setup->overlap, read = call->query_doc && rank == s->rank;
 	const struct sp_attention_shape step = {
 		.batch = s->batch,
 		.heads = s->heads,
@@ -22,7 +22,7 @@ struct sp_attention_shape sp_attention_step_shape(const struct sp_attention_setu
 		.chunk = s->chunk,
 		.keys = s->chunk,
 		.scale = 1.0f / sqrtf((float)s->head_dim),
-		.query_doc = call->doc + rank * s->batch * s->chunk,
+		.query_doc = read ? call->query_doc : call->doc + rank * s->batch * s->chunk,
 		.key_doc = call->doc + keys_of * s->batch * s->chunk,
 		.sample = call->sample,
 		.first_query = (uint32_t)(rank * s->chunk),

@@ -232,10 +232,11 @@ struct sp_stream sp_encoder_layer_out(const struct sp_encoder_layer *layer)
 }
 
 static struct sp_attention_call call_of(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-                                        const struct sp_encoder_attention *attention)
+                                        const struct sp_encoder_attention *attention, const struct sp_read_rows *read)
 {
 	const struct sp_attention_call call = {
 		.doc = attention->doc,
+		.query_doc = read ? read->doc : NULL,
 		.sample = attention->sample,
 		.dropout = sp_layer_dropout(ctx, layer->index + 1, SP_SITE_ATTENTION, layer->attention_dropout),
 		.length = attention->length,
@@ -271,7 +272,7 @@ static int attention_forward(const struct sp_encoder_layer *layer, const struct 
                              const struct sp_encoder_attention *attention, struct sp_stream in,
                              const struct sp_read_rows *read)
 {
-	const struct sp_attention_call call = call_of(layer, ctx, attention);
+	const struct sp_attention_call call = call_of(layer, ctx, attention, read);
 	int rc = project(layer, ctx, in);
 	if (rc == SP_OK)
 		rc = attention->variant->forward(attention->work, &call, &layer->attention);
@@ -419,7 +420,7 @@ static int attention_backward(const struct sp_encoder_layer *layer, const struct
                               const struct sp_encoder_attention *attention, struct sp_stream in,
                               const struct sp_read_rows *read, const struct sp_encoder_scratch *s)
 {
-	const struct sp_attention_call call = call_of(layer, ctx, attention);
+	const struct sp_attention_call call = call_of(layer, ctx, attention, read);
 	const struct sp_matrix dqkv = sp_matrix(s->wide.data, s->dy.rows, layer->attention.qkv.cols);
 	const struct sp_matrix dout = sp_matrix(s->dout.data, s->dy.rows, layer->attention.o.cols);
 	int rc = joint_backward(&layer->joint_attention, ctx, s, layer->pre_norm, 0, 0);

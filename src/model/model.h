@@ -17,6 +17,8 @@ struct sp_batch {
 	int64_t batch, chunk;
 	const int32_t *token, *position, *kind; /* [T]; padding: 0 */
 	const int32_t *doc;                     /* [ranks][batch][chunk]: document ids of all ranks of the sequence; -1 padding */
+	const int32_t *read_doc;                /* [T] `doc` of those of this rank's tokens that are predicted or tell an order, -1 of
+	                                           the others; NULL: not known */
 	const int32_t *length;                  /* [batch], host: tokens of each sample that are not padding, which is behind them;
 	                                           looked at only if attention projects */
 	const uint32_t *sample;                 /* [batch] slot in the global batch, for dropout */

@@ -1,6 +1,6 @@
 /* The rows of a layer's output that something reads: behind the last layer the heads read the predicted tokens and, for
- * sentence order, the first of each sample. What follows attention is then done on those alone, side by side in buffers of
- * their own. May include: layers. */
+ * sentence order, the first of each sample. Only those attend, and what follows attention is done on those alone, side by side in
+ * buffers of their own. May include: layers. */
 #ifndef SP_MODEL_ROWS_H
 #define SP_MODEL_ROWS_H
 
@@ -9,6 +9,7 @@
 struct sp_read_rows {
 	const int32_t *first, *second; /* [n_first], [n_second], device; all distinct */
 	int64_t n_first, n_second;
+	const int32_t *doc;    /* [T], device: the document of a row that is read, -1 of the others; NULL: attend with all */
 	struct sp_matrix room; /* T rows: where such rows may lie */
 };
 

@@ -19,6 +19,7 @@ struct sp_batch_layout sp_batch_layout_of(int64_t batch, int64_t chunk, int rank
 	at.position = section(&end, rows);
 	at.kind = section(&end, rows);
 	at.doc = section(&end, rows * ranks);
+	at.read_doc = section(&end, rows);
 	at.predicted = section(&end, rows);
 	at.label = section(&end, rows);
 	at.order_row = section(&end, orders);

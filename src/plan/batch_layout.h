@@ -7,7 +7,7 @@
 /* Offsets, in elements, each a multiple of 16; the arrays are those of struct sp_batch. Lengths are read
  * where they come from, on the host. */
 struct sp_batch_layout {
-	int64_t token, position, kind, doc, predicted, label, order_row, order_label, sample, head_sample, length;
+	int64_t token, position, kind, doc, read_doc, predicted, label, order_row, order_label, sample, head_sample, length;
 	int64_t size; /* of the block */
 };
 

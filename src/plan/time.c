@@ -40,7 +40,7 @@ struct stage {
 	const struct sp_plan_work *work;
 	struct sp_plan plan;
 	struct sp_plan_time time;
-	double forward, backward; /* attention of a layer */
+	double forward, backward; /* attention of a layer, on average */
 	double layers;
 };
 
@@ -93,15 +93,23 @@ static void time_products(struct stage *s)
 	s->time.products = over(tokens(s) * work / tensors(s), s->rates->gemm);
 }
 
+/* Layers' worth of queries: in the last layer those that are read, if the kind leaves the others out. */
+static double layers_of_queries(const struct stage *s)
+{
+	const int skips = sp_part_is_last(&s->in->model.part) && !s->work->all_rows && s->in->model.attention->skips;
+	return s->layers - (skips ? 1 - s->work->predicted : 0);
+}
+
 /* Queries meet all tokens, or the rows that keys and values are projected to by products. */
 static void time_attention(struct stage *s)
 {
 	const struct sp_model_config *c = &s->in->model.config;
 	const double met = (double)(c->linformer_k > 0 ? c->linformer_k : s->in->length);
 	const double pairs = tokens(s) * met * (double)c->hidden / tensors(s), projected = c->linformer_k > 0 ? pairs : 0;
-	s->forward = over(4 * pairs, s->rates->forward) + over(4 * projected, s->rates->gemm);
-	s->backward = over(8 * pairs, s->rates->backward) + over(8 * projected, s->rates->gemm);
 	const int forwards = s->in->model.recompute == SP_RECOMPUTE_LAYER ? 2 : 1;
+	const double share = s->layers > 0 ? layers_of_queries(s) / s->layers : 0;
+	s->forward = over(4 * share * pairs, s->rates->forward) + over(4 * projected, s->rates->gemm);
+	s->backward = over(8 * share * pairs, s->rates->backward) + over(8 * projected, s->rates->gemm);
 	s->time.attention = s->layers * (forwards * s->forward + s->backward);
 }
 

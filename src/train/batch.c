@@ -151,6 +151,8 @@ static void leave_out(const struct sp_batches *b, int32_t *block, int64_t i)
 	for (int64_t rank = 0; rank < b->options.grid->shape.at[SP_AXIS_SEQUENCE]; rank++)
 		for (int64_t t = 0; t < chunk; t++)
 			block[b->at.doc + (rank * batch + i) * chunk + t] = -1;
+	for (int64_t t = 0; t < chunk; t++)
+		block[b->at.read_doc + i * chunk + t] = -1;
 }
 
 /* Document ids of all ranks that share the sample. */
@@ -200,20 +202,33 @@ static void cut_orders(const struct sp_batches *b, int32_t *block, int64_t i, st
 	}
 }
 
+/* Documents of the tokens that a head reads. */
+static void cut_read(const struct sp_batches *b, int32_t *block, int64_t i)
+{
+	const struct sp_shard *shard = &b->options.shard;
+	for (int64_t t = 0; t < shard->chunk; t++) {
+		const int64_t at = shard->first + t;
+		const int read = t < shard->real && (b->whole.label[at] >= 0 || (b->options.sentence_order && b->whole.order[at] >= 0));
+		block[b->at.read_doc + i * shard->chunk + t] = read ? b->whole.doc[at] : -1;
+	}
+}
+
 static void count_work(const struct sp_batches *b, struct sp_work *work)
 {
 	const struct sp_sample *s = &b->whole;
-	int64_t tokens = 0; /* of the sample at hand */
+	int64_t tokens = 0, read = 0; /* of the sample at hand */
 	for (int64_t t = 0; t < s->length && s->doc[t] >= 0; t++) {
 		const int ends = t + 1 == s->length || s->doc[t + 1] != s->doc[t];
 		tokens++;
 		work->predicted += s->label[t] >= 0;
+		read += s->label[t] >= 0 || (b->options.sentence_order && s->order[t] >= 0);
 		if (!ends)
 			continue;
 		work->samples++;
 		work->tokens += tokens;
 		work->pairs += tokens * tokens;
-		tokens = 0;
+		work->read_pairs += read * tokens;
+		tokens = read = 0;
 	}
 	work->sequences++;
 }
@@ -241,6 +256,7 @@ static int load_micro(struct sp_batches *b, enum sp_split split, uint64_t step, 
 		cut_length(b, block, i);
 		cut_predictions(b, block, i, &b->counts[m]);
 		cut_orders(b, block, i, &b->counts[m]);
+		cut_read(b, block, i);
 		count_work(b, work);
 	}
 	return SP_OK;
@@ -255,12 +271,12 @@ static int speaks(const struct sp_grid *grid)
 
 static int agree(const struct sp_batches *b, struct sp_work *work)
 {
-	int64_t sums[5] = { work->samples, work->tokens, work->pairs, work->predicted, work->sequences };
+	int64_t sums[6] = { work->samples, work->tokens, work->pairs, work->read_pairs, work->predicted, work->sequences };
 	if (!speaks(b->options.grid))
 		memset(sums, 0, sizeof sums);
-	int status = sp_comm_all_reduce(b->options.grid->world, sums, 5, SP_I64, SP_SUM);
+	int status = sp_comm_all_reduce(b->options.grid->world, sums, 6, SP_I64, SP_SUM);
 	if (!status)
-		*work = (struct sp_work){ sums[0], sums[1], sums[2], sums[3], sums[4] };
+		*work = (struct sp_work){ sums[0], sums[1], sums[2], sums[3], sums[4], sums[5] };
 	return status;
 }
 
@@ -289,6 +305,7 @@ int sp_batches_take(struct sp_batches *b, int64_t i, struct sp_batch *batch)
 		.position = b->device + b->at.position,
 		.kind = b->device + b->at.kind,
 		.doc = b->device + b->at.doc,
+		.read_doc = b->device + b->at.read_doc,
 		.length = b->host + i * b->at.size + b->at.length,
 		.sample = (const uint32_t *)(b->device + b->at.sample),
 		.head_sample = (const uint32_t *)(b->device + b->at.head_sample),

@@ -2,13 +2,14 @@
 
 #include "train/flops.h"
 
-/* Scores, and sums of values: of each pair of tokens, or of each token and projected row, with the projections of both. */
-static double attention(const struct sp_model_config *c, const struct sp_work *work)
+/* Scores, and sums of values: of each pair of tokens, or of each token and projected row, with the projections of both. In
+ * the last layer of the queries that are read. */
+static double attention(const struct sp_model_config *c, const struct sp_work *work, double read)
 {
 	const double h = (double)c->hidden, layers = (double)c->layers;
 	if (c->linformer_k > 0)
-		return 24 * layers * h * (double)c->linformer_k * (double)work->tokens;
-	return 12 * layers * h * (double)work->pairs;
+		return 12 * h * (double)c->linformer_k * ((2 * layers - 1) * (double)work->tokens + read);
+	return 12 * h * ((layers - 1) * (double)work->pairs + (double)work->read_pairs);
 }
 
 double sp_flops_step(const struct sp_model_config *c, const struct sp_work *work)
@@ -21,5 +22,5 @@ double sp_flops_step(const struct sp_model_config *c, const struct sp_work *work
 	double read = (double)work->predicted + samples;    /* of the last layer's tokens, by the heads */
 	return 6 * ((layers * in + (layers - 1) * out) * (double)work->tokens + out * read + head * (double)work->predicted +
 	            order * samples) +
-	       attention(c, work);
+	       attention(c, work, read);
 }

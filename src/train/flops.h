@@ -12,12 +12,13 @@ struct sp_work {
 	int64_t samples;   /* packed ones each for itself */
 	int64_t tokens;    /* real ones */
 	int64_t pairs;     /* sum over samples of (real tokens)^2: queries x keys that may meet */
+	int64_t read_pairs; /* of them, those whose queries a head reads: what the last layer needs */
 	int64_t predicted; /* tokens the MLM head sees */
 	int64_t sequences; /* without packing as many as samples */
 };
 
-/* Forward and backward: 6 per weight and row of each matrix product, 12 x layers x hidden per query-key pair. What follows
- * attention in the last layer counts for the tokens that a head reads, recomputation does not count. */
+/* Forward and backward: 6 per weight and row of each matrix product, 12 x layers x hidden per query-key pair. The last layer
+ * counts, but for its queries, keys and values, for the tokens that a head reads; recomputation does not count. */
 double sp_flops_step(const struct sp_model_config *config, const struct sp_work *work);
 
 #endif

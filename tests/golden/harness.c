@@ -63,6 +63,21 @@ static int put_orders(struct harness *h, const struct harness_batch *b)
 	return rc ? rc : put_array(h, b->order_label, b->batch, &h->batch.order_label);
 }
 
+/* Documents of the tokens that a head reads. */
+static int put_read(struct harness *h, const struct harness_batch *b)
+{
+	int32_t *doc = malloc((size_t)(b->batch * b->length) * sizeof(*doc));
+	if (!doc)
+		return SP_ERR_MEMORY;
+	for (int64_t i = 0; i < b->batch * b->length; i++)
+		doc[i] = b->order_label && i % b->length == 0 ? b->doc[i] : -1;
+	for (int64_t i = 0; i < b->predictions; i++)
+		doc[b->predicted[i]] = b->doc[b->predicted[i]];
+	const int rc = put_tokens(h, b, doc, -1, &h->batch.read_doc);
+	free(doc);
+	return rc;
+}
+
 static int put_batch(struct harness *h, const struct harness_batch *b)
 {
 	struct sp_batch *to = &h->batch;
@@ -77,6 +92,9 @@ static int put_batch(struct harness *h, const struct harness_batch *b)
 	    (rc = put_array(h, b->label, b->predictions, &to->label)) || (rc = put_array(h, b->sample, b->batch, &sample)))
 		return rc;
 	to->sample = (const uint32_t *)sample;
+	rc = put_read(h, b);
+	if (rc)
+		return rc;
 	return b->order_label ? put_orders(h, b) : SP_OK;
 }
 

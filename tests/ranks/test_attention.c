@@ -283,7 +283,7 @@ static int run(const struct kind *kind, struct sp_comm *comm, int overlap, const
 	out->o = array(rows * H);
 	out->lse = array(B * A * shard.chunk);
 	out->dqkv = array(rows * 3 * H);
-	const struct sp_attention_call call = { doc, in->sample, in->dropout };
+	const struct sp_attention_call call = { .doc = doc, .sample = in->sample, .dropout = in->dropout };
 	const int64_t whole = shard.chunk * sp_comm_size(comm);
 	float *scores = array(variant->keeps_scores ? rows * A * whole : 0);
 	memset(scores, 0xff, variant->keeps_scores ? (size_t)(rows * A * whole) * sizeof *scores : 0);

@@ -106,11 +106,13 @@ static void check_micro(const struct part *p, int64_t m, int64_t slot)
 	const int64_t rows = b.batch * b.chunk, n = rows * p->grid.shape.at[SP_AXIS_SEQUENCE];
 	int32_t *token = calloc((size_t)n, 4), *position = calloc((size_t)n, 4), *kind = calloc((size_t)n, 4);
 	int32_t *doc = calloc((size_t)n, 4), *predicted = calloc((size_t)n, 4), *label = calloc((size_t)n, 4);
+	int32_t *read = calloc((size_t)n, 4);
 	uint32_t sample[GLOBAL];
 	copy_out(token, b.token, rows);
 	copy_out(position, b.position, rows);
 	copy_out(kind, b.kind, rows);
 	copy_out(doc, b.doc, n);
+	copy_out(read, b.read_doc, rows);
 	copy_out(predicted, b.predicted, b.predictions);
 	copy_out(label, b.label, b.predictions);
 	copy_out(sample, b.sample, b.batch);
@@ -129,6 +131,7 @@ static void check_micro(const struct part *p, int64_t m, int64_t slot)
 			assert_int_equal(token[row], real ? w.token[at] : 0);
 			assert_int_equal(position[row], real ? w.position[at] : 0);
 			assert_int_equal(kind[row], real ? w.kind[at] : 0);
+			assert_int_equal(read[row], real && (w.label[at] >= 0 || w.order[at] >= 0) ? w.doc[at] : -1);
 			if (real && w.label[at] >= 0) {
 				assert_int_equal(predicted[seen], row);
 				assert_int_equal(label[seen++], w.label[at]);
@@ -152,6 +155,7 @@ static void check_micro(const struct part *p, int64_t m, int64_t slot)
 	free(token);
 	free(position);
 	free(kind);
+	free(read);
 	free(doc);
 	free(predicted);
 	free(label);
@@ -195,22 +199,25 @@ static void counts_are_of_whole_samples_and_said_once_per_sequence(void **state)
 {
 	(void)state;
 	struct part p;
-	int64_t tokens = 0, predicted = 0, pairs = 0;
+	int64_t tokens = 0, predicted = 0, pairs = 0, read_pairs = 0;
 	for (int64_t slot = 0; slot < GLOBAL; slot++) {
 		struct whole w = whole_sample(slot);
-		int64_t n = 0;
+		int64_t n = 0, read = 1; /* the first tells the order */
 		for (int t = 0; t < LENGTH; t++) {
 			n += w.doc[t] >= 0;
-			predicted += w.label[t] >= 0;
+			read += w.label[t] >= 0;
 		}
+		predicted += read - 1;
 		tokens += n;
 		pairs += n * n;
+		read_pairs += read * n;
 	}
 	open_part(&p, 1, 0, 4, 0, 2);
 	assert_int_equal(p.work.samples, GLOBAL);
 	assert_int_equal(p.work.sequences, GLOBAL);
 	assert_int_equal(p.work.tokens, tokens);
 	assert_int_equal(p.work.pairs, pairs);
+	assert_int_equal(p.work.read_pairs, read_pairs);
 	assert_int_equal(p.work.predicted, predicted);
 	sp_batches_destroy(p.batches);
 	open_part(&p, 1, 0, 4, 3, 2);
@@ -226,16 +233,19 @@ static void packed_samples_are_counted_each_for_itself(void **state)
 	dataset = packed;
 	for (int64_t slot = 0; slot < GLOBAL; slot++) {
 		struct whole w = whole_sample(slot);
-		int64_t size[LENGTH] = { 0 }; /* of each document */
+		int64_t size[LENGTH] = { 0 }, read[LENGTH] = { 0 }; /* of each document */
 		for (int t = 0; t < LENGTH; t++) {
 			work.predicted += w.label[t] >= 0;
-			if (w.doc[t] >= 0)
-				size[w.doc[t]]++;
+			if (w.doc[t] < 0)
+				continue;
+			size[w.doc[t]]++;
+			read[w.doc[t]] += w.label[t] >= 0 || w.order[t] >= 0;
 		}
 		for (int doc = 0; doc < LENGTH; doc++) {
 			work.samples += size[doc] > 0;
 			work.tokens += size[doc];
 			work.pairs += size[doc] * size[doc];
+			work.read_pairs += read[doc] * size[doc];
 		}
 	}
 	open_part(&p, 1, 0, 3, 0, 4);
