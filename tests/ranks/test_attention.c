@@ -132,6 +132,7 @@ struct input {
 	int32_t *doc;      /* (B, S) */
 	uint32_t sample[B];
 	struct sp_dropout dropout;
+	int some; /* only what some queries find is read: see is_read() */
 };
 
 struct result {
@@ -212,6 +213,23 @@ static int32_t *all_documents(const struct input *in, int size, int64_t chunk)
 	return doc;
 }
 
+static int is_read(const struct input *in, int64_t b, int64_t token)
+{
+	return !in->some || (5 * b + token) % 7 == 2;
+}
+
+/* The rank's own, so far as they are read; NULL if all are. */
+static int32_t *read_documents(const struct input *in, struct sp_shard shard)
+{
+	int32_t *doc = in->some ? malloc((size_t)(B * shard.chunk) * sizeof *doc) : NULL;
+	assert_true(doc || !in->some);
+	for (int64_t b = 0; doc && b < B; b++)
+		for (int64_t i = 0; i < shard.chunk; i++)
+			doc[b * shard.chunk + i] = i < shard.real && is_read(in, b, shard.first + i) ?
+			                               in->doc[b * in->length + shard.first + i] : -1;
+	return doc;
+}
+
 static struct sp_comm_counters since(struct sp_comm *comm, struct sp_comm_counters before)
 {
 	struct sp_comm_counters now = sp_comm_counters(comm);
@@ -283,7 +301,10 @@ static int run(const struct kind *kind, struct sp_comm *comm, int overlap, const
 	out->o = array(rows * H);
 	out->lse = array(B * A * shard.chunk);
 	out->dqkv = array(rows * 3 * H);
-	const struct sp_attention_call call = { .doc = doc, .sample = in->sample, .dropout = in->dropout };
+	int32_t *query_doc = read_documents(in, shard);
+	const struct sp_attention_call call = {
+		.doc = doc, .query_doc = query_doc, .sample = in->sample, .dropout = in->dropout,
+	};
 	const int64_t whole = shard.chunk * sp_comm_size(comm);
 	float *scores = array(variant->keeps_scores ? rows * A * whole : 0);
 	memset(scores, 0xff, variant->keeps_scores ? (size_t)(rows * A * whole) * sizeof *scores : 0);
@@ -308,6 +329,7 @@ static int run(const struct kind *kind, struct sp_comm *comm, int overlap, const
 	free(qkv);
 	free(dout);
 	free(doc);
+	free(query_doc);
 	free(scores);
 	return rc;
 }
@@ -465,6 +487,49 @@ static void dropout_masks_are_the_same_for_every_kind_and_number_of_ranks(void *
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
+/* Gradients are those of all queries that are read, o too; of the others kinds that skip them say 0. */
+static int skips_differently(const struct kind *kind, const struct input *in, const struct result *full)
+{
+	struct result split = { 0 };
+	const int skips = sp_attention_find(kind->name)->skips;
+	int bad = run(kind, ranks.world, 1, in, &split) != 0;
+	const struct sp_shard shard = sp_shard_of(in->length, ranks.size, ranks.rank, 1);
+	bad |= differs("dqkv", split.dqkv, full->dqkv, shard, 3 * H, 2e-6);
+	for (int64_t b = 0; b < B; b++)
+		for (int64_t i = 0; i < shard.real; i++)
+			for (int64_t c = 0; c < H; c++) {
+				const float o = split.o[(b * shard.chunk + i) * H + c];
+				const float want = full->o[(b * in->length + shard.first + i) * H + c];
+				const int read = is_read(in, b, shard.first + i);
+				bad |= read ? fabsf(o - want) > 1e-5f : skips && o != 0;
+			}
+	free_result(&split);
+	return bad;
+}
+
+static void queries_that_nobody_reads_are_left_out(void **state)
+{
+	(void)state;
+	int bad = 0;
+	for (int i = 0; i < LENGTHS; i++) {
+		struct input in = make_input(lengths[i], 58982);
+		struct result full = { 0 };
+		in.some = 1;
+		for (int64_t row = 0; row < B * in.length; row++)
+			for (int64_t c = 0; c < H && !is_read(&in, row / in.length, row % in.length); c++)
+				in.dout[row * H + c] = 0;
+		in.some = 0;
+		bad |= run(&full_kind, ranks.alone, 1, &in, &full) != 0;
+		in.some = 1;
+		bad |= ranks.size == 1 && skips_differently(&full_kind, &in, &full);
+		for (int k = 0; k < KINDS; k++)
+			bad |= can(&kinds[k]) && skips_differently(&kinds[k], &in, &full);
+		free_result(&full);
+		free_input(&in);
+	}
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
 static int bytes_differ(const struct kind *kind, const struct result *r)
 {
 	const struct sp_attention_variant *variant = sp_attention_find(kind->name);
@@ -542,6 +607,7 @@ int main(void)
 		cmocka_unit_test(every_kind_equals_full_attention_where_some_ranks_are_elsewhere),
 		cmocka_unit_test(every_kind_of_the_table_is_tested),
 		cmocka_unit_test(dropout_masks_are_the_same_for_every_kind_and_number_of_ranks),
+		cmocka_unit_test(queries_that_nobody_reads_are_left_out),
 		cmocka_unit_test(bytes_sent_equal_the_formulas),
 		cmocka_unit_test(two_runs_give_the_same_bits),
 		cmocka_unit_test(keys_read_in_place_and_sent_give_the_same_bits),
