@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/size.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 static int put_array(struct harness *h, const int32_t *values, int64_t n, const int32_t **device)
 {
 	void *memory;
+	assert(h->arrays < HARNESS_ARRAYS);
 	int rc = sp_compute_alloc(h->compute, (size_t)n * sizeof(*values), &memory);
 	if (rc)
 		return rc;

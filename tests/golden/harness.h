@@ -14,7 +14,7 @@ struct harness_batch {
 	const int32_t *order_label; /* [batch], or NULL */
 };
 
-enum { HARNESS_ARRAYS = 9 };
+enum { HARNESS_ARRAYS = 10 };
 
 struct harness {
 	struct sp_compute *compute;
