@@ -61,7 +61,7 @@ const struct sp_setting_entry sp_settings_table[] = {
 	CHOICE(train.recompute, "none", "none|attention|layer",
 	       "What backward computes again instead of keeping it from forward: queries, keys and values; or all of a layer."),
 	CHOICE(train.last_layer, "read", "read|all",
-	       "For which tokens the last layer goes on behind attention: those that a head reads, which is less work; or all."),
+	       "For which tokens the last layer attends and goes on behind it: those that a head reads, which is less work; or all."),
 
 	NUMBER(optimizer.lr, "1e-4", "[0,1000]", "Learning rate after warm-up."),
 	NUMBER(optimizer.min_lr, "1e-5", "[0,1000]",
