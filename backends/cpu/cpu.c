@@ -53,6 +53,8 @@ static const struct sp_compute_ops ops = {
 	.scores_drop = sp_cpu_scores_drop,
 	.scores_backward = sp_cpu_scores_backward,
 
+	.rotate = sp_cpu_rotate,
+
 	.embedding_forward = sp_cpu_embedding_forward,
 	.embedding_backward = sp_cpu_embedding_backward,
 

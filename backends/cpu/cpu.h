@@ -67,6 +67,8 @@ int sp_cpu_attention_forward(void *ctx, const struct sp_attention_forward *args)
 int sp_cpu_attention_finish(void *ctx, const struct sp_attention_finish *args);
 int sp_cpu_attention_dots(void *ctx, const struct sp_attention_dots *args);
 int sp_cpu_attention_backward(void *ctx, const struct sp_attention_backward *args);
+/* rotate.c */
+int sp_cpu_rotate(void *ctx, const struct sp_rotate *args);
 /* embedding.c */
 int sp_cpu_embedding_forward(void *ctx, const struct sp_embedding_forward *args);
 int sp_cpu_embedding_backward(void *ctx, const struct sp_embedding_backward *args);

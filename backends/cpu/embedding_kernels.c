@@ -10,20 +10,39 @@ static inline const float *table_row(const struct sp_matrix *table, int32_t id)
 	return (const float *)table->data + (int64_t)id * table->stride;
 }
 
+/* s = a + b + c, and the sum of it. */
+static inline float sum_of_three(const float *a, const float *b, const float *c, int64_t n, float *s)
+{
+	float sum = 0;
+#pragma omp simd reduction(+ : sum)
+	for (int64_t j = 0; j < n; j++) {
+		const float v = a[j] + b[j] + c[j];
+		s[j] = v;
+		sum += v;
+	}
+	return sum;
+}
+
+static inline float sum_of_two(const float *a, const float *b, int64_t n, float *s)
+{
+	float sum = 0;
+#pragma omp simd reduction(+ : sum)
+	for (int64_t j = 0; j < n; j++) {
+		const float v = a[j] + b[j];
+		s[j] = v;
+		sum += v;
+	}
+	return sum;
+}
+
 void SP_KERNEL(embedding_forward)(const struct sp_embedding_forward *a, int64_t first, int64_t end)
 {
 	const int64_t n = a->s.cols;
 	for (int64_t i = first; i < end; i++) {
-		const float *word = table_row(&a->word, a->token[i]), *position = table_row(&a->position, a->pos[i]);
-		const float *type = table_row(&a->type, a->kind[i]);
+		const float *word = table_row(&a->word, a->token[i]), *type = table_row(&a->type, a->kind[i]);
 		float *s = (float *)a->s.data + i * a->s.stride, *y = (float *)a->y.data + i * a->y.stride;
-		float sum = 0;
-#pragma omp simd reduction(+ : sum)
-		for (int64_t j = 0; j < n; j++) {
-			const float v = word[j] + position[j] + type[j];
-			s[j] = v;
-			sum += v;
-		}
+		const float sum = a->position.data ? sum_of_three(word, table_row(&a->position, a->pos[i]), type, n, s) :
+		                                     sum_of_two(word, type, n, s);
 		const float *before = s;
 		if (a->gamma.data) {
 			sp_norm_row(s, sum, n, a->gamma.data, a->beta.data, a->eps, y, (float *)a->mean.data + i,
@@ -75,7 +94,8 @@ void SP_KERNEL(embedding_tables_backward)(const struct sp_embedding_backward *a,
 	for (int64_t i = 0; i < a->dy.rows; i++) {
 		const float *ds = (const float *)a->dy.data + i * a->dy.stride;
 		add_columns(&a->dword, a->token[i], ds, first, end);
-		add_columns(&a->dposition, a->pos[i], ds, first, end);
+		if (a->dposition.data)
+			add_columns(&a->dposition, a->pos[i], ds, first, end);
 		add_columns(&a->dtype, a->kind[i], ds, first, end);
 	}
 }

@@ -60,6 +60,8 @@
 	X(scores_softmax, (const struct sp_scores_softmax *args, int64_t first, int64_t end))                             \
 	X(scores_drop, (const struct sp_scores_drop *args, int64_t first, int64_t end))                                   \
 	X(scores_backward, (const struct sp_scores_backward *args, int64_t first, int64_t end))                           \
+	/* Rows [first, end); frequency[j] = base^(-2 j / D), j < D / 2. */                                               \
+	X(rotate, (const struct sp_rotate *args, const double *frequency, int64_t first, int64_t end))                    \
 	X(tanh_forward, (float *x, int64_t n))                                                                            \
 	X(tanh_backward, (const float *y, float *dx, int64_t n))                                                          \
 	X(sum_squares, (const float *x, int64_t n, double *sum)) /* overwritten */                                        \

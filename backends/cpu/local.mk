@@ -3,11 +3,11 @@
 cpu_sources = backends/cpu/cpu.h backends/cpu/blas.h backends/cpu/kernels.h backends/cpu/vmath.h backends/cpu/rows.h \
 	backends/cpu/attention.h backends/cpu/cpu.c backends/cpu/kernels.c backends/cpu/blas.c \
 	backends/cpu/context.c backends/cpu/threads.c backends/cpu/describe.c backends/cpu/memory.c backends/cpu/linear.c \
-	backends/cpu/sums.c backends/cpu/norm.c backends/cpu/attention.c backends/cpu/embedding.c \
+	backends/cpu/sums.c backends/cpu/norm.c backends/cpu/rotate.c backends/cpu/attention.c backends/cpu/embedding.c \
 	backends/cpu/head.c backends/cpu/parts.c backends/cpu/scores.c backends/cpu/update.c backends/cpu/measure.c
 cpu_kernel_sources = backends/cpu/table_kernels.c backends/cpu/norm_kernels.c backends/cpu/attention_kernels.c \
 	backends/cpu/embedding_kernels.c backends/cpu/activation_kernels.c backends/cpu/head_kernels.c \
-	backends/cpu/update_kernels.c backends/cpu/scores_kernels.c
+	backends/cpu/update_kernels.c backends/cpu/rotate_kernels.c backends/cpu/scores_kernels.c
 
 backends_cpu_la_SOURCES = $(cpu_sources)
 backends_cpu_la_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CPPFLAGS) $(HWLOC_CPPFLAGS)

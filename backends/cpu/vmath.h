@@ -104,6 +104,24 @@ static inline float sp_tanh(float x)
 	return __builtin_copysignf(a < 0.625f ? small : large, x);
 }
 
+/* Sine and cosine of an angle from 0 to 2^30 in float64, rounded to float32: within 1.6 ulp of the larger of the result and
+ * 1/8 (sin) or 1/2 (cos). a = n pi/2 + r with |r| <= pi/4, pi/2 in two parts of which the first has 23 bits, so that n times it
+ * is exact; polynomials of degree 7 and 8, near-minimax. */
+static inline void sp_sine_cosine(double a, float *sine, float *cosine)
+{
+	const double magic = 0x1.8p52;
+	const double shifted = a * 0x1.45f306dc9c883p-1 + magic;
+	const double n = shifted - magic;
+	uint64_t quarter; /* its low bits are those of n */
+	memcpy(&quarter, &shifted, sizeof quarter);
+	const float r = (float)((a - n * 0x1.921fb4p+0) - n * 0x1.4442d18469899p-24), z = r * r;
+	const float s = r + r * z * (-0.1666665068f + z * (0.008331979271f - z * 0.0001949571334f));
+	const float c = 1.0f - 0.5f * z + z * z * (0.04166664688f - z * (0.00138873681f - z * 2.443852058e-05f));
+	const float x = quarter & 1 ? c : s, y = quarter & 1 ? s : c;
+	*sine = quarter & 2 ? -x : x;
+	*cosine = (quarter + 1) & 2 ? -y : y;
+}
+
 /* x Phi(x), and its derivative Phi(x) + x phi(x). */
 static inline float sp_gelu(float x)
 {

@@ -80,6 +80,8 @@ int sp_cuda_attention_backward(void *ctx, const struct sp_attention_backward *ar
 size_t sp_cuda_attention_shared(int64_t head_dim);
 int sp_cuda_attention_finish(void *ctx, const struct sp_attention_finish *args);
 int sp_cuda_attention_dots(void *ctx, const struct sp_attention_dots *args);
+/* rotate.cu */
+int sp_cuda_rotate(void *ctx, const struct sp_rotate *args);
 /* embedding.cu */
 int sp_cuda_embedding_forward(void *ctx, const struct sp_embedding_forward *args);
 int sp_cuda_embedding_backward(void *ctx, const struct sp_embedding_backward *args);

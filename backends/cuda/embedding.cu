@@ -23,7 +23,7 @@ template <int GROUPS> static __global__ void __launch_bounds__(NORMAL_WARPS *WAR
 	const int64_t i = (int64_t)blockIdx.x * NORMAL_WARPS + threadIdx.x / WARP;
 	if (i >= a.count)
 		return;
-	const float *word = row_at(a.word, a.token[i]), *position = row_at(a.position, a.pos[i]);
+	const float *word = row_at(a.word, a.token[i]), *position = a.position.data ? row_at(a.position, a.pos[i]) : NULL;
 	const float *type = row_at(a.type, a.kind[i]);
 	struct warp_row<GROUPS> row;
 	row.memory = row_at(a.s, i);
@@ -35,7 +35,9 @@ template <int GROUPS> static __global__ void __launch_bounds__(NORMAL_WARPS *WAR
 		const int64_t j = row.column(g);
 		if (j >= a.cols)
 			break;
-		struct eight s = add8(load8(word, j, a.cols, a.wide), load8(position, j, a.cols, a.wide));
+		struct eight s = load8(word, j, a.cols, a.wide);
+		if (position)
+			s = add8(s, load8(position, j, a.cols, a.wide));
 		s = add8(s, load8(type, j, a.cols, a.wide));
 		store8(row_at(a.s, i), j, a.cols, a.wide, s);
 		row.keep(g, s);
@@ -271,7 +273,8 @@ extern "C" int sp_cuda_embedding_backward(void *ctx, const struct sp_embedding_b
 		struct sp_matrix table;
 	} tables[] = { { args->token, args->dword }, { args->pos, args->dposition }, { args->kind, args->dtype } };
 	for (int i = 0; status == SP_OK && i < 3; i++)
-		status = add_to_table(cuda, tables[i].id, args->dy, tables[i].table, reinterpret_cast<float *>(scratch),
-		                      reinterpret_cast<int32_t *>(scratch + cut));
+		if (tables[i].table.data)
+			status = add_to_table(cuda, tables[i].id, args->dy, tables[i].table, reinterpret_cast<float *>(scratch),
+			                      reinterpret_cast<int32_t *>(scratch + cut));
 	return status;
 }

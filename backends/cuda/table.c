@@ -34,6 +34,8 @@ const struct sp_compute_ops sp_cuda_ops = {
 	.attention_dots = sp_cuda_attention_dots,
 	.attention_backward = sp_cuda_attention_backward,
 
+	.rotate = sp_cuda_rotate,
+
 	.embedding_forward = sp_cuda_embedding_forward,
 	.embedding_backward = sp_cuda_embedding_backward,
 

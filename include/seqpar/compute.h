@@ -194,8 +194,21 @@ struct sp_scores_backward {
 	struct sp_matrix p, ds, dots;
 };
 
+/* Rotary position embedding (Su et al. 2021), in place, of each head of D columns of row t, the halves of a head turned against each
+ * other as in GPT-NeoX and transformers' LLaMA: with angle a_j = position[t] base^(-2 j / D), for j < D / 2
+ *   x_j' = x_j cos a_j - x_(j + D/2) sin a_j,   x_(j + D/2)' = x_(j + D/2) cos a_j + x_j sin a_j;
+ * `inverse`: by -a_j, which is its backward. cos and sin are those of the angle in float64, rounded.
+ *   position [T] int32, 0 .. 2^30   x (T, A D), D even   base > 1 */
+struct sp_rotate {
+	const int32_t *position;
+	struct sp_matrix x;
+	int64_t head_dim;
+	double base;
+	int inverse;
+};
+
 /* s = word[token] + position[pos] + type[kind];  y = dropout(LayerNorm(s)), or dropout(s) if gamma is absent (then beta,
- * mean, rstd are absent too).
+ * mean, rstd are absent too). position may be absent: nothing is added of it.
  *   token, pos, kind [T] int32   word (V, H), position (M, H), type (K, H)   s, y (T, H)   mean, rstd (1, T)
  * Ids are not checked on the device; the data layer guarantees their range. s and y may be the same only if gamma is
  * absent. */
@@ -207,7 +220,7 @@ struct sp_embedding_forward {
 	struct sp_rows rows;
 };
 
-/* Adds the gradients of the tables (and of gamma, beta if present); dy is overwritten (it ends as the gradient of s).
+/* Adds the gradients of the tables (and of position, gamma, beta if present); dy is overwritten (it ends as the gradient of s).
  * Rows of the same id are summed in row order. */
 struct sp_embedding_backward {
 	const int32_t *token, *pos, *kind;
@@ -321,6 +334,7 @@ struct sp_compute_needs {
 	float attention_dropout;
 	int parts; /* tensor parallelism: more than one part of the vocabulary */
 	int scores; /* attention on whole rows of scores */
+	int rotary; /* rotate */
 };
 
 struct sp_compute_ops {
@@ -369,6 +383,9 @@ struct sp_compute_ops {
 	int (*scores_softmax)(void *ctx, const struct sp_scores_softmax *args);
 	int (*scores_drop)(void *ctx, const struct sp_scores_drop *args);
 	int (*scores_backward)(void *ctx, const struct sp_scores_backward *args);
+
+	/* ---- rotary positions; NULL: `supports` is not asked, who needs it is refused ---- */
+	int (*rotate)(void *ctx, const struct sp_rotate *args);
 
 	/* ---- embedding ---- */
 	int (*embedding_forward)(void *ctx, const struct sp_embedding_forward *args);

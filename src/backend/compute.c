@@ -96,6 +96,11 @@ int sp_compute_has_scores(const struct sp_compute *c)
 	return o->scores_mask && o->scores_softmax && o->scores_drop && o->scores_backward;
 }
 
+int sp_compute_has_rotate(const struct sp_compute *c)
+{
+	return c->ops->rotate != NULL;
+}
+
 int sp_compute_supports(struct sp_compute *c, const struct sp_compute_needs *needs)
 {
 	char why[512] = "";
@@ -104,6 +109,8 @@ int sp_compute_supports(struct sp_compute *c, const struct sp_compute_needs *nee
 		status = sp_say(SP_ERR_UNUSABLE, why, sizeof why, "it has no operations on parts of the vocabulary");
 	if (needs->scores && !sp_compute_has_scores(c))
 		status = sp_say(SP_ERR_UNUSABLE, why, sizeof why, "it has no operations on whole rows of attention scores");
+	if (needs->rotary && !sp_compute_has_rotate(c))
+		status = sp_say(SP_ERR_UNUSABLE, why, sizeof why, "it has no operation for model.position = rope");
 	return status ? sp_fail(status, "backend.device=%s cannot do this: %s", c->name, why) : SP_OK;
 }
 
@@ -576,6 +583,18 @@ int sp_compute_scores_backward(struct sp_compute *c, const struct sp_scores_back
 	return queued(c, c->ops->scores_backward(c->ctx, a));
 }
 
+/* ---- rotary positions ---- */
+
+int sp_compute_rotate(struct sp_compute *c, const struct sp_rotate *a)
+{
+	const struct part parts[] = { { "x", a->x, a->x.rows, a->x.cols, OUT } };
+	if (FITS("rotate", parts) || there("rotate", "position", a->position, a->x.rows))
+		return SP_ERR_SHAPE;
+	if (a->head_dim < 2 || a->head_dim % 2 != 0 || a->x.cols % a->head_dim != 0 || !(a->base > 1))
+		return sp_fail(SP_ERR_SHAPE, "rotate: %" PRId64 " columns, heads of %" PRId64 ", base %g", a->x.cols, a->head_dim, a->base);
+	return queued(c, c->ops->rotate(c->ctx, a));
+}
+
 /* ---- embedding ---- */
 
 static int ids_fit(const char *op, const int32_t *token, const int32_t *pos, const int32_t *kind, int64_t T)
@@ -590,7 +609,7 @@ int sp_compute_embedding_forward(struct sp_compute *c, const struct sp_embedding
 	int with_norm = a->gamma.data ? 0 : ABSENT, in_place = a->gamma.data ? 0 : IN_PLACE;
 	const struct part parts[] = {
 		{ "word", a->word, a->word.rows, H },
-		{ "position", a->position, a->position.rows, H },
+		{ "position", a->position, a->position.rows, H, OPTIONAL },
 		{ "type", a->type, a->type.rows, H },
 		{ "gamma", a->gamma, 1, H, OPTIONAL },
 		{ "beta", a->beta, 1, H, with_norm },
@@ -616,7 +635,7 @@ int sp_compute_embedding_backward(struct sp_compute *c, const struct sp_embeddin
 		{ "mean", a->mean, 1, T, with_norm },
 		{ "rstd", a->rstd, 1, T, with_norm },
 		{ "dword", a->dword, a->dword.rows, H, OUT },
-		{ "dposition", a->dposition, a->dposition.rows, H, OUT },
+		{ "dposition", a->dposition, a->dposition.rows, H, OUT | OPTIONAL },
 		{ "dtype", a->dtype, a->dtype.rows, H, OUT },
 		{ "dgamma", a->dgamma, 1, H, OUT | with_norm },
 		{ "dbeta", a->dbeta, 1, H, OUT | with_norm },

@@ -59,6 +59,9 @@ int sp_compute_scores_mask(struct sp_compute *c, const struct sp_scores_mask *ar
 int sp_compute_scores_softmax(struct sp_compute *c, const struct sp_scores_softmax *args);
 int sp_compute_scores_drop(struct sp_compute *c, const struct sp_scores_drop *args);
 int sp_compute_scores_backward(struct sp_compute *c, const struct sp_scores_backward *args);
+/* 1 if this backend has the next one. */
+int sp_compute_has_rotate(const struct sp_compute *c);
+int sp_compute_rotate(struct sp_compute *c, const struct sp_rotate *args);
 int sp_compute_embedding_forward(struct sp_compute *c, const struct sp_embedding_forward *args);
 int sp_compute_embedding_backward(struct sp_compute *c, const struct sp_embedding_backward *args);
 int sp_compute_gather_rows(struct sp_compute *c, const struct sp_row_move *args);

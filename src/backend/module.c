@@ -77,6 +77,7 @@ static const char *missing_compute(const struct sp_compute_ops *ops)
 		MEMBER(norm_forward), MEMBER(norm_backward),
 		MEMBER(attention_forward), MEMBER(attention_finish), MEMBER(attention_dots), MEMBER(attention_backward),
 		OPTIONAL(scores_mask), OPTIONAL(scores_softmax), OPTIONAL(scores_drop), OPTIONAL(scores_backward),
+		OPTIONAL(rotate),
 		MEMBER(embedding_forward), MEMBER(embedding_backward),
 		MEMBER(gather_rows), MEMBER(scatter_add_rows), MEMBER(cross_entropy), MEMBER(tanh_forward), MEMBER(tanh_backward),
 		OPTIONAL(words_forward), OPTIONAL(words_backward), OPTIONAL(entropy_part), OPTIONAL(entropy_whole),

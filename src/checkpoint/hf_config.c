@@ -18,6 +18,12 @@ enum { TEXT_MOST = 1 << 20 }; /* bytes of a config.json */
 #define PROJECTS "seqpar-linformer-"
 #define PROJECTS_CLASS "Linformer"
 
+/* Rotary positions: nor has it these in a BERT. */
+#define ROTATES "seqpar-rope-"
+#define ROTATES_CLASS "Rope"
+
+static const double largest_base = 1e12;
+
 static const char *const shares[] = { "head", "layer", "model" }; /* enum sp_linformer_share */
 
 /* The sizes, with the ranges of the settings of the same meaning. */
@@ -83,7 +89,7 @@ static const char *behind(const char *text, const char *beginning)
 static int check_type(const char *name, const json_t *root, struct sp_model_config *config)
 {
 	const json_t *type = json_object_get(root, "model_type");
-	const char *text = json_string_value(type), *base = text ? behind(text, PROJECTS) : NULL;
+	const char *text = json_string_value(type), *base = text ? behind(behind(text, PROJECTS), ROTATES) : NULL;
 	if (base && strcmp(base, POST) != 0 && strcmp(base, PRE) != 0)
 		return sp_fail(SP_ERR_FORMAT, "%s: model_type is \"%.80s\"; seqpar reads " POST " and " PRE, name, text);
 	if (type && !text)
@@ -119,6 +125,24 @@ static int take_projections(const char *name, const json_t *root, struct sp_mode
 	return SP_OK;
 }
 
+static int take_base(const char *name, const json_t *root, struct sp_model_config *config)
+{
+	const char *type = json_string_value(json_object_get(root, "model_type"));
+	const json_t *value = json_object_get(root, "rope_theta");
+	const double base = json_number_value(value);
+	if (!type || behind(type, ROTATES) == type)
+		return SP_OK;
+	if (!json_is_number(value) || !(base > 1 && base <= largest_base))
+		return sp_fail(SP_ERR_FORMAT, "%s: rope_theta is not a number above 1 and up to %g", name, largest_base);
+	config->rope_base = base;
+	return SP_OK;
+}
+
+static const char *position_type(const struct sp_model_config *config)
+{
+	return config->rope_base > 0 ? "rotary" : "absolute";
+}
+
 static int take_sizes(const char *name, const json_t *root, struct sp_model_config *config)
 {
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -134,6 +158,9 @@ static int take_sizes(const char *name, const json_t *root, struct sp_model_conf
 	if (config->hidden % config->heads != 0)
 		return sp_fail(SP_ERR_FORMAT, "%s: hidden_size %lld is not a multiple of num_attention_heads %lld", name,
 		               (long long)config->hidden, (long long)config->heads);
+	if (config->rope_base > 0 && config->hidden / config->heads % 2 != 0)
+		return sp_fail(SP_ERR_FORMAT, "%s: heads of %lld features cannot have rotary positions, which turn pairs", name,
+		               (long long)(config->hidden / config->heads));
 	return SP_OK;
 }
 
@@ -180,13 +207,12 @@ static int check_rest(const char *name, const json_t *root, struct sp_model_conf
 {
 	const json_t *types = json_object_get(root, "type_vocab_size"), *pruned = json_object_get(root, "pruned_heads");
 	const json_t *positions = json_object_get(root, "position_embedding_type");
-	const char *text = json_string_value(positions);
-	(void)config;
+	const char *text = json_string_value(positions), *wanted = position_type(config);
 	if (types && json_integer_value(types) != 2)
 		return sp_fail(SP_ERR_FORMAT, "%s: type_vocab_size is not 2, the number of token types (segments) seqpar has", name);
-	if (positions && (!text || strcmp(text, "absolute") != 0))
-		return sp_fail(SP_ERR_FORMAT, "%s: position_embedding_type is \"%.80s\"; seqpar has absolute positions only", name,
-		               text ? text : "?");
+	if (positions && (!text || strcmp(text, wanted) != 0))
+		return sp_fail(SP_ERR_FORMAT, "%s: position_embedding_type is \"%.80s\"; seqpar has %s positions in such models only", name,
+		               text ? text : "?", wanted);
 	if (json_object_size(pruned) > 0)
 		return sp_fail(SP_ERR_FORMAT, "%s: pruned_heads is not empty; seqpar has as many heads in every layer", name);
 	return SP_OK;
@@ -202,7 +228,7 @@ static int has_order_head(const json_t *root)
 	json_array_foreach(json_object_get(root, "architectures"), i, value) {
 		const char *text = json_string_value(value);
 		for (size_t h = 0; text && h < sizeof heads / sizeof *heads; h++)
-			if (strcmp(heads[h], behind(text, PROJECTS_CLASS)) == 0)
+			if (strcmp(heads[h], behind(behind(text, PROJECTS_CLASS), ROTATES_CLASS)) == 0)
 				return 1;
 	}
 	return 0;
@@ -211,7 +237,7 @@ static int has_order_head(const json_t *root)
 static int take(const char *name, const json_t *root, struct sp_model_config *config)
 {
 	static int (*const steps[])(const char *name, const json_t *root, struct sp_model_config *config) = {
-		check_type, check_switches, check_rest, take_sizes, take_numbers, take_activation, take_projections,
+		check_type, take_base, check_switches, check_rest, take_sizes, take_numbers, take_activation, take_projections,
 	};
 	struct sp_model_config read = { .sentence_order = has_order_head(root) };
 	int status = SP_OK;
@@ -278,6 +304,8 @@ static json_t *describe_origin(const struct sp_model_config *c)
 		          json_object_set_new(origin, "linformer_share", json_string(shares[c->linformer_share])) ||
 		          json_object_set_new(origin, "note", json_string("attention to a projected sequence (linformer): transformers "
 		                                                          "has no such model, seqpar has"));
+	else if (c->rope_base > 0)
+		failed |= json_object_set_new(origin, "note", json_string("rotary positions: transformers has no such model, seqpar has"));
 	else if (c->pre_norm)
 		failed |= json_object_set_new(origin, "note", json_string("a pre-LN model: transformers loads it with the MegatronBert "
 		                                                          "classes, the Bert classes cannot"));
@@ -291,10 +319,10 @@ static json_t *describe_origin(const struct sp_model_config *c)
 static json_t *describe_class(const struct sp_model_config *config)
 {
 	char architecture[64], type[64];
-	const int projects = config->linformer_k > 0;
-	snprintf(architecture, sizeof architecture, "%s%s%s", projects ? PROJECTS_CLASS : "",
+	const int projects = config->linformer_k > 0, rotates = config->rope_base > 0;
+	snprintf(architecture, sizeof architecture, "%s%s%s", projects ? PROJECTS_CLASS : rotates ? ROTATES_CLASS : "",
 	         config->pre_norm ? "MegatronBert" : "Bert", config->sentence_order ? "ForPreTraining" : "ForMaskedLM");
-	snprintf(type, sizeof type, "%s%s", projects ? PROJECTS : "", config->pre_norm ? PRE : POST);
+	snprintf(type, sizeof type, "%s%s", projects ? PROJECTS : rotates ? ROTATES : "", config->pre_norm ? PRE : POST);
 	return json_pack("{s:[s], s:s, s:o}", "architectures", architecture, "model_type", type, "seqpar",
 	                 describe_origin(config));
 }
@@ -316,8 +344,9 @@ static int add_rest(json_t *root, const struct sp_model_config *config, int pad,
 {
 	json_t *rest = json_pack("{s:s, s:f, s:i, s:b, s:s, s:i, s:s}", "hidden_act", activation_name(config->activation),
 	                         "initializer_range", 0.02, "type_vocab_size", 2, "tie_word_embeddings", 1,
-	                         "position_embedding_type", "absolute", "pad_token_id", pad, "torch_dtype", dtype);
-	const int failed = json_object_update(root, rest);
+	                         "position_embedding_type", position_type(config), "pad_token_id", pad, "torch_dtype", dtype);
+	const int failed = json_object_update(root, rest) ||
+	                   (config->rope_base > 0 && json_object_set_new(root, "rope_theta", json_real(config->rope_base)));
 	json_decref(rest);
 	return failed;
 }

@@ -174,9 +174,12 @@ static int run(struct job *j)
 	sp_cli_stop_install();
 	const int status = convert(j);
 	if (status == SP_OK)
-		printf("%s: %lld layers of %lld features, %lld positions, %lld tokens, %.1f MB in %.1f s\n", j->output,
+		printf("%s: %lld layers of %lld features, %lld %spositions, %lld tokens, %.1f MB in %.1f s\n", j->output,
 		       (long long)j->config.layers, (long long)j->config.hidden, (long long)j->config.max_positions,
+		       j->config.rope_base > 0 ? "rotary " : "",
 		       (long long)j->config.vocab_size, (double)j->bytes / 1e6, sp_clock() - start);
+	if (status == SP_OK && j->config.rope_base > 0)
+		sp_log(SP_LOG_WARNING, "%s: has rotary positions, which no class of transformers has: seqpar alone reads it", j->output);
 	if (status == SP_ERR_STOPPED)
 		sp_log(SP_LOG_ERROR, "convert: stopped by a signal; nothing is left of %s", j->output);
 	sp_weights_close(j->weights);

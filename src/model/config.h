@@ -20,7 +20,14 @@ struct sp_model_config {
 	int sentence_order; /* pooler and two-way sentence-order head */
 	int64_t linformer_k; /* rows that keys and values are projected to along the sequence; 0: they are not */
 	enum sp_linformer_share linformer_share;
+	double rope_base;   /* 0: a table of positions that are learned; else rotary positions, with this base, and no table */
 };
+
+/* Tokens of the longest sample: a table of positions has an end. */
+static inline int64_t sp_model_longest(const struct sp_model_config *config)
+{
+	return config->rope_base > 0 ? INT64_C(1) << 30 : config->max_positions;
+}
 
 /* What a layer keeps of its forward for its backward. The rest is computed again, to the same bits. */
 enum sp_recompute {

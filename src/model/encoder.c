@@ -246,11 +246,23 @@ static struct sp_attention_call call_of(const struct sp_encoder_layer *layer, co
 	return call;
 }
 
-/* Queries, keys and values. */
-static int project(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx, struct sp_stream in)
+/* Queries and keys, or their gradients, by the tokens' positions; the backward of a rotation is the rotation back. */
+static int rotate(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                  const struct sp_encoder_attention *attention, struct sp_matrix qkv, int inverse)
 {
-	const struct sp_matrix nothing = { 0 };
-	return sp_linear_layer_forward(&layer->qkv, ctx, in.y, layer->attention.qkv, SP_ACT_NONE, nothing);
+	const int64_t width = qkv.cols / 3, heads = layer->attention.lse.rows / ctx->rows.batch;
+	const struct sp_rotate op = { attention->position, sp_matrix_columns(qkv, 0, 2 * width), width / heads,
+		                          attention->rope_base, inverse };
+	return attention->rope_base > 0 ? sp_compute_rotate(ctx->compute, &op) : SP_OK;
+}
+
+/* Queries, keys and values. */
+static int project(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                   const struct sp_encoder_attention *attention, struct sp_stream in)
+{
+	const struct sp_matrix nothing = { 0 }, qkv = layer->attention.qkv;
+	const int rc = sp_linear_layer_forward(&layer->qkv, ctx, in.y, qkv, SP_ACT_NONE, nothing);
+	return rc ? rc : rotate(layer, ctx, attention, qkv, 0);
 }
 
 /* What heads have found, as features of the stream: the input of the joint. */
@@ -273,7 +285,7 @@ static int attention_forward(const struct sp_encoder_layer *layer, const struct 
                              const struct sp_read_rows *read)
 {
 	const struct sp_attention_call call = call_of(layer, ctx, attention, read);
-	int rc = project(layer, ctx, in);
+	int rc = project(layer, ctx, attention, in);
 	if (rc == SP_OK)
 		rc = attention->variant->forward(attention->work, &call, &layer->attention);
 	if (rc == SP_OK)
@@ -336,7 +348,7 @@ int sp_encoder_layer_again(const struct sp_encoder_layer *layer, const struct sp
 		return SP_OK;
 	sp_trace_begin(SP_TRACE_COMPUTE, "again layer", (int)layer->index);
 	if (recompute == SP_RECOMPUTE_ATTENTION)
-		rc = project(layer, ctx, in);
+		rc = project(layer, ctx, attention, in);
 	else
 		rc = run(layer, ctx, attention, in, read);
 	sp_trace_end(SP_TRACE_COMPUTE);
@@ -428,6 +440,8 @@ static int attention_backward(const struct sp_encoder_layer *layer, const struct
 		rc = project_out_backward(layer, ctx, read, s, dout);
 	if (rc == SP_OK)
 		rc = attention->variant->backward(attention->work, &call, &layer->attention, dout, dqkv);
+	if (rc == SP_OK)
+		rc = rotate(layer, ctx, attention, dqkv, 1);
 	if (rc == SP_OK)
 		rc = sp_linear_layer_backward_weight(&layer->qkv.weight, &layer->qkv.bias, ctx, dqkv, in.y);
 	if (rc == SP_OK)

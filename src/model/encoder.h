@@ -88,6 +88,8 @@ struct sp_encoder_attention {
 	void *work;
 	const int32_t *doc;
 	const int32_t *length;  /* [batch], host; if attention projects */
+	const int32_t *position; /* [T] of own tokens, within their documents */
+	double rope_base;        /* 0: queries and keys are as they are projected; else rotated by position */
 	const uint32_t *sample; /* [batch] sample * tensor ranks + own one: with the own heads, the coordinates of dropout */
 	struct sp_comm *tensor; /* ranks that share the weights of a layer; NULL: this one holds them all */
 };

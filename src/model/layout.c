@@ -91,6 +91,7 @@ static void take_part(struct sp_model *m)
 	const int32_t first = (int32_t)sp_part_first(part, m->options.config.vocab_size);
 	m->widths = sp_encoder_widths(&m->options.config, part);
 	m->attention.tensor = sp_model_tensors(m) > 1 ? m->options.tensor : NULL;
+	m->attention.rope_base = m->options.config.rope_base;
 	m->words.first = first;
 	m->mlm.parts = (struct sp_head_parts){ part->tensor, sp_model_tensors(m), first, gather_stats, sum_parts, &m->attention };
 }
@@ -103,6 +104,10 @@ static int check_projections(const struct sp_model_options *o)
 		return sp_fail(SP_ERR_SETTING,
 		               "parallel.attention = %s does not go with data.packing = true: keys and values are summed along the "
 		               "sequence, and the samples in it could not be kept apart; set data.packing = false", o->attention->name);
+	if (o->attention->projects && c->rope_base > 0)
+		return sp_fail(SP_ERR_SETTING,
+		               "parallel.attention = %s does not go with model.position = rope: in a sum of keys of many positions "
+		               "no rotation is left that queries could be held against; set model.position = learned", o->attention->name);
 	const int per_head = c->linformer_k > 0 && c->linformer_share == SP_LINFORMER_HEAD;
 	if (c->linformer_k == (o->attention->projects ? o->choice.linformer_k : 0) &&
 	    (!o->attention->projects || per_head == o->choice.linformer_per_head))
@@ -137,7 +142,8 @@ void sp_model_discard(struct sp_model *m)
 static void bind_embedding(struct sp_embedding_layer *e, const struct sp_binding *b, const struct sp_model_config *c)
 {
 	e->word = sp_bind(b, "bert.embeddings.word_embeddings", ".weight");
-	e->position = sp_bind(b, "bert.embeddings.position_embeddings", ".weight");
+	if (c->rope_base == 0)
+		e->position = sp_bind(b, "bert.embeddings.position_embeddings", ".weight");
 	e->type = sp_bind(b, "bert.embeddings.token_type_embeddings", ".weight");
 	e->dropout = c->dropout;
 	if (!c->pre_norm)

@@ -115,7 +115,8 @@ static void append_sequence(struct builder *b, const char *at, const char *name)
 static void append_embeddings(struct builder *b)
 {
 	const struct sp_model_config *c = b->config;
-	append(b, WEIGHT, WHOLE, c->max_positions, c->hidden, 0, "bert.embeddings.position_embeddings.weight");
+	if (c->rope_base == 0)
+		append(b, WEIGHT, WHOLE, c->max_positions, c->hidden, 0, "bert.embeddings.position_embeddings.weight");
 	append(b, WEIGHT, WHOLE, 2, c->hidden, 0, "bert.embeddings.token_type_embeddings.weight");
 	if (!c->pre_norm)
 		append_norm(b, "bert.embeddings.LayerNorm");

@@ -2,9 +2,10 @@
  * buffer. Gradients and optimiser state use the same offsets. May include: base, model/config.h.
  *
  * Names are those of Hugging Face's BertForPreTraining. Query, key and value are three parameters side by side, so that
- * together they are one (3 H, H) matrix. The MLM decoder is tied to the word table and is not a parameter of its own.
- * What projects sequences (attention = linformer) has no name there: bert.encoder.layer.N.sequence_key.weight and
- * .sequence_value.weight, or bert.encoder.sequence.weight for all, (positions, k) or (positions, heads k). */
+ * together they are one (3 H, H) matrix. With rotary positions there is no table of positions. The MLM decoder is tied to the
+ * word table and is not a parameter of its own. What projects sequences (attention = linformer) has no name there:
+ * bert.encoder.layer.N.sequence_key.weight and .sequence_value.weight, or bert.encoder.sequence.weight for all, (positions, k) or
+ * (positions, heads k). */
 #ifndef SP_MODEL_PARAMETERS_H
 #define SP_MODEL_PARAMETERS_H
 

@@ -254,6 +254,7 @@ static int begin(struct sp_model *m, const struct sp_batch *batch, const struct 
 		rc = sp_fail(SP_ERR_ARGUMENT, "%s attention wants to know how long samples are", m->options.attention->name);
 	m->attention.doc = batch->doc;
 	m->attention.length = batch->length;
+	m->attention.position = batch->position;
 	m->attention.sample = batch->head_sample ? batch->head_sample : batch->sample;
 	return rc;
 }

@@ -36,7 +36,7 @@ struct sp_plan_input sp_plan_with_length(const struct sp_plan_input *in, int64_t
 	struct sp_plan_input other = *in;
 	other.length = length;
 	other.model.chunk = sp_shard_of(length, in->sequence_ranks, 0, in->multiple).chunk;
-	if (!in->model.packed)
+	if (!in->model.packed && in->model.config.rope_base == 0)
 		other.model.config.max_positions = sp_max(in->model.config.max_positions, length);
 	return other;
 }

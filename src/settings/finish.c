@@ -46,11 +46,15 @@ static int check_model(const struct sp_settings *s)
 		return sp_fail(SP_ERR_SETTING,
 		               "parallel.tensor = %lld does not divide model.heads = %lld; tensor ranks hold whole heads",
 		               (long long)s->parallel.tensor, (long long)s->model.heads);
-	if (s->train.sequence_length > s->model.max_positions && !s->data.packing)
+	const int rope = s->model.position == SP_POSITION_ROPE;
+	if (rope && s->model.hidden / s->model.heads % 2 != 0)
+		return sp_fail(SP_ERR_SETTING, "model.position = rope turns pairs of columns, but heads have %lld (model.hidden / "
+		               "model.heads); choose an even number", (long long)(s->model.hidden / s->model.heads));
+	if (s->train.sequence_length > s->model.max_positions && !s->data.packing && !rope)
 		return sp_fail(
 			SP_ERR_SETTING,
 			"train.sequence_length = %lld is longer than model.max_positions = %lld; raise model.max_positions, "
-			"shorten the sequence, or let it hold several samples with data.packing",
+			"shorten the sequence, let it hold several samples with data.packing, or take model.position = rope",
 			(long long)s->train.sequence_length, (long long)s->model.max_positions);
 	return SP_OK;
 }
@@ -103,6 +107,9 @@ static int check_checkpoint(const struct sp_settings *s)
 	if (s->checkpoint.interval > 0 && !s->checkpoint.dir[0])
 		return sp_fail(SP_ERR_SETTING, "checkpoint.interval = %lld needs checkpoint.dir, where to save to",
 		               (long long)s->checkpoint.interval);
+	if (s->model.extend_positions != SP_POSITIONS_NO && s->model.position == SP_POSITION_ROPE)
+		return sp_fail(SP_ERR_SETTING,
+		               "model.extend_positions extends a table of positions, which model.position = rope does not have");
 	if (s->model.extend_positions != SP_POSITIONS_NO && !s->checkpoint.init[0])
 		return sp_fail(SP_ERR_SETTING,
 		               "model.extend_positions extends the position table of a given model: it needs checkpoint.init");

@@ -18,6 +18,7 @@ enum sp_setting_linformer { SP_LINFORMED_HEAD = 0, SP_LINFORMED_LAYER, SP_LINFOR
 enum sp_setting_ring { SP_RING_KV = 0, SP_RING_Q };
 enum sp_setting_last_layer { SP_LAST_LAYER_READ = 0, SP_LAST_LAYER_ALL };
 enum sp_setting_recompute { SP_RECOMPUTED_NONE = 0, SP_RECOMPUTED_ATTENTION, SP_RECOMPUTED_LAYER };
+enum sp_setting_position { SP_POSITION_LEARNED = 0, SP_POSITION_ROPE };
 enum sp_setting_decay { SP_DECAY_LINEAR = 0, SP_DECAY_COSINE, SP_DECAY_CONSTANT };
 
 struct sp_settings {
@@ -31,6 +32,8 @@ struct sp_settings {
 		int extend_positions; /* enum sp_setting_extend */
 		int64_t linformer_k;
 		int linformer_share; /* enum sp_setting_linformer */
+		int position;         /* enum sp_setting_position */
+		double rope_base;
 	} model;
 	struct {
 		char source[SP_TEXT]; /* synthetic | PREFIX | 0.7:A,0.3:B */

@@ -24,7 +24,7 @@ const struct sp_setting_entry sp_settings_table[] = {
 	INTEGER(
 		model.vocab_size, "0", "[0,16777216]",
 		"Rows of the word table; 0: as many as the vocabulary has tokens (30528 for synthetic data)."),
-	INTEGER(model.max_positions, "512", "[1,1073741824]", "Rows of the position table; the longest sequence possible, or with data.packing the longest sample."),
+	INTEGER(model.max_positions, "512", "[1,1073741824]", "Rows of the position table; the longest sequence possible, or with data.packing the longest sample. Without meaning with rope."),
 	CHOICE(model.norm, "post", "post|pre", "LayerNorm after each residual sum (BERT) or before each sublayer."),
 	CHOICE(model.activation, "gelu", "gelu|gelu_tanh", "GELU by erf (BERT) or its tanh approximation."),
 	NUMBER(model.dropout, "0.1", "[0,1)", "Probability that a hidden value is dropped."),
@@ -39,6 +39,11 @@ const struct sp_setting_entry sp_settings_table[] = {
 	CHOICE(model.linformer_share, "layer", "head|layer|model",
 	       "With parallel.attention = linformer, what has projections of its own: each head, a pair; each layer, a pair; or the "
 	       "model, one for keys and values of all layers."),
+	CHOICE(model.position, "learned", "learned|rope",
+	       "Where a token is in its sample: by a table of learned positions, or by rotating queries and keys (RoPE), which sets no "
+	       "limit to lengths."),
+	NUMBER(model.rope_base, "10000", "(1,1e12]",
+	       "With model.position = rope, the base of the angles: that of column pair j is position x base^(-2 j / head size)."),
 
 	TEXT(data.source, "synthetic", "",
 	     "synthetic, the PREFIX of PREFIX.bin and PREFIX.idx, or a blend 0.7:A,0.3:B of prefixes."),
@@ -54,7 +59,7 @@ const struct sp_setting_entry sp_settings_table[] = {
 	INTEGER(train.global_batch, "32", "[1,1048576]", "Sequences per step, over all ranks."),
 	INTEGER(train.micro_batch, "8", "[1,1048576]",
 	        "Sequences a rank works on at a time; data ranks x micro_batch must divide global_batch."),
-	INTEGER(train.sequence_length, "128", "[1,1073741824]", "Tokens of a sequence, at most model.max_positions unless it is packed (data.packing)."),
+	INTEGER(train.sequence_length, "128", "[1,1073741824]", "Tokens of a sequence, at most model.max_positions unless it is packed (data.packing) or model.position = rope."),
 	INTEGER(train.eval_interval, "0", "[0,1000000000000]", "Evaluate every so many steps and at the end; 0: never."),
 	INTEGER(train.eval_iters, "10", "[1,1000000000]", "Global batches of validation data per evaluation."),
 	UNSIGNED(train.seed, "1234", "[0,18446744073709551615]", "Decides initial values, samples, masks and dropout."),

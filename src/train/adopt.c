@@ -85,6 +85,8 @@ static int adopt_positions(struct sp_settings *s, const char *dir, const struct 
 	const int64_t rows = own->max_positions;
 	if (!sp_settings_given(s, "model.max_positions"))
 		s->model.max_positions = rows;
+	if (own->rope_base > 0)
+		return SP_OK;
 	if (!sp_settings_given(s, "train.sequence_length") && s->train.sequence_length > s->model.max_positions)
 		s->train.sequence_length = s->model.max_positions;
 	if (s->model.max_positions == rows || (s->model.max_positions > rows && s->model.extend_positions))
@@ -119,6 +121,23 @@ static int adopt_projections(struct sp_settings *s, const char *dir, const struc
 	                                      (int)own->linformer_share, shares);
 }
 
+/* Tables of positions and rotations are of no use to each other. */
+static int adopt_rotation(struct sp_settings *s, const char *dir, const struct sp_model_config *own)
+{
+	static const char *const kinds[] = { "learned", "rope" };
+	const int status = adopt_choice(s, dir, "model.position", &s->model.position, own->rope_base > 0, kinds);
+	char text[2][32];
+	if (status || own->rope_base == 0)
+		return status;
+	if (!sp_settings_given(s, "model.rope_base"))
+		s->model.rope_base = own->rope_base;
+	if (s->model.rope_base == own->rope_base)
+		return SP_OK;
+	snprintf(text[0], sizeof text[0], "%g", s->model.rope_base);
+	snprintf(text[1], sizeof text[1], "%g", own->rope_base);
+	return contradicts(dir, "model.rope_base", text[0], text[1]);
+}
+
 static int adopt_kind(struct sp_settings *s, const char *dir, const struct sp_model_config *own)
 {
 	static const char *const norms[] = { "post", "pre" }, *const activations[] = { "gelu", "gelu_tanh" };
@@ -126,6 +145,8 @@ static int adopt_kind(struct sp_settings *s, const char *dir, const struct sp_mo
 	int status = adopt_choice(s, dir, "model.norm", &s->model.norm, own->pre_norm != 0, norms);
 	if (!status)
 		status = adopt_choice(s, dir, "model.activation", &s->model.activation, tanh, activations);
+	if (!status)
+		status = adopt_rotation(s, dir, own);
 	if (status)
 		return status;
 	const double eps = widen(own->layer_norm_eps);

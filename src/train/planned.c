@@ -34,6 +34,7 @@ struct sp_model_config sp_planned_config(const struct sp_settings *s)
 		.sentence_order = s->model.sentence_order,
 		.linformer_k = projects(s) ? s->model.linformer_k : 0,
 		.linformer_share = (enum sp_linformer_share)s->model.linformer_share,
+		.rope_base = s->model.position == SP_POSITION_ROPE ? s->model.rope_base : 0,
 	};
 }
 

@@ -27,7 +27,7 @@ static int open_dataset(struct sp_setup *setup)
 		.short_seq_prob = s->data.short_seq_prob,
 		.sentence_order = s->model.sentence_order,
 		.packing = s->data.packing,
-		.longest = s->model.max_positions,
+		.longest = sp_model_longest(&setup->config),
 		.seed = s->train.seed,
 	};
 	int status = sp_dataset_open(&options, &setup->dataset);
@@ -60,7 +60,7 @@ static int check_device(struct sp_setup *setup)
 		return SP_ERR_SETTING;
 	const struct sp_compute_needs needs = { SP_F32, setup->config.hidden / setup->config.heads,
 		                                    setup->config.attention_dropout, setup->grid.shape.at[SP_AXIS_TENSOR],
-		                                    attention->keeps_scores };
+		                                    attention->keeps_scores, setup->config.rope_base > 0 };
 	return sp_compute_supports(setup->compute, &needs);
 }
 

@@ -53,7 +53,7 @@ static int check(const struct sp_use *use, const struct sp_use_document *documen
 		               (long long)fill->k, (long long)tokens);
 	if (fill->masks == 0)
 		return sp_fail(SP_ERR_SETTING, "the text holds no [MASK]: write [MASK] where a token is to be filled in");
-	if (document->length <= use->config.max_positions)
+	if (document->length <= sp_model_longest(&use->config))
 		return SP_OK;
 	return sp_fail(SP_ERR_ARGUMENT,
 	               "the text has %lld tokens, [CLS] and [SEP] among them, but model.max_positions = %lld: shorten it, or "

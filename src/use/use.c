@@ -17,14 +17,15 @@ static int check(const struct sp_use_options *o, const struct sp_use *use)
 {
 	const struct sp_model_config *c = &o->config;
 	const struct sp_compute_needs needs = { .dtype = SP_F32, .head_dim = c->hidden / c->heads,
-		                                    .scores = use->together && use->together->keeps_scores };
+		                                    .scores = use->together && use->together->keeps_scores,
+		                                    .rotary = c->rope_base > 0 };
 	const struct sp_attention_shape_host shape = {
 		1, 1, c->heads, c->hidden / c->heads, sp_comm_size(o->world), sp_comm_rank(o->world),
 		sp_planned_choice(o->settings),
 	};
 	if (!use->together)
 		return SP_ERR_SETTING;
-	if (c->max_positions < 2)
+	if (sp_model_longest(c) < 2)
 		return sp_fail(SP_ERR_FORMAT, "a model of one position has no room for [CLS] and [SEP]");
 	if (sp_vocab_size(o->vocab) > c->vocab_size)
 		return sp_fail(SP_ERR_FORMAT, "the vocabulary has %lld tokens, but the model's word table %lld rows: it is not "

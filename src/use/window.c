@@ -24,7 +24,7 @@ static int append_special(struct sp_window *w, enum sp_special which)
 /* Tokens of the document in work; one more place is for [SEP]. */
 static int cut(struct sp_window *w)
 {
-	const size_t begin = begin_of(w, w->documents), most = (size_t)w->use->config.max_positions - 1;
+	const size_t begin = begin_of(w, w->documents), most = (size_t)sp_model_longest(&w->use->config) - 1;
 	if (w->ids.count - begin <= most)
 		return SP_OK;
 	if (!w->truncate)
@@ -33,7 +33,7 @@ static int cut(struct sp_window *w)
 		               "shorten it, cut such documents with --truncate, or extend the model's positions "
 		               "(model.max_positions with model.extend_positions = tile or interpolate), best by training on "
 		               "with checkpoint.init",
-		               (long long)(w->before + w->documents + 1), (long long)w->use->config.max_positions);
+		               (long long)(w->before + w->documents + 1), (long long)(most + 1));
 	w->ids.count = begin + most;
 	w->truncated[w->documents] = 1;
 	return SP_OK;

@@ -41,6 +41,7 @@ static const struct {
 	[BOUND_ATTENTION_FINISH] = { "attention_finish", { [SP_F32] = 4e-7 }, "one division or one logarithm" },
 	[BOUND_ATTENTION_DOTS] = { "attention_dots", { [SP_F32] = 6e-7 }, "u sqrt(D)" },
 	[BOUND_ATTENTION_BACKWARD] = { "attention_backward", { [SP_F32] = 2e-6 }, "u (|score| + |lse|) through exp, then sums" },
+	[BOUND_ROTATE] = { "rotate", { [SP_F32] = 3e-7 }, "sine and cosine within 1.6 u, two products and a sum" },
 	[BOUND_EMBEDDING_FORWARD] = { "embedding_forward", { [SP_F32] = 6e-6 }, "as norm_forward" },
 	[BOUND_EMBEDDING_BACKWARD] = { "embedding_backward", { [SP_F32] = 4e-6 }, "as norm_backward, then sums of up to 700 rows" },
 	[BOUND_GATHER_ROWS] = { "gather_rows", { [SP_F32] = 0 }, "a copy" },

@@ -38,6 +38,10 @@ void attention_polls_on_the_calling_thread(void **state);
 /* scores.c */
 void scores_equal_reference(void **state);
 
+/* rotate.c */
+void rotate_equals_reference(void **state);
+void rotate_back_gives_what_was_rotated(void **state);
+
 /* embedding.c */
 void embedding_forward_equals_reference(void **state);
 void embedding_backward_equals_reference(void **state);

@@ -12,8 +12,8 @@ CONFORM_LOG_COMPILER = timeout
 AM_CONFORM_LOG_FLAGS = -k 5 $(row_seconds) env OMP_WAIT_POLICY=passive tests/conformance/test_conformance
 
 reference_sources = tests/reference/reference.h tests/reference/dropout.c tests/reference/linear.c tests/reference/norm.c \
-	tests/reference/attention.c tests/reference/embedding.c tests/reference/head.c tests/reference/parts.c tests/reference/scores.c \
-	tests/reference/update.c
+	tests/reference/attention.c tests/reference/embedding.c tests/reference/head.c tests/reference/parts.c tests/reference/rotate.c \
+	tests/reference/scores.c tests/reference/update.c
 
 tests_conformance_test_reference_SOURCES = tests/conformance/test_reference.c $(reference_sources)
 tests_conformance_test_reference_LDFLAGS = $(test_ldflags)
@@ -21,6 +21,6 @@ tests_conformance_test_reference_LDFLAGS = $(test_ldflags)
 tests_conformance_test_conformance_SOURCES = tests/conformance/test_conformance.c tests/conformance/cases.h \
 	tests/conformance/bench.c tests/conformance/bench.h tests/conformance/bounds.c tests/conformance/bounds.h \
 	tests/conformance/memory.c tests/conformance/linear.c tests/conformance/norm.c tests/conformance/attention.c \
-	tests/conformance/embedding.c tests/conformance/head.c tests/conformance/parts.c tests/conformance/scores.c tests/conformance/update.c \
+	tests/conformance/embedding.c tests/conformance/head.c tests/conformance/parts.c tests/conformance/rotate.c tests/conformance/scores.c tests/conformance/update.c \
 	$(reference_sources)
 tests_conformance_test_conformance_LDFLAGS = $(test_ldflags)

@@ -88,6 +88,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(attention_ignores_rows_that_attended_to_nothing),
 	cmocka_unit_test(attention_polls_on_the_calling_thread),
 	cmocka_unit_test(scores_equal_reference),
+	cmocka_unit_test(rotate_equals_reference),
+	cmocka_unit_test(rotate_back_gives_what_was_rotated),
 	cmocka_unit_test(embedding_forward_equals_reference),
 	cmocka_unit_test(embedding_backward_equals_reference),
 	cmocka_unit_test(gather_rows_copies),

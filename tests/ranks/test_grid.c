@@ -62,6 +62,10 @@ static struct sp_settings settings_of_grid(int pieces)
 		s.data.packing = 1;
 		s.data.short_seq_prob = 1;
 		s.model.max_positions = 11;
+	} else if (kind != kinds) { /* the others, but for the first, with rotary positions */
+		s.model.position = SP_POSITION_ROPE;
+		s.model.rope_base = 50;
+		s.model.max_positions = 1;
 	}
 	s.train.micro_batch = 1;
 	s.train.global_batch = (pieces > 1 ? 4 : stages > 1 ? 5 : 2) * shape.at[SP_AXIS_DATA];

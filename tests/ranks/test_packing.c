@@ -51,6 +51,7 @@ static void packed_training_is_independent_of_the_layout(void **state)
 		snprintf(s.parallel.attention, sizeof s.parallel.attention, "%s", kinds[i]);
 		s.model.norm = i % 2 ? SP_NORM_PRE : SP_NORM_POST;
 		s.train.recompute = (int)i % 3;
+		s.model.position = i % 2 ? SP_POSITION_LEARNED : SP_POSITION_ROPE;
 		assert_false(test_ranks_agree(&ranks, differs_from_unsplit(&s)));
 	}
 }

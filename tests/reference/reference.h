@@ -52,6 +52,9 @@ void sp_reference_attention_finish(const struct sp_attention_finish *args);
 void sp_reference_attention_dots(const struct sp_attention_dots *args);
 void sp_reference_attention_backward(const struct sp_attention_backward *args);
 
+/* rotate.c */
+void sp_reference_rotate(const struct sp_rotate *args);
+
 /* scores.c */
 void sp_reference_scores_mask(const struct sp_scores_mask *args);
 void sp_reference_scores_softmax(const struct sp_scores_softmax *args);

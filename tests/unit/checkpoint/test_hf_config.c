@@ -32,6 +32,7 @@ static void equal(const struct sp_model_config *a, const struct sp_model_config 
 	assert_int_equal(a->linformer_k, b->linformer_k);
 	if (a->linformer_k > 0)
 		assert_int_equal(a->linformer_share, b->linformer_share);
+	assert_memory_equal(&a->rope_base, &b->rope_base, sizeof a->rope_base);
 	assert_memory_equal(&a->dropout, &b->dropout, sizeof a->dropout);
 	assert_memory_equal(&a->attention_dropout, &b->attention_dropout, sizeof a->dropout);
 	assert_memory_equal(&a->layer_norm_eps, &b->layer_norm_eps, sizeof a->dropout);
@@ -40,14 +41,16 @@ static void equal(const struct sp_model_config *a, const struct sp_model_config 
 static void every_kind_of_model_is_written_and_read_back(void **state)
 {
 	(void)state;
-	for (int kind = 0; kind < 32; kind++) {
+	for (int kind = 0; kind < 40; kind++) {
 		struct sp_model_config config = post, back;
 		char *text;
 		config.pre_norm = kind & 1;
 		config.sentence_order = kind >> 1 & 1;
 		config.activation = kind >> 2 & 1 ? SP_ACT_GELU_TANH : SP_ACT_GELU;
-		config.linformer_k = kind >> 3 ? 256 : 0;
-		config.linformer_share = kind >> 3 ? (enum sp_linformer_share)((kind >> 3) - 1) : SP_LINFORMER_HEAD;
+		const int special = kind >> 3; /* 0: none, 1 to 3: linformer, 4: rotary */
+		config.linformer_k = special && special < 4 ? 256 : 0;
+		config.linformer_share = special && special < 4 ? (enum sp_linformer_share)(special - 1) : SP_LINFORMER_HEAD;
+		config.rope_base = special == 4 ? 1234567.891 : 0;
 		assert_int_equal(sp_hf_config_text(&config, 0, "float32", &text), SP_OK);
 		assert_int_equal(sp_hf_config_parse("c", text, strlen(text), &back), SP_OK);
 		equal(&config, &back);
@@ -222,6 +225,11 @@ static void what_seqpar_cannot_be_is_refused_by_name(void **state)
 		  "seqpar.linformer_k is not a whole number from 1" },
 		{ "\"model_type\": \"seqpar-linformer-bert\", \"seqpar\": {\"linformer_k\": 8, \"linformer_share\": \"all\"}",
 		  "seqpar.linformer_share is not head, layer or model" },
+		{ "\"model_type\": \"seqpar-rope-bert\"", "rope_theta is not a number above 1" },
+		{ "\"model_type\": \"seqpar-rope-bert\", \"rope_theta\": 1", "rope_theta is not a number above 1" },
+		{ "\"model_type\": \"seqpar-rope-megatron-bert\", \"rope_theta\": 9, \"position_embedding_type\": \"absolute\"",
+		  "position_embedding_type is \"absolute\"; seqpar has rotary positions in such models only" },
+		{ "\"model_type\": \"bert\", \"rope_theta\": 9, \"position_embedding_type\": \"rotary\"", "seqpar has absolute positions" },
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {

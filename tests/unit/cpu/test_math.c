@@ -121,6 +121,30 @@ static void gelu_and_its_slope_have_fp32_accuracy(void **state)
 	assert_true(worst(run_gelu_tanh_slope, gelu_tanh_slope, -14, 14, 0.5) < 6);
 }
 
+static double angles[N];
+static float sines[N], cosines[N];
+
+/* Angles as positions make them, up to 2^30: some ends, and the multiples of pi/4 where the polynomials change places. */
+static void sine_and_cosine_have_fp32_accuracy_for_large_angles(void **state)
+{
+	static const double most[] = { 1, 100, 1e5, 1 << 30 };
+	(void)state;
+	for (size_t k = 0; k < sizeof most / sizeof *most; k++) {
+		double worst_sine = 0, worst_cosine = 0;
+		for (int i = 0; i < N; i++)
+			angles[i] = i % 2 ? most[k] * i / N : floor(most[k] * i / N) * acos(-1) / 4;
+#pragma omp simd
+		for (int i = 0; i < N; i++)
+			sp_sine_cosine(angles[i], &sines[i], &cosines[i]);
+		for (int i = 0; i < N; i++) {
+			worst_sine = fmax(worst_sine, ulps(sines[i], sin(angles[i]), 0.125));
+			worst_cosine = fmax(worst_cosine, ulps(cosines[i], cos(angles[i]), 0.5));
+		}
+		printf("up to %g: sine %.2f, cosine %.2f\n", most[k], worst_sine, worst_cosine);
+		assert_true(worst_sine < 1.6 && worst_cosine < 1.6);
+	}
+}
+
 static uint16_t plain_half(const struct sp_dropout *dropout, uint32_t c1, uint32_t c2, uint32_t column)
 {
 	const uint32_t counter[4] = { column / 8, c1, c2, 0 };
@@ -166,6 +190,7 @@ int main(void)
 		cmocka_unit_test(powers_are_zero_below_the_normal_numbers_and_keep_nan),
 		cmocka_unit_test(tanh_is_within_two_ulp),
 		cmocka_unit_test(gelu_and_its_slope_have_fp32_accuracy),
+		cmocka_unit_test(sine_and_cosine_have_fp32_accuracy_for_large_angles),
 		cmocka_unit_test(dropout_draws_are_those_of_the_plain_generator),
 	};
 	if (!runnable())

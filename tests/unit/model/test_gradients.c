@@ -24,15 +24,18 @@ struct kind {
 	int pre_norm, order;
 	enum sp_activation activation;
 	float dropout, attention_dropout;
+	double rope_base;
 };
 
 static const struct kind kinds[] = {
-	{ "post, erf", 0, 0, SP_ACT_GELU, 0, 0 },
-	{ "post, tanh, sentence order", 0, 1, SP_ACT_GELU_TANH, 0, 0 },
-	{ "pre, tanh", 1, 0, SP_ACT_GELU_TANH, 0, 0 },
-	{ "pre, erf, sentence order", 1, 1, SP_ACT_GELU, 0, 0 },
-	{ "post, dropout", 0, 1, SP_ACT_GELU, 0.2F, 0.3F },
-	{ "pre, dropout", 1, 1, SP_ACT_GELU_TANH, 0.3F, 0.2F },
+	{ "post, erf", 0, 0, SP_ACT_GELU, 0, 0, 0 },
+	{ "post, tanh, sentence order", 0, 1, SP_ACT_GELU_TANH, 0, 0, 0 },
+	{ "pre, tanh", 1, 0, SP_ACT_GELU_TANH, 0, 0, 0 },
+	{ "pre, erf, sentence order", 1, 1, SP_ACT_GELU, 0, 0, 0 },
+	{ "post, dropout", 0, 1, SP_ACT_GELU, 0.2F, 0.3F, 0 },
+	{ "pre, dropout", 1, 1, SP_ACT_GELU_TANH, 0.3F, 0.2F, 0 },
+	{ "post, rotary", 0, 1, SP_ACT_GELU, 0, 0, 3 },
+	{ "pre, rotary, dropout", 1, 0, SP_ACT_GELU, 0.2F, 0.1F, 10000 },
 };
 enum { KINDS = sizeof(kinds) / sizeof(*kinds) };
 
@@ -72,6 +75,7 @@ static void open_kind(struct harness *h, const struct kind *k)
 		.attention_dropout = k->attention_dropout,
 		.layer_norm_eps = 1e-12F,
 		.sentence_order = k->order,
+		.rope_base = k->rope_base,
 	};
 	const struct harness_batch batch = {
 		.batch = BATCH,
