@@ -19,6 +19,10 @@ def gnuplot(script, height):
     svg = re.sub(r'\s?color="[a-z]+"', "", svg)
     svg = re.sub(r"""(stroke|fill)=(["'])(black|rgb\(  ?0,  ?0,  ?0\))\2""", r"\1=\2currentColor\2", svg)
     svg = re.sub(r"<title>Gnuplot</title>\s*<desc>.*?</desc>", "", svg, flags=re.S)
+    svg = re.sub(r"[ \t]*\n\s*", "\n", svg)
+    # Marks that are defined and not used.
+    svg = re.sub(r"<(?:path|use|circle)[^>]*\bid=(['\"])(gpPt\d+)\1[^>]*/>\n?",
+                 lambda mark: mark.group() if "#%s'" % mark.group(2) in svg or '#%s"' % mark.group(2) in svg else "", svg)
     # Names of parts must not be those of the other charts of the page.
     count += 1
     svg = re.sub(r"""\bid=(["'])""", r"id=\1c%d-" % count, svg)

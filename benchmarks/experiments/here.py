@@ -310,6 +310,7 @@ class Here:
         prefix, self.run.prefix = self.run.prefix, []
         record = self.run.run("convergence", label, [self.run.program] + launch + words + m["text_model"] + more, lines=log)
         self.run.prefix = prefix
+        record["command"] = record["command"].replace(scratch, "DIR")
         events = record["result"] or []
         steps = [(e["step"], e["loss"]) for e in events if e["event"] == "step"]
         evals = [(e["step"], e["loss"], e.get("order_loss"), e.get("order_accuracy")) for e in events if e["event"] == "eval"]

@@ -8,6 +8,7 @@ from comparison.run import environment
 from experiments import accounting, published
 
 GIB = 2**30
+WHOLE = ["parallel.optimizer_shard=false"]  # moments on every sequence rank, as in the paper
 KINDS = ("rsa", "ring")  # of sequence ranks; tensor ranks that keep scores are rsa's of one rank, the others ring's
 
 
@@ -47,9 +48,9 @@ def layout(model, scheme, kind, ranks, batch, length, stages=1, micro_batches=1)
             "model.max_positions=%d" % max(512, length)]
 
 
-def fitting(plans, model, scheme, kind, ranks, batch, length, memory, stages=1):
+def fitting(plans, model, scheme, kind, ranks, batch, length, memory, stages=1, more=()):
     """A plan's `fitting`; zeros if the ranks cannot have it."""
-    got = plans.plan(ranks * stages, layout(model, scheme, kind, ranks, batch, length, stages, stages), memory)
+    got = plans.plan(ranks * stages, layout(model, scheme, kind, ranks, batch, length, stages, stages) + list(more), memory)
     return got["fitting"] if got else dict(longest=0, micro_batch=0, global_batch=0)
 
 
@@ -63,6 +64,8 @@ def of_batch(plans):
                            counted=accounting.largest_batch(shape, scheme, ranks, published.LENGTH, 16 * GIB))
                 for kind in KINDS:
                     row[kind] = fitting(plans, model, scheme, kind, ranks, 1, published.LENGTH, published.MEMORY)["micro_batch"]
+                row["whole"] = fitting(plans, model, scheme, "rsa", ranks, 1, published.LENGTH, published.MEMORY,
+                                       more=WHOLE)["micro_batch"]
                 rows.append(row)
     return rows
 
@@ -79,6 +82,8 @@ def of_stages(plans):
                 for kind in KINDS:
                     row[kind] = fitting(plans, model, scheme, kind, 4, stages, published.LENGTH, published.MEMORY,
                                         stages)["global_batch"]
+                row["whole"] = fitting(plans, model, scheme, "rsa", 4, stages, published.LENGTH, published.MEMORY, stages,
+                                       WHOLE)["global_batch"]
                 rows.append(row)
     return rows
 
@@ -94,6 +99,7 @@ def of_length(plans):
                            counted=accounting.longest(shape, scheme, ranks, batch, 16 * GIB))
                 for kind in KINDS:
                     row[kind] = fitting(plans, model, scheme, kind, ranks, batch, 64, published.MEMORY)["longest"]
+                row["whole"] = fitting(plans, model, scheme, "rsa", ranks, batch, 64, published.MEMORY, more=WHOLE)["longest"]
                 rows.append(row)
     return rows
 
@@ -159,7 +165,7 @@ def ratios(batch, length):
     for what, printed, model, axis, sequence, tensor in published.RATIOS:
         rows = batch if axis == "batch" else length
         row = dict(what=what, printed=printed)
-        for name in ("tables", "counted") + KINDS:
+        for name in ("tables", "counted", "whole") + KINDS:
             a, b = of(rows, model, "sequence", sequence, name), of(rows, model, "tensor", tensor, name)
             row[name] = a / b if a and b else None
         found.append(row)
