@@ -12,8 +12,9 @@ int sp_mlp_layer_forward(const struct sp_mlp_layer *layer, const struct sp_layer
 }
 
 int sp_mlp_layer_backward(const struct sp_mlp_layer *layer, const struct sp_layer_context *ctx, struct sp_matrix x,
-                          struct sp_matrix dy, struct sp_matrix dpre, struct sp_matrix dx, int accumulate)
+                          struct sp_matrix dy, struct sp_matrix dx, int accumulate)
 {
+	const struct sp_matrix dpre = layer->hidden;
 	const struct sp_linear_backward_input through_activation = {
 		.dy = dy,
 		.w = layer->down.value,

@@ -74,14 +74,22 @@ struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config,
 
 int64_t sp_encoder_most_read(const struct sp_encoder_widths *w, int64_t rows)
 {
-	const int64_t wide = sp_max(w->intermediate, 3 * w->attention);
-	/* backward through the MLP, backward through the projection; forward takes less */
-	return rows * wide / sp_max(2 * w->hidden + w->intermediate, w->hidden + 2 * w->attention);
+	/* through the MLP, backward through the projection; forward takes less */
+	return rows * w->intermediate / (w->intermediate + sp_max(2 * w->hidden, w->hidden + 2 * w->attention));
 }
 
 int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct sp_matrix y)
 {
 	return attention->tensor ? sp_comm_all_reduce(attention->tensor, y.data, y.rows * y.cols, SP_F32, SP_SUM) : SP_OK;
+}
+
+int sp_encoder_scratch_layout(struct sp_encoder_scratch *scratch, struct sp_arena *arena, const struct sp_encoder_widths *w,
+                              int64_t rows)
+{
+	int rc = sp_arena_take_matrix(arena, rows, w->hidden, &scratch->dx);
+	if (rc == SP_OK)
+		rc = sp_arena_take_matrix(arena, rows, w->attention > w->intermediate ? w->attention : 0, &scratch->dout);
+	return rc ? rc : sp_arena_take_matrix(arena, rows, 3 * w->attention > w->intermediate ? 3 * w->attention : 0, &scratch->dqkv);
 }
 
 /* ---- what a layer leaves behind ---- */
@@ -246,6 +254,19 @@ static struct sp_attention_call call_of(const struct sp_encoder_layer *layer, co
 	return call;
 }
 
+/* The MLP's hidden rows behind those that are read are free. */
+static const struct sp_read_rows *with_room(const struct sp_encoder_layer *layer, const struct sp_read_rows *read,
+                                            struct sp_read_rows *own)
+{
+	const struct sp_matrix hidden = layer->mlp.hidden;
+	if (!read)
+		return NULL;
+	const int64_t n = sp_read_rows_count(read);
+	*own = *read;
+	own->room = sp_matrix_rows(hidden, n, hidden.rows - n);
+	return own;
+}
+
 /* Queries and keys, or their gradients, by the tokens' positions; the backward of a rotation is the rotation back. */
 static int rotate(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                   const struct sp_encoder_attention *attention, struct sp_matrix qkv, int inverse)
@@ -333,8 +354,9 @@ int sp_encoder_layer_forward(const struct sp_encoder_layer *layer, const struct 
                              const struct sp_encoder_attention *attention, struct sp_stream in,
                              const struct sp_read_rows *read)
 {
+	struct sp_read_rows own;
 	sp_trace_begin(SP_TRACE_COMPUTE, "forward layer", (int)layer->index);
-	int rc = run(layer, ctx, attention, in, read);
+	int rc = run(layer, ctx, attention, in, with_room(layer, read, &own));
 	sp_trace_end(SP_TRACE_COMPUTE);
 	return rc;
 }
@@ -343,6 +365,7 @@ int sp_encoder_layer_again(const struct sp_encoder_layer *layer, const struct sp
                            const struct sp_encoder_attention *attention, struct sp_stream in, const struct sp_read_rows *read,
                            enum sp_recompute recompute)
 {
+	struct sp_read_rows own;
 	int rc = SP_OK;
 	if (recompute == SP_RECOMPUTE_NONE)
 		return SP_OK;
@@ -350,7 +373,7 @@ int sp_encoder_layer_again(const struct sp_encoder_layer *layer, const struct sp
 	if (recompute == SP_RECOMPUTE_ATTENTION)
 		rc = project(layer, ctx, attention, in);
 	else
-		rc = run(layer, ctx, attention, in, read);
+		rc = run(layer, ctx, attention, in, with_room(layer, read, &own));
 	sp_trace_end(SP_TRACE_COMPUTE);
 	return rc;
 }
@@ -381,13 +404,12 @@ static int mlp_backward_read(const struct sp_encoder_layer *layer, const struct 
 {
 	const int64_t h = s->dy.cols;
 	const struct sp_mlp_layer mlp = mlp_of(layer, read);
-	const struct sp_matrix dy = sp_read_rows_room(read, 0, h), x = sp_read_rows_room(read, h, h), dx = x,
-	                       dpre = sp_read_rows_room(read, 2 * h, mlp.pre.cols);
+	const struct sp_matrix dy = sp_read_rows_room(read, 0, h), x = sp_read_rows_room(read, h, h), dx = x;
 	int rc = sp_read_rows_gather(read, ctx, s->dx, dy);
 	if (rc == SP_OK)
 		rc = sp_read_rows_gather(read, ctx, layer->joint_attention.y, x);
 	if (rc == SP_OK)
-		rc = sp_mlp_layer_backward(&mlp, ctx, x, dy, dpre, dx, 0);
+		rc = sp_mlp_layer_backward(&mlp, ctx, x, dy, dx, 0);
 	if (rc == SP_OK)
 		rc = sp_encoder_tensor_sum(attention, dx);
 	if (rc)
@@ -399,14 +421,12 @@ static int mlp_backward(const struct sp_encoder_layer *layer, const struct sp_la
                         const struct sp_encoder_attention *attention, const struct sp_read_rows *read,
                         const struct sp_encoder_scratch *s, int first_sum)
 {
-	const struct sp_matrix dpre = sp_matrix(s->wide.data, s->dy.rows, layer->mlp.pre.cols);
 	int rc = joint_backward(&layer->joint_mlp, ctx, s, layer->pre_norm, layer->open, first_sum);
 	if (rc)
 		return rc;
 	if (read)
 		return mlp_backward_read(layer, ctx, attention, read, s);
-	rc = sp_mlp_layer_backward(&layer->mlp, ctx, layer->joint_attention.y, s->dx, dpre, s->dy,
-	                           adds_to_stream(layer, attention));
+	rc = sp_mlp_layer_backward(&layer->mlp, ctx, layer->joint_attention.y, s->dx, s->dy, adds_to_stream(layer, attention));
 	return rc ? rc : sp_encoder_tensor_sum(attention, s->dy);
 }
 
@@ -428,13 +448,19 @@ static int project_out_backward(const struct sp_encoder_layer *layer, const stru
 	return rc || !read ? rc : sp_read_rows_put(read, ctx, to, dout);
 }
 
+/* What the MLP's backward has left behind, as so many columns, where that is wide enough. */
+static struct sp_matrix room_of(struct sp_matrix left, struct sp_matrix otherwise, int64_t cols)
+{
+	return sp_matrix(left.cols >= cols ? left.data : otherwise.data, left.rows, cols);
+}
+
 static int attention_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                               const struct sp_encoder_attention *attention, struct sp_stream in,
                               const struct sp_read_rows *read, const struct sp_encoder_scratch *s)
 {
 	const struct sp_attention_call call = call_of(layer, ctx, attention, read);
-	const struct sp_matrix dqkv = sp_matrix(s->wide.data, s->dy.rows, layer->attention.qkv.cols);
-	const struct sp_matrix dout = sp_matrix(s->dout.data, s->dy.rows, layer->attention.o.cols);
+	const struct sp_matrix dqkv = room_of(layer->mlp.hidden, s->dqkv, layer->attention.qkv.cols);
+	const struct sp_matrix dout = room_of(layer->mlp.pre, s->dout, layer->attention.o.cols);
 	int rc = joint_backward(&layer->joint_attention, ctx, s, layer->pre_norm, 0, 0);
 	if (rc == SP_OK)
 		rc = project_out_backward(layer, ctx, read, s, dout);
@@ -460,8 +486,10 @@ int sp_encoder_layer_backward(const struct sp_encoder_layer *layer, const struct
                               const struct sp_encoder_attention *attention, struct sp_stream in,
                               const struct sp_read_rows *read, const struct sp_encoder_scratch *scratch, int first_sum)
 {
+	struct sp_read_rows own;
 	sp_trace_begin(SP_TRACE_COMPUTE, "backward layer", (int)layer->index);
 	int rc = begin_attention_backward(layer, attention);
+	read = with_room(layer, read, &own);
 	if (rc == SP_OK)
 		rc = mlp_backward(layer, ctx, attention, read, scratch, first_sum);
 	if (rc == SP_OK)

@@ -45,8 +45,9 @@ struct sp_encoder_scratch {
 	struct sp_matrix dy;   /* (T, H): gradient of the stream's y, in and out; behind an open layer: in, of its residual */
 	struct sp_matrix dsum; /* (T, H): of the stream's residual where that is not y (pre-LN), in and out; else nothing */
 	struct sp_matrix dx;   /* (T, H) */
-	struct sp_matrix dout; /* (T, H) */
-	struct sp_matrix wide; /* T rows of max(I, 3 H) elements */
+	/* These have no data if the MLP of a layer is wide enough for them: when its backward is done, its buffers are free. */
+	struct sp_matrix dout; /* (T, H) of own heads */
+	struct sp_matrix dqkv; /* (T, 3 H) */
 };
 
 /* Weights of layer `index`. The norm that closes the MLP belongs, in a pre-LN model, to the next layer or is the last;
@@ -94,7 +95,11 @@ struct sp_encoder_attention {
 	struct sp_comm *tensor; /* ranks that share the weights of a layer; NULL: this one holds them all */
 };
 
-/* The most rows that may be read, of `rows`, for the work on them alone to fit into scratch->wide. */
+/* Carves it, but for dy and dsum. */
+int sp_encoder_scratch_layout(struct sp_encoder_scratch *scratch, struct sp_arena *arena, const struct sp_encoder_widths *widths,
+                              int64_t rows);
+
+/* The most rows that may be read, of `rows`, for the work on them alone to fit behind what the MLP has of them. */
 int64_t sp_encoder_most_read(const struct sp_encoder_widths *widths, int64_t rows);
 
 /* y becomes its sum over the tensor ranks. y packed. */
@@ -104,7 +109,7 @@ int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct s
 struct sp_stream sp_encoder_layer_out(const struct sp_encoder_layer *layer);
 
 /* `read`, if not NULL: the rows of the output that matter; the others are finite numbers without meaning, the gradients
- * that come back to them must be 0, and its room is scratch->wide. */
+ * that come back to them must be 0. Its room is the layer's to choose. */
 int sp_encoder_layer_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                              const struct sp_encoder_attention *attention, struct sp_stream in,
                              const struct sp_read_rows *read);

@@ -313,15 +313,10 @@ static int lay_lent(struct sp_model *m, struct sp_arena *arena)
 /* What is used inside a layer only, besides attention's own. */
 static int lay_inner(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 {
-	const struct sp_model_config *c = &m->options.config;
 	if (m->options.forward_only)
 		return lay_inner_shared(m, arena, rows);
-	int rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dx);
-	if (rc == SP_OK)
-		rc = sp_arena_take_matrix(arena, rows, m->widths.attention, &m->scratch.dout);
+	int rc = sp_encoder_scratch_layout(&m->scratch, arena, &m->widths, rows);
 	m->words.words = m->scratch.dx; /* no layer is at work when words are looked up */
-	if (rc == SP_OK)
-		rc = sp_arena_take_matrix(arena, rows, sp_max(m->widths.intermediate, 3 * m->widths.attention), &m->scratch.wide);
 	return rc ? rc : lay_lent(m, arena);
 }
 

@@ -55,7 +55,7 @@ static const struct sp_read_rows *read_rows(const struct sp_model *m, const stru
                                             struct sp_read_rows *read)
 {
 	const int order = m->options.config.sentence_order;
-	*read = (struct sp_read_rows){ b->predicted, b->order_row, b->predictions, order ? b->orders : 0, b->read_doc, m->scratch.wide };
+	*read = (struct sp_read_rows){ b->predicted, b->order_row, b->predictions, order ? b->orders : 0, .doc = b->read_doc };
 	const int fits = sp_read_rows_count(read) <= sp_encoder_most_read(&m->widths, b->batch * b->chunk);
 	return training && m->options.read_rows_only && fits ? read : NULL;
 }

@@ -10,7 +10,7 @@ struct sp_read_rows {
 	const int32_t *first, *second; /* [n_first], [n_second], device; all distinct */
 	int64_t n_first, n_second;
 	const int32_t *doc;    /* [T], device: the document of a row that is read, -1 of the others; NULL: attend with all */
-	struct sp_matrix room; /* T rows: where such rows may lie */
+	struct sp_matrix room; /* where such rows may lie; the layer at work sets it */
 };
 
 int64_t sp_read_rows_count(const struct sp_read_rows *rows);
