@@ -98,8 +98,8 @@ class Report:
             "In length the paper's method cannot gain much: scores grow with the square, so 64 ranks instead of 12 give %s times the length by "
             "the tables, %.1f printed. The ring's memory is a straight line in S/P, and its ratio %s." %
             (ratio(length["tables"]), length["printed"], ratio(length["ring"])),
-            "All absolute sizes printed are smaller than predicted, by a third to a half: a GPU's framework, its context and the "
-            "fragments of its allocator take memory that no count has.",
+            "All absolute sizes printed are smaller than predicted, by a third to a half. No count has a GPU's framework, its context and "
+            "its allocator's fragments, which may be the reason; this was not tested.",
         ]
         return "<ul>%s</ul>" % "".join("<li>%s</li>" % escape(i) for i in items)
 
