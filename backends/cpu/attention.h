@@ -1,4 +1,4 @@
-/* What backends/cpu/attention.c (threads, tiles, packing) asks of attention_kernels.c (arithmetic, one variant per
+/* What attention_tiles.h (threads, tiles, packing) asks of attention_kernels.c (arithmetic, one variant per
  * instruction set). May include: libc, seqpar/compute.h.
  *
  * A kernel keeps a block of `rows` x `columns` of a product in registers. Everything works on packed copies of one
@@ -58,7 +58,7 @@ struct sp_cpu_attention_backward_tile {
 	const float *k_panels;
 	const float *lse, *dots; /* [rows]; lse times log2(e), +inf where the row contributes nothing */
 	float *dq;               /* panels, added to, to be scaled */
-	float *dk, *dv;          /* panels of n = keys rounded up to a multiple of the kernels' `rows`, added to; dk log2(e) times */
+	float *dk, *dv;          /* panels of n = keys rounded up to a multiple of the kernels' `rows`, added to; dk times log2(e) */
 	float *p, *ds;           /* [rows][stride] scratch, stride >= keys + the kernels' `rows` */
 	int64_t stride;
 };

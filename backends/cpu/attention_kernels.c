@@ -186,8 +186,8 @@ static float exponentials_dropped(float *restrict s, int64_t n, float base, cons
 }
 
 /* Row `row` of the tile: scores in s become probabilities relative to the new maximum; m, of scores that are exponents of e
- * and not of two, and l are updated. Returns by what the row's accumulator must be multiplied. A row that has met nothing keeps m = -inf; its base is 0, so that
- * scores that are NaN stay NaN and -inf gives 0. */
+ * and not of two, and l are updated. Returns by what the row's accumulator must be multiplied. A row that has met nothing keeps
+ * m = -inf; its base is 0, so that scores that are NaN stay NaN and -inf gives 0. */
 static float softmax_row(const struct sp_cpu_attention_forward_tile *f, int64_t row, float largest, float *s)
 {
 	const struct sp_cpu_attention_tile *t = &f->tile;
