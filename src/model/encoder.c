@@ -72,10 +72,17 @@ struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config,
 		                               sp_part_size(part, config->intermediate), 0, 0 };
 }
 
-int64_t sp_encoder_most_read(const struct sp_encoder_widths *w, int64_t rows)
+/* Tensor ranks must decide alike, as they sum what they make of these rows, and their shares of a layer need not be equal. */
+int64_t sp_encoder_most_read(const struct sp_model_config *config, const struct sp_model_part *part, int64_t rows)
 {
-	/* through the MLP, backward through the projection; forward takes less */
-	return rows * w->intermediate / (w->intermediate + sp_max(2 * w->hidden, w->hidden + 2 * w->attention));
+	struct sp_model_part share = *part;
+	int64_t most = rows;
+	for (share.tensor = 0; share.tensor < sp_max(part->tensors, 1); share.tensor++) {
+		const struct sp_encoder_widths w = sp_encoder_widths(config, &share);
+		/* through the MLP, backward through the projection; forward takes less */
+		most = sp_min(most, rows * w.intermediate / (w.intermediate + sp_max(2 * w.hidden, w.hidden + 2 * w.attention)));
+	}
+	return most;
 }
 
 int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct sp_matrix y)

@@ -99,8 +99,9 @@ struct sp_encoder_attention {
 int sp_encoder_scratch_layout(struct sp_encoder_scratch *scratch, struct sp_arena *arena, const struct sp_encoder_widths *widths,
                               int64_t rows);
 
-/* The most rows that may be read, of `rows`, for the work on them alone to fit behind what the MLP has of them. */
-int64_t sp_encoder_most_read(const struct sp_encoder_widths *widths, int64_t rows);
+/* The most rows that may be read, of `rows`, for the work on them alone to fit behind what the MLP has of them,
+ * on whichever tensor rank. */
+int64_t sp_encoder_most_read(const struct sp_model_config *config, const struct sp_model_part *part, int64_t rows);
 
 /* y becomes its sum over the tensor ranks. y packed. */
 int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct sp_matrix y);

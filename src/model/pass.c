@@ -56,7 +56,7 @@ static const struct sp_read_rows *read_rows(const struct sp_model *m, const stru
 {
 	const int order = m->options.config.sentence_order;
 	*read = (struct sp_read_rows){ b->predicted, b->order_row, b->predictions, order ? b->orders : 0, .doc = b->read_doc };
-	const int fits = sp_read_rows_count(read) <= sp_encoder_most_read(&m->widths, b->batch * b->chunk);
+	const int fits = sp_read_rows_count(read) <= sp_encoder_most_read(&m->options.config, &m->options.part, b->batch * b->chunk);
 	return training && m->options.read_rows_only && fits ? read : NULL;
 }
 

@@ -62,7 +62,7 @@ static struct sp_settings settings_of_grid(int pieces)
 		s.data.packing = 1;
 		s.data.short_seq_prob = 1;
 		s.model.max_positions = 11;
-	} else if (kind != kinds) { /* the others, but for the first, with rotary positions */
+	} else if (kind != kinds && strcmp(kind->attention, "linformer") != 0) { /* others, but for the first, with rotary positions */
 		s.model.position = SP_POSITION_ROPE;
 		s.model.rope_base = 50;
 		s.model.max_positions = 1;
