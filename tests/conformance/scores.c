@@ -28,7 +28,7 @@ static struct bytes *documents(struct bench *b, int64_t batch, int64_t n, int ke
 	assert_non_null(doc);
 	for (int64_t i = 0; i < batch * n; i++)
 		doc[i] = i % 7 == 3 ? -1 : (int32_t)(i % n * 2 / n);
-	if (!key && n > 1)
+	if (!key && batch * n > 1)
 		doc[n - 1] = 9;
 	struct bytes *a = bench_bytes(b, IN, doc, sizeof *doc * (size_t)(batch * n));
 	free(doc);
