@@ -238,14 +238,15 @@ static inline __attribute__((always_inline)) void sp_philox_block(const struct s
 	}
 }
 
-/* Draws for the columns [first, first + n) of the row with counter words c1, c2, and returns where in `half` column
- * `first` lies. `half` must hold sp_dropout_room(n) numbers. An element is kept if its number is < keep.
- * Not inline: it is long; never NULL, which callers specialised for "no dropout" must know. */
+/* Numbers that drawing n columns may write. */
 static inline size_t sp_dropout_room(int64_t n)
 {
 	return ((size_t)n + 7 + SP_DROPOUT_BLOCK - 1) / SP_DROPOUT_BLOCK * SP_DROPOUT_BLOCK;
 }
 
+/* Draws for the columns [first, first + n) of the row with counter words c1, c2, and returns where in `half` column
+ * `first` lies. `half` must hold sp_dropout_room(n) numbers. An element is kept if its number is < keep.
+ * Not inline: it is long; never NULL, which callers specialised for "no dropout" must know. */
 static __attribute__((noinline, unused, returns_nonnull)) const uint16_t *
 sp_dropout_draw(const struct sp_dropout *dropout, uint32_t c1, uint32_t c2, uint32_t first, int64_t n, uint16_t *half)
 {
