@@ -13,6 +13,7 @@
 #include "config.h"
 
 #include "attention/variants.h"
+#include "base/cut.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "base/trace.h"
@@ -22,8 +23,7 @@
 struct gather {
 	struct sp_attention_setup setup;
 	int rank, ranks;
-	int64_t pieces;
-	int64_t samples, tokens;   /* of a piece: several whole samples, or some tokens of one */
+	struct sp_cut cut;
 	struct sp_matrix rows;     /* (B A, C): l in forward, dots in backward */
 	struct sp_matrix kv[2];    /* (P R, 2 H): keys and values side by side, rank after rank; one is computed with */
 	struct sp_matrix grad[2];  /* (P R, 2 H): what own queries contribute; one is sent */
@@ -32,33 +32,12 @@ struct gather {
 	struct sp_transfer keys[2], gradients;
 };
 
-/* The same on every rank: tokens [token, token + tokens) of samples [sample, sample + samples). Either `tokens` is all of a
- * rank's or `samples` is 1, so they are rows [row, row + rows). */
-struct piece {
-	int64_t sample, samples, token, tokens, row, rows;
-};
-
-static struct piece piece_of(const struct gather *g, int64_t i)
-{
-	const struct sp_attention_shape_host *s = &g->setup.shape;
-	const int64_t in_sample = sp_ceil_div(s->chunk, g->tokens);
-	struct piece p = { .sample = i / in_sample * g->samples, .token = i % in_sample * g->tokens };
-	p.samples = sp_min(g->samples, s->batch - p.sample);
-	p.tokens = sp_min(g->tokens, s->chunk - p.token);
-	p.row = p.sample * s->chunk + p.token;
-	p.rows = p.samples * p.tokens;
-	return p;
-}
-
-/* As many rows at a time as the choice allows. One rank has nothing to gather. */
+/* As many rows at a time as the choice allows, the same on every rank. One rank has nothing to gather. */
 static void cut(struct gather *g)
 {
 	const struct sp_attention_shape_host *s = &g->setup.shape;
 	const int64_t all = s->batch * s->chunk, wanted = s->choice.gather_chunk;
-	const int64_t most = wanted > 0 && g->ranks > 1 ? sp_min(wanted, all) : all;
-	g->tokens = sp_min(most, s->chunk);
-	g->samples = sp_max(most / s->chunk, 1);
-	g->pieces = sp_ceil_div(s->batch, g->samples) * sp_ceil_div(s->chunk, g->tokens);
+	g->cut = sp_cut_make(s->batch, s->chunk, wanted > 0 && g->ranks > 1 ? sp_min(wanted, all) : all);
 }
 
 static int layout(struct gather *g, struct sp_arena *arena)
@@ -69,8 +48,8 @@ static int layout(struct gather *g, struct sp_arena *arena)
 	const int count = g->ranks == 1 ? 0 : g->setup.forward_only ? 2 : 5;
 	int rc = sp_attention_take_rows(s, arena, &g->rows);
 	for (int i = 0; rc == SP_OK && i < count; i++)
-		if (g->pieces > 1 || !second[i])
-			rc = sp_arena_take_matrix(arena, g->ranks * g->samples * g->tokens, 2 * s->heads * s->head_dim, gathered[i]);
+		if (g->cut.pieces > 1 || !second[i])
+			rc = sp_arena_take_matrix(arena, g->ranks * g->cut.samples * g->cut.tokens, 2 * s->heads * s->head_dim, gathered[i]);
 	return rc;
 }
 
@@ -113,12 +92,12 @@ static int gather_check(const struct sp_attention_shape_host *shape)
 /* ---- what is sent ---- */
 
 /* Rank `rank`'s part of a gathered piece. */
-static struct sp_matrix part_of(struct sp_matrix gathered, const struct piece *p, int rank)
+static struct sp_matrix part_of(struct sp_matrix gathered, const struct sp_piece *p, int rank)
 {
 	return sp_matrix_rows(gathered, rank * p->rows, p->rows);
 }
 
-static struct sp_matrix keys_of(struct sp_matrix qkv, const struct piece *p)
+static struct sp_matrix keys_of(struct sp_matrix qkv, const struct sp_piece *p)
 {
 	const int64_t hidden = qkv.cols / 3;
 	return sp_matrix_rows(sp_matrix_columns(qkv, hidden, 2 * hidden), p->row, p->rows);
@@ -126,7 +105,7 @@ static struct sp_matrix keys_of(struct sp_matrix qkv, const struct piece *p)
 
 static int gather_start(struct gather *g, const struct sp_attention_state *state, int64_t i)
 {
-	const struct piece p = piece_of(g, i);
+	const struct sp_piece p = sp_cut_piece(&g->cut, i);
 	struct sp_matrix kv = g->kv[i % 2];
 	struct sp_transfer *transfer = &g->keys[i % 2];
 	int rc = sp_compute_copy_rows(g->setup.compute, keys_of(state->qkv, &p), part_of(kv, &p, g->rank));
@@ -140,7 +119,7 @@ static int gather_start(struct gather *g, const struct sp_attention_state *state
 /* The gradients of piece i go to where its keys are at home. */
 static int scatter_start(struct gather *g, int64_t i)
 {
-	const struct piece p = piece_of(g, i);
+	const struct sp_piece p = sp_cut_piece(&g->cut, i);
 	const struct sp_all_to_all args = { g->grad[i % 2].data, g->bytes, g->arrived.data, g->bytes };
 	for (int r = 0; r < g->ranks; r++)
 		g->bytes[r] = (size_t)(p.rows * g->arrived.cols) * sizeof(float);
@@ -151,7 +130,7 @@ static int scatter_start(struct gather *g, int64_t i)
 /* Those that have arrived for piece i are added up. */
 static int scatter_end(struct gather *g, int64_t i, struct sp_matrix dqkv)
 {
-	const struct piece p = piece_of(g, i);
+	const struct sp_piece p = sp_cut_piece(&g->cut, i);
 	const struct sp_matrix sum = part_of(g->arrived, &p, 0);
 	int rc = sp_comm_wait(g->setup.comm, &g->gradients);
 	for (int r = 1; rc == SP_OK && r < g->ranks; r++)
@@ -163,7 +142,7 @@ static int scatter_end(struct gather *g, int64_t i, struct sp_matrix dqkv)
 
 /* Own queries of a piece's samples against a rank's keys of the piece. */
 static struct sp_attention_shape step_shape(const struct gather *g, const struct sp_attention_call *call,
-                                            const struct piece *p, int rank)
+                                            const struct sp_piece *p, int rank)
 {
 	struct sp_attention_shape shape = sp_attention_step_shape(&g->setup, call, g->rank, rank);
 	shape.batch = p->samples;
@@ -176,20 +155,20 @@ static struct sp_attention_shape step_shape(const struct gather *g, const struct
 }
 
 /* Rows of a piece's samples, of features or of row vectors. */
-static struct sp_matrix queries_of(const struct gather *g, struct sp_matrix m, const struct piece *p)
+static struct sp_matrix queries_of(const struct gather *g, struct sp_matrix m, const struct sp_piece *p)
 {
 	const int64_t chunk = g->setup.shape.chunk;
 	return sp_matrix_rows(m, p->sample * chunk, p->samples * chunk);
 }
 
-static struct sp_matrix lines_of(const struct gather *g, struct sp_matrix m, const struct piece *p)
+static struct sp_matrix lines_of(const struct gather *g, struct sp_matrix m, const struct sp_piece *p)
 {
 	const int64_t heads = g->setup.shape.heads;
 	return sp_matrix_rows(m, p->sample * heads, p->samples * heads);
 }
 
 /* Own keys are read where they are: no need to wait for them. */
-static struct sp_matrix step_keys(const struct gather *g, const struct sp_attention_state *state, const struct piece *p,
+static struct sp_matrix step_keys(const struct gather *g, const struct sp_attention_state *state, const struct sp_piece *p,
                                   int64_t i, int rank)
 {
 	return rank == g->rank ? keys_of(state->qkv, p) : part_of(g->kv[i % 2], p, rank);
@@ -198,7 +177,7 @@ static struct sp_matrix step_keys(const struct gather *g, const struct sp_attent
 static int forward_step(const struct gather *g, const struct sp_attention_call *call, const struct sp_attention_state *state,
                         int64_t i, int rank)
 {
-	const struct piece p = piece_of(g, i);
+	const struct sp_piece p = sp_cut_piece(&g->cut, i);
 	const struct sp_matrix kv = step_keys(g, state, &p, i, rank);
 	const int64_t hidden = kv.cols / 2;
 	const struct sp_attention_forward step = {
@@ -227,7 +206,7 @@ struct backward {
 /* One rank's gradients are formed where they belong, those of several in a piece of all. */
 static int backward_step(const struct gather *g, const struct backward *b, int64_t i, int rank)
 {
-	const struct piece p = piece_of(g, i);
+	const struct sp_piece p = sp_cut_piece(&g->cut, i);
 	const struct sp_matrix kv = step_keys(g, b->state, &p, i, rank);
 	const struct sp_matrix dkv = g->ranks == 1 ? keys_of(b->dqkv, &p) : part_of(g->grad[i % 2], &p, rank);
 	const int64_t hidden = kv.cols / 2;
@@ -258,7 +237,7 @@ static int forward_piece(struct gather *g, const struct sp_attention_call *call,
                          int64_t i)
 {
 	int rc = SP_OK;
-	if (i + 1 < g->pieces)
+	if (i + 1 < g->cut.pieces)
 		rc = gather_start(g, state, i + 1);
 	if (rc == SP_OK)
 		rc = forward_step(g, call, state, i, g->rank);
@@ -273,7 +252,7 @@ static int gather_forward(void *work, const struct sp_attention_call *call, cons
 {
 	struct gather *g = work;
 	int rc = g->ranks > 1 ? gather_start(g, state, 0) : SP_OK;
-	for (int64_t i = 0; rc == SP_OK && i < g->pieces; i++)
+	for (int64_t i = 0; rc == SP_OK && i < g->cut.pieces; i++)
 		rc = forward_piece(g, call, state, i);
 	return rc ? rc : sp_attention_end_forward(&g->setup, state, g->rows);
 }
@@ -281,7 +260,7 @@ static int gather_forward(void *work, const struct sp_attention_call *call, cons
 static int backward_piece(struct gather *g, const struct backward *b, int64_t i)
 {
 	int rc = SP_OK;
-	if (i + 1 < g->pieces)
+	if (i + 1 < g->cut.pieces)
 		rc = gather_start(g, b->state, i + 1);
 	if (rc == SP_OK)
 		rc = backward_step(g, b, i, g->rank);
@@ -302,9 +281,9 @@ static int gather_backward(void *work, const struct sp_attention_call *call, con
 	int rc = sp_attention_begin_backward(&g->setup, state, dout, g->rows);
 	if (rc == SP_OK && g->ranks > 1)
 		rc = gather_start(g, state, 0);
-	for (int64_t i = 0; rc == SP_OK && i < g->pieces; i++)
+	for (int64_t i = 0; rc == SP_OK && i < g->cut.pieces; i++)
 		rc = backward_piece(g, &b, i);
-	return rc || g->ranks == 1 ? rc : scatter_end(g, g->pieces - 1, dqkv);
+	return rc || g->ranks == 1 ? rc : scatter_end(g, g->cut.pieces - 1, dqkv);
 }
 
 static uint64_t gather_sent_forward(const struct sp_attention_shape_host *s)

@@ -4,6 +4,7 @@
 #include "support.h"
 
 #include "base/clock.h"
+#include "base/cut.h"
 #include "base/size.h"
 #include "base/words.h"
 
@@ -24,6 +25,34 @@ static void products_and_sums_that_do_not_fit_are_told(void **state)
 	assert_int_equal(sp_size_add(SIZE_MAX - 5, 5, &x), 0);
 	assert_true(x == SIZE_MAX);
 	assert_int_not_equal(sp_size_add(SIZE_MAX - 5, 6, &x), 0);
+}
+
+static void assert_cut(int64_t batch, int64_t chunk, int64_t rows)
+{
+	const struct sp_cut cut = sp_cut_make(batch, chunk, rows);
+	int64_t next = 0;
+	assert_true(cut.samples * cut.tokens <= rows);
+	for (int64_t i = 0; i < cut.pieces; i++) {
+		const struct sp_piece p = sp_cut_piece(&cut, i);
+		assert_int_equal(p.row, next);
+		assert_int_equal(p.row, p.sample * chunk + p.token);
+		assert_int_equal(p.rows, p.samples * p.tokens);
+		assert_true(p.rows > 0 && p.samples <= cut.samples && p.tokens <= cut.tokens);
+		assert_true(p.tokens == chunk || (p.samples == 1 && p.token + p.tokens <= chunk));
+		next += p.rows;
+	}
+	assert_int_equal(next, batch * chunk);
+	/* not more pieces than it takes */
+	assert_int_equal(cut.pieces, rows >= chunk ? sp_ceil_div(batch, sp_min(rows / chunk, batch)) : batch * sp_ceil_div(chunk, rows));
+}
+
+static void pieces_of_a_cut_hold_every_row_once(void **state)
+{
+	(void)state;
+	for (int64_t batch = 1; batch <= 4; batch++)
+		for (int64_t chunk = 1; chunk <= 12; chunk++)
+			for (int64_t rows = 1; rows <= batch * chunk + 2; rows++)
+				assert_cut(batch, chunk, rows);
 }
 
 static void rounding_up_reaches_the_next_multiple(void **state)
@@ -99,6 +128,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(products_and_sums_that_do_not_fit_are_told),
+		cmocka_unit_test(pieces_of_a_cut_hold_every_row_once),
 		cmocka_unit_test(rounding_up_reaches_the_next_multiple),
 		cmocka_unit_test(every_status_has_words_of_its_own),
 		cmocka_unit_test(distance_counts_edits_and_swaps),
