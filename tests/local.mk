@@ -72,6 +72,7 @@ if SANITIZERS
 # Open MPI unloads its plugins before the leak check: only the slow unwinder then knows who called. clang's leak check
 # crashes on OpenMP threads of a loaded module without intercept_tls_get_addr=0.
 AM_TESTS_ENVIRONMENT += \
+	INSTRUMENTED=yes; export INSTRUMENTED; \
 	ASAN_OPTIONS=fast_unwind_on_malloc=0:intercept_tls_get_addr=0; export ASAN_OPTIONS; \
 	LSAN_OPTIONS=suppressions=$(abs_srcdir)/tests/lsan.supp:print_suppressions=0; export LSAN_OPTIONS;
 endif

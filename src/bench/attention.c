@@ -495,6 +495,7 @@ static int measure_kind(struct work *w, const char *name)
 	double error = NAN;
 	int status = kind_make(w, sp_attention_find(name), w->ranks, &k);
 	if (status == SP_ERR_SETTING) {
+		kind_release(&k);
 		sp_bench_about(w->bench->output, name, "not with %d ranks and %lld heads", w->ranks, (long long)w->heads);
 		return SP_OK;
 	}

@@ -3,6 +3,8 @@
 dir=$(mktemp -d "${TMPDIR:-/tmp}/seqpar-cli-XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
 failed=0
+limit=120 # seconds for a command
+test -z "$INSTRUMENTED" || limit=1200
 
 fail()
 {
@@ -19,7 +21,7 @@ run()
 	expected=$1
 	shift
 	begin=$(date +%s)
-	timeout -k 5 120 "$@" >"$dir/out" 2>"$dir/err" </dev/null
+	timeout -k 5 $limit "$@" >"$dir/out" 2>"$dir/err" </dev/null
 	status=$?
 	seconds=$(($(date +%s) - begin))
 	command=$*

@@ -10,7 +10,7 @@ command -v python3 >/dev/null && command -v gnuplot >/dev/null || { echo "skippe
 # paper OPTION...: plans some two hundred times, which takes longer than the others' commands may.
 paper()
 {
-	timeout -k 5 500 python3 "$top/benchmarks/paper" --program "$SEQPAR" -o "$dir/report.html" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+	timeout -k 5 $((limit * 5)) python3 "$top/benchmarks/paper" --program "$SEQPAR" -o "$dir/report.html" "$@" >"$dir/out" 2>"$dir/err" </dev/null
 	status=$?
 	command="paper $*"
 }
@@ -28,6 +28,7 @@ grep -oE '(src|href)="?[a-z]+://[^ ]*|@import|<link|<script' "$dir/report.html" 
 
 python3 - "$dir/results" <<'END' || fail "the results do not hold together"
 import json
+import os
 import sys
 
 with open(sys.argv[1], encoding="utf-8") as file:
@@ -49,7 +50,8 @@ for check in m["checks"]:
     parts = sum(v for k, v in check["time"].items() if k not in ("total", "tokens_per_s"))
     assert abs(parts / check["time"]["total"] - 1) < 1e-6, check
 for row in m["batch"]:
-    assert row["most"] > 0 and row["peak"] < row["cap"], row
+    assert row["most"] > 0, row
+    assert row["peak"] < row["cap"] or "INSTRUMENTED" in os.environ, row  # such a build takes more than is planned
 assert {(r["kind"], r["S"]) for r in m["kinds"]} == {(k, s) for k in ("ring", "rsa") for s in (64, 128)}
 assert all(r["error"] < 5e-6 for r in m["kinds"])
 END
