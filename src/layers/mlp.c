@@ -4,10 +4,15 @@
 
 #include "layers/linear.h"
 
+int sp_mlp_layer_again(const struct sp_mlp_layer *layer, const struct sp_layer_context *ctx, struct sp_matrix x)
+{
+	return sp_linear_layer_forward(&layer->up, ctx, x, layer->hidden, layer->act, layer->pre);
+}
+
 int sp_mlp_layer_forward(const struct sp_mlp_layer *layer, const struct sp_layer_context *ctx, struct sp_matrix x,
                          struct sp_matrix y)
 {
-	int rc = sp_linear_layer_forward(&layer->up, ctx, x, layer->hidden, layer->act, layer->pre);
+	int rc = sp_mlp_layer_again(layer, ctx, x);
 	return rc ? rc : sp_linear_layer_forward_plain(&layer->down, ctx, layer->hidden, y);
 }
 

@@ -14,6 +14,8 @@ struct sp_mlp_layer {
 
 int sp_mlp_layer_forward(const struct sp_mlp_layer *layer, const struct sp_layer_context *ctx, struct sp_matrix x,
                          struct sp_matrix y);
+/* What was kept, once more. */
+int sp_mlp_layer_again(const struct sp_mlp_layer *layer, const struct sp_layer_context *ctx, struct sp_matrix x);
 /* From dy (T, H): dx = or += (T, H). What was kept is not needed any more then: hidden ends as the gradient of pre. */
 int sp_mlp_layer_backward(const struct sp_mlp_layer *layer, const struct sp_layer_context *ctx, struct sp_matrix x,
                           struct sp_matrix dy, struct sp_matrix dx, int accumulate);

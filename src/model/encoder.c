@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "model/encoder.h"
+#include "model/encoder_inside.h"
 
 #include "base/size.h"
 #include "base/trace.h"
@@ -65,24 +65,35 @@ void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_bindi
 	layer->joint_attention.dropout = layer->joint_mlp.dropout = config->dropout;
 }
 
-struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config, const struct sp_model_part *part)
+static struct sp_encoder_widths widths_of(const struct sp_model_config *config, const struct sp_model_part *part)
 {
 	const int64_t heads = sp_part_size(part, config->heads);
-	return (struct sp_encoder_widths){ config->hidden, heads, heads * (config->hidden / config->heads),
-		                               sp_part_size(part, config->intermediate), 0, 0 };
+	return (struct sp_encoder_widths){
+		.hidden = config->hidden,
+		.heads = heads,
+		.attention = heads * (config->hidden / config->heads),
+		.intermediate = sp_part_size(part, config->intermediate),
+	};
 }
 
-/* Tensor ranks must decide alike, as they sum what they make of these rows, and their shares of a layer need not be equal. */
-int64_t sp_encoder_most_read(const struct sp_model_config *config, const struct sp_model_part *part, int64_t rows)
+struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config, const struct sp_model_part *part)
 {
+	struct sp_encoder_widths w = widths_of(config, part);
 	struct sp_model_part share = *part;
-	int64_t most = rows;
-	for (share.tensor = 0; share.tensor < sp_max(part->tensors, 1); share.tensor++) {
-		const struct sp_encoder_widths w = sp_encoder_widths(config, &share);
-		/* through the MLP, backward through the projection; forward takes less */
-		most = sp_min(most, rows * w.intermediate / (w.intermediate + sp_max(2 * w.hidden, w.hidden + 2 * w.attention)));
+	w.least_intermediate = w.intermediate;
+	for (share.tensor = 0; share.tensor < part->tensors; share.tensor++) {
+		const struct sp_encoder_widths other = widths_of(config, &share);
+		w.least_intermediate = sp_min(w.least_intermediate, other.intermediate);
+		w.most_attention = sp_max(w.most_attention, other.attention);
 	}
-	return most;
+	w.most_attention = sp_max(w.most_attention, w.attention);
+	return w;
+}
+
+/* Rows for which there is room in the MLP's buffers, through the MLP, and backward through the projection; forward takes less. */
+static int64_t most_read(const struct sp_encoder_widths *w, int64_t rows)
+{
+	return rows * w->least_intermediate / (w->least_intermediate + sp_max(2 * w->hidden, w->hidden + 2 * w->most_attention));
 }
 
 int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct sp_matrix y)
@@ -90,9 +101,21 @@ int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct s
 	return attention->tensor ? sp_comm_all_reduce(attention->tensor, y.data, y.rows * y.cols, SP_F32, SP_SUM) : SP_OK;
 }
 
-int sp_encoder_scratch_layout(struct sp_encoder_scratch *scratch, struct sp_arena *arena, const struct sp_encoder_widths *w,
-                              int64_t rows)
+/* One of the three matrices that lie where dqkv will. */
+static struct sp_matrix third(const struct sp_encoder_scratch *scratch, int i)
 {
+	const int64_t rows = scratch->three.rows / 3;
+	return scratch->three.data ? sp_matrix_rows(scratch->three, i * rows, rows) : sp_matrix(NULL, rows, scratch->three.cols);
+}
+
+int sp_encoder_scratch_layout(struct sp_encoder_scratch *scratch, struct sp_arena *arena, const struct sp_encoder_widths *w,
+                              int64_t rows, enum sp_recompute recompute)
+{
+	if (recompute == SP_RECOMPUTE_LAYER) {
+		int rc = sp_arena_take_matrix(arena, 3 * rows, w->hidden, &scratch->three);
+		scratch->dx = third(scratch, 2);
+		return rc;
+	}
 	int rc = sp_arena_take_matrix(arena, rows, w->hidden, &scratch->dx);
 	if (rc == SP_OK)
 		rc = sp_arena_take_matrix(arena, rows, w->attention > w->intermediate ? w->attention : 0, &scratch->dout);
@@ -101,8 +124,9 @@ int sp_encoder_scratch_layout(struct sp_encoder_scratch *scratch, struct sp_aren
 
 /* ---- what a layer leaves behind ---- */
 
-/* Where it lies: kept in a place of each layer's own, or lent to one layer after the other. */
-enum place { KEPT, LENT, GIVEN };
+/* Where it lies: kept in a place of each layer's own, or lent to one layer after the other: in a place of its own, or where
+ * dqkv will be. */
+enum place { KEPT, LENT, THIRD, GIVEN };
 
 struct left {
 	struct sp_matrix *view;
@@ -117,9 +141,10 @@ enum { LEFT = 15 };
 static int list(struct sp_encoder_layer *layer, const struct sp_encoder_widths *w, int64_t batch, int64_t chunk,
                 enum sp_recompute recompute, struct left left[LEFT])
 {
-	const int64_t rows = batch * chunk;
+	const int64_t rows = batch * chunk, mlp_rows = layer->tiles.samples * layer->tiles.tokens;
 	const enum place qkv = recompute == SP_RECOMPUTE_NONE ? KEPT : LENT;
 	const enum place inner = recompute == SP_RECOMPUTE_LAYER ? LENT : KEPT;
+	const enum place joint = recompute == SP_RECOMPUTE_LAYER ? THIRD : KEPT;
 	const enum place sum = layer->pre_norm ? KEPT : inner;
 	const enum place y = layer->pre_norm && recompute == SP_RECOMPUTE_LAYER ? GIVEN : KEPT;
 	const struct left all[LEFT] = {
@@ -128,12 +153,12 @@ static int list(struct sp_encoder_layer *layer, const struct sp_encoder_widths *
 		{ &layer->attention.lse, batch * w->heads, chunk, inner },
 		{ &layer->attention.scores, batch * w->heads * chunk, w->scores, inner },
 		{ &layer->attention.projected, w->projected > 0, w->projected, inner },
-		{ &layer->joint_attention.s, rows, w->hidden, inner },
+		{ &layer->joint_attention.s, rows, w->hidden, joint },
 		{ &layer->joint_attention.mean, 1, rows, inner },
 		{ &layer->joint_attention.rstd, 1, rows, inner },
-		{ &layer->joint_attention.y, rows, w->hidden, inner },
-		{ &layer->mlp.pre, rows, w->intermediate, inner },
-		{ &layer->mlp.hidden, rows, w->intermediate, inner },
+		{ &layer->joint_attention.y, rows, w->hidden, joint },
+		{ &layer->mlp.pre, mlp_rows, w->intermediate, inner },
+		{ &layer->mlp.hidden, mlp_rows, w->intermediate, inner },
 		{ &layer->joint_mlp.s, rows, w->hidden, sum },
 		{ &layer->joint_mlp.mean, 1, rows, inner },
 		{ &layer->joint_mlp.rstd, 1, rows, inner },
@@ -152,19 +177,45 @@ static int take(const struct left *left, int count, enum place place, struct sp_
 	return rc;
 }
 
+/* What is not kept from forward for backward need not be there for all rows at once. */
+static struct sp_cut tiles_of(const struct sp_encoder_widths *widths, int64_t batch, int64_t chunk, int all)
+{
+	return sp_cut_make(batch, chunk, all ? batch * chunk : widths->tile);
+}
+
+static void cut(struct sp_encoder_layer *layer, const struct sp_encoder_widths *widths, int64_t batch, int64_t chunk,
+                enum sp_recompute recompute)
+{
+	layer->again = recompute == SP_RECOMPUTE_LAYER;
+	layer->tiles = tiles_of(widths, batch, chunk, !layer->again);
+	layer->most_read = most_read(widths, layer->tiles.samples * layer->tiles.tokens);
+	layer->reads = layer->most_read > 0 ? most_read(widths, batch * chunk) : 0;
+}
+
+int sp_encoder_layer_reads(const struct sp_encoder_layer *layer, int64_t rows)
+{
+	return rows <= layer->reads;
+}
+
 int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *arena, const struct sp_encoder_widths *widths,
                             int64_t batch, int64_t chunk, enum sp_recompute recompute)
 {
 	struct left left[LEFT];
+	cut(layer, widths, batch, chunk, recompute);
 	const int count = list(layer, widths, batch, chunk, recompute, left);
 	return take(left, count, KEPT, arena);
 }
 
 int sp_encoder_layer_layout_lent(struct sp_encoder_layer *lent, struct sp_arena *arena, const struct sp_encoder_widths *widths,
-                                 int64_t batch, int64_t chunk, enum sp_recompute recompute)
+                                 int64_t batch, int64_t chunk, enum sp_recompute recompute, const struct sp_encoder_scratch *scratch)
 {
 	struct left left[LEFT];
+	cut(lent, widths, batch, chunk, recompute);
 	const int count = list(lent, widths, batch, chunk, recompute, left);
+	if (recompute == SP_RECOMPUTE_LAYER) {
+		lent->joint_attention.s = third(scratch, 0);
+		lent->joint_attention.y = third(scratch, 1);
+	}
 	return take(left, count, LENT, arena);
 }
 
@@ -176,7 +227,7 @@ void sp_encoder_layer_borrow(struct sp_encoder_layer *layer, const struct sp_enc
 	const int count = list(layer, &any, 0, 0, recompute, own);
 	list(&from, &any, 0, 0, recompute, theirs);
 	for (int i = 0; i < count; i++)
-		if (own[i].place == LENT)
+		if (own[i].place == LENT || own[i].place == THIRD)
 			*own[i].view = *theirs[i].view;
 }
 
@@ -198,9 +249,11 @@ int sp_encoder_shared_layout_inner(struct sp_encoder_shared *shared, struct sp_a
 	const int64_t rows = batch * chunk, a = widths->attention, i = widths->intermediate;
 	const size_t begin = arena->used;
 	void *rest;
-	int rc = sp_arena_take_matrix(arena, rows, i, &shared->pre);
+	shared->tiles = tiles_of(widths, batch, chunk, 0);
+	const int64_t mlp_rows = shared->tiles.samples * shared->tiles.tokens;
+	int rc = sp_arena_take_matrix(arena, mlp_rows, i, &shared->pre);
 	if (rc == SP_OK)
-		rc = sp_arena_take_matrix(arena, rows, i, &shared->hidden);
+		rc = sp_arena_take_matrix(arena, mlp_rows, i, &shared->hidden);
 	const size_t mlp_end = arena->used;
 	sp_arena_release(arena, begin);
 	if (rc == SP_OK)
@@ -221,6 +274,7 @@ int sp_encoder_shared_layout_inner(struct sp_encoder_shared *shared, struct sp_a
 void sp_encoder_layer_share(struct sp_encoder_layer *layer, const struct sp_encoder_shared *shared)
 {
 	layer->attention = (struct sp_attention_state){ shared->qkv, shared->o, shared->lse, shared->scores, shared->projected };
+	layer->tiles = shared->tiles;
 	layer->mlp.pre = shared->pre;
 	layer->mlp.hidden = shared->hidden;
 	layer->joint_attention.mean = shared->mean;
@@ -235,15 +289,9 @@ void sp_encoder_layer_share(struct sp_encoder_layer *layer, const struct sp_enco
 	layer->joint_mlp.y = layer->pre_norm ? shared->normed : shared->stream;
 }
 
-static struct sp_stream stream_of(const struct sp_norm_layer *joint, int pre_norm)
-{
-	const struct sp_stream out = { .y = joint->y, .residual = pre_norm ? joint->s : joint->y };
-	return out;
-}
-
 struct sp_stream sp_encoder_layer_out(const struct sp_encoder_layer *layer)
 {
-	return stream_of(&layer->joint_mlp, layer->pre_norm);
+	return sp_encoder_stream(&layer->joint_mlp, layer->pre_norm);
 }
 
 static struct sp_attention_call call_of(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
@@ -259,19 +307,6 @@ static struct sp_attention_call call_of(const struct sp_encoder_layer *layer, co
 		                 layer->sequence_value.grad },
 	};
 	return call;
-}
-
-/* The MLP's hidden rows behind those that are read are free. */
-static const struct sp_read_rows *with_room(const struct sp_encoder_layer *layer, const struct sp_read_rows *read,
-                                            struct sp_read_rows *own)
-{
-	const struct sp_matrix hidden = layer->mlp.hidden;
-	if (!read)
-		return NULL;
-	const int64_t n = sp_read_rows_count(read);
-	*own = *read;
-	own->room = sp_matrix_rows(hidden, n, hidden.rows - n);
-	return own;
 }
 
 /* Queries and keys, or their gradients, by the tokens' positions; the backward of a rotation is the rotation back. */
@@ -293,19 +328,39 @@ static int project(const struct sp_encoder_layer *layer, const struct sp_layer_c
 	return rc ? rc : rotate(layer, ctx, attention, qkv, 0);
 }
 
+/* A few of the rows that are read. */
+static int project_out_some(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                            const struct sp_encoder_attention *attention, const struct sp_read_rows *some)
+{
+	const struct sp_matrix s = layer->joint_attention.s, o = layer->attention.o;
+	const struct sp_matrix from = sp_read_rows_room(some, s.cols, o.cols), to = sp_read_rows_room(some, 0, s.cols);
+	int rc = sp_read_rows_gather(some, ctx, o, from);
+	if (rc == SP_OK)
+		rc = sp_linear_layer_forward_plain(&layer->projection, ctx, from, to);
+	if (rc == SP_OK)
+		rc = sp_encoder_tensor_sum(attention, to);
+	return rc ? rc : sp_read_rows_add(some, ctx, to, s);
+}
+
+static int project_out_read(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                            const struct sp_encoder_attention *attention, const struct sp_read_rows *read)
+{
+	struct sp_read_rows some;
+	int rc = sp_encoder_zero(ctx, layer->joint_attention.s);
+	for (int64_t at = 0; rc == SP_OK && sp_encoder_some_read(layer, read, at, &some); at += layer->most_read)
+		rc = project_out_some(layer, ctx, attention, &some);
+	return rc;
+}
+
 /* What heads have found, as features of the stream: the input of the joint. */
 static int project_out(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                        const struct sp_encoder_attention *attention, const struct sp_read_rows *read)
 {
 	const struct sp_matrix s = layer->joint_attention.s, o = layer->attention.o;
-	const struct sp_matrix from = read ? sp_read_rows_room(read, s.cols, o.cols) : o;
-	const struct sp_matrix to = read ? sp_read_rows_room(read, 0, s.cols) : s;
-	int rc = read ? sp_read_rows_gather(read, ctx, o, from) : SP_OK;
-	if (rc == SP_OK)
-		rc = sp_linear_layer_forward_plain(&layer->projection, ctx, from, to);
-	if (rc == SP_OK)
-		rc = sp_encoder_tensor_sum(attention, to);
-	return rc || !read ? rc : sp_read_rows_put(read, ctx, to, s);
+	if (read)
+		return project_out_read(layer, ctx, attention, read);
+	const int rc = sp_linear_layer_forward_plain(&layer->projection, ctx, o, s);
+	return rc ? rc : sp_encoder_tensor_sum(attention, s);
 }
 
 static int attention_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
@@ -321,49 +376,14 @@ static int attention_forward(const struct sp_encoder_layer *layer, const struct 
 	return rc ? rc : sp_norm_layer_forward(&layer->joint_attention, ctx, in.residual);
 }
 
-/* The MLP as it is for all rows, or with as many rows as are read. */
-static struct sp_mlp_layer mlp_of(const struct sp_encoder_layer *layer, const struct sp_read_rows *read)
-{
-	struct sp_mlp_layer mlp = layer->mlp;
-	if (read) {
-		mlp.pre = sp_matrix_rows(mlp.pre, 0, sp_read_rows_count(read));
-		mlp.hidden = sp_matrix_rows(mlp.hidden, 0, sp_read_rows_count(read));
-	}
-	return mlp;
-}
-
-static int mlp_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-                       const struct sp_encoder_attention *attention, const struct sp_read_rows *read)
-{
-	const struct sp_stream in = stream_of(&layer->joint_attention, layer->pre_norm);
-	const struct sp_mlp_layer mlp = mlp_of(layer, read);
-	const struct sp_matrix s = layer->joint_mlp.s;
-	const struct sp_matrix from = read ? sp_read_rows_room(read, s.cols, s.cols) : in.y;
-	const struct sp_matrix to = read ? sp_read_rows_room(read, 0, s.cols) : s;
-	int rc = read ? sp_read_rows_gather(read, ctx, in.y, from) : SP_OK;
-	if (rc == SP_OK)
-		rc = sp_mlp_layer_forward(&mlp, ctx, from, to);
-	if (rc == SP_OK)
-		rc = sp_encoder_tensor_sum(attention, to);
-	if (rc == SP_OK && read)
-		rc = sp_read_rows_put(read, ctx, to, s);
-	return rc ? rc : sp_norm_layer_forward(&layer->joint_mlp, ctx, in.residual);
-}
-
-static int run(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-               const struct sp_encoder_attention *attention, struct sp_stream in, const struct sp_read_rows *read)
-{
-	int rc = attention_forward(layer, ctx, attention, in, read);
-	return rc ? rc : mlp_forward(layer, ctx, attention, read);
-}
-
 int sp_encoder_layer_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                              const struct sp_encoder_attention *attention, struct sp_stream in,
                              const struct sp_read_rows *read)
 {
-	struct sp_read_rows own;
 	sp_trace_begin(SP_TRACE_COMPUTE, "forward layer", (int)layer->index);
-	int rc = run(layer, ctx, attention, in, with_room(layer, read, &own));
+	int rc = attention_forward(layer, ctx, attention, in, read);
+	if (rc == SP_OK)
+		rc = sp_encoder_mlp_forward(layer, ctx, attention, read);
 	sp_trace_end(SP_TRACE_COMPUTE);
 	return rc;
 }
@@ -372,7 +392,6 @@ int sp_encoder_layer_again(const struct sp_encoder_layer *layer, const struct sp
                            const struct sp_encoder_attention *attention, struct sp_stream in, const struct sp_read_rows *read,
                            enum sp_recompute recompute)
 {
-	struct sp_read_rows own;
 	int rc = SP_OK;
 	if (recompute == SP_RECOMPUTE_NONE)
 		return SP_OK;
@@ -380,79 +399,39 @@ int sp_encoder_layer_again(const struct sp_encoder_layer *layer, const struct sp
 	if (recompute == SP_RECOMPUTE_ATTENTION)
 		rc = project(layer, ctx, attention, in);
 	else
-		rc = run(layer, ctx, attention, in, with_room(layer, read, &own));
+		rc = attention_forward(layer, ctx, attention, in, read);
 	sp_trace_end(SP_TRACE_COMPUTE);
 	return rc;
 }
 
-/* The gradient through a joint: dx to the block's output, and to the residual where the stream keeps its gradient: in dsum
- * (pre-LN), or in dy, which the block's own gradient is then added to (post-LN). */
-static int joint_backward(const struct sp_norm_layer *joint, const struct sp_layer_context *ctx,
-                          const struct sp_encoder_scratch *s, int pre_norm, int open, int first_sum)
+static int project_out_backward_some(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                                     const struct sp_read_rows *some, struct sp_matrix from, struct sp_matrix dout)
 {
-	const struct sp_matrix nothing = { 0 };
-	if (open)
-		return sp_norm_layer_backward(joint, ctx, nothing, s->dy, s->dx, s->dsum);
-	return sp_norm_layer_backward(joint, ctx, s->dy, pre_norm && !first_sum ? s->dsum : nothing, s->dx,
-	                              pre_norm ? s->dsum : s->dy);
-}
-
-/* Whether a block's gradient is added to what the stream already holds of it (post-LN). Where tensor ranks sum, one of them
- * brings that in. */
-static int adds_to_stream(const struct sp_encoder_layer *layer, const struct sp_encoder_attention *attention)
-{
-	return !layer->pre_norm && (!attention->tensor || sp_comm_rank(attention->tensor) == 0);
-}
-
-/* Of the rows that are read alone. dx takes the place of x. */
-static int mlp_backward_read(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-                             const struct sp_encoder_attention *attention, const struct sp_read_rows *read,
-                             const struct sp_encoder_scratch *s)
-{
-	const int64_t h = s->dy.cols;
-	const struct sp_mlp_layer mlp = mlp_of(layer, read);
-	const struct sp_matrix dy = sp_read_rows_room(read, 0, h), x = sp_read_rows_room(read, h, h), dx = x;
-	int rc = sp_read_rows_gather(read, ctx, s->dx, dy);
+	const int64_t h = from.cols, a = dout.cols;
+	const struct sp_matrix dx = sp_read_rows_room(some, 0, h), o = sp_read_rows_room(some, h, a),
+						   to = sp_read_rows_room(some, h + a, a);
+	int rc = sp_read_rows_gather(some, ctx, layer->attention.o, o);
 	if (rc == SP_OK)
-		rc = sp_read_rows_gather(read, ctx, layer->joint_attention.y, x);
-	if (rc == SP_OK)
-		rc = sp_mlp_layer_backward(&mlp, ctx, x, dy, dx, 0);
-	if (rc == SP_OK)
-		rc = sp_encoder_tensor_sum(attention, dx);
-	if (rc)
-		return rc;
-	return layer->pre_norm ? sp_read_rows_put(read, ctx, dx, s->dy) : sp_read_rows_add(read, ctx, dx, s->dy);
-}
-
-static int mlp_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-                        const struct sp_encoder_attention *attention, const struct sp_read_rows *read,
-                        const struct sp_encoder_scratch *s, int first_sum)
-{
-	int rc = joint_backward(&layer->joint_mlp, ctx, s, layer->pre_norm, layer->open, first_sum);
-	if (rc)
-		return rc;
-	if (read)
-		return mlp_backward_read(layer, ctx, attention, read, s);
-	rc = sp_mlp_layer_backward(&layer->mlp, ctx, layer->joint_attention.y, s->dx, s->dy, adds_to_stream(layer, attention));
-	return rc ? rc : sp_encoder_tensor_sum(attention, s->dy);
-}
-
-/* The gradient of what heads have found, from that of the joint's input in s->dx. */
-static int project_out_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
-                                const struct sp_read_rows *read, const struct sp_encoder_scratch *s, struct sp_matrix dout)
-{
-	const int64_t h = s->dx.cols, a = dout.cols;
-	const struct sp_matrix o = read ? sp_read_rows_room(read, h, a) : layer->attention.o;
-	const struct sp_matrix dx = read ? sp_read_rows_room(read, 0, h) : s->dx;
-	const struct sp_matrix to = read ? sp_read_rows_room(read, h + a, a) : dout;
-	int rc = read ? sp_read_rows_gather(read, ctx, layer->attention.o, o) : SP_OK;
-	if (rc == SP_OK && read)
-		rc = sp_read_rows_gather(read, ctx, s->dx, dx);
+		rc = sp_read_rows_gather(some, ctx, from, dx);
 	if (rc == SP_OK)
 		rc = sp_linear_layer_backward_weight(&layer->projection, NULL, ctx, dx, o);
 	if (rc == SP_OK)
 		rc = sp_linear_layer_backward_input(&layer->projection, ctx, dx, to, 0);
-	return rc || !read ? rc : sp_read_rows_put(read, ctx, to, dout);
+	return rc ? rc : sp_read_rows_add(some, ctx, to, dout);
+}
+
+/* The gradient of what heads have found, from that of the joint's input. */
+static int project_out_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
+                                const struct sp_read_rows *read, struct sp_matrix dx, struct sp_matrix dout)
+{
+	struct sp_read_rows some;
+	int rc = read ? sp_encoder_zero(ctx, dout) :
+	                sp_linear_layer_backward_weight(&layer->projection, NULL, ctx, dx, layer->attention.o);
+	if (rc || !read)
+		return rc ? rc : sp_linear_layer_backward_input(&layer->projection, ctx, dx, dout, 0);
+	for (int64_t at = 0; rc == SP_OK && sp_encoder_some_read(layer, read, at, &some); at += layer->most_read)
+		rc = project_out_backward_some(layer, ctx, &some, dx, dout);
+	return rc;
 }
 
 /* What the MLP's backward has left behind, as so many columns, where that is wide enough. */
@@ -461,16 +440,28 @@ static struct sp_matrix room_of(struct sp_matrix left, struct sp_matrix otherwis
 	return sp_matrix(left.cols >= cols ? left.data : otherwise.data, left.rows, cols);
 }
 
+/* Of what is not kept the MLP has no more than a tile, but the joints are done with what they have been lent, and with dx. */
+static struct sp_matrix dout_of(const struct sp_encoder_layer *layer, const struct sp_encoder_scratch *s)
+{
+	const struct sp_matrix o = layer->attention.o;
+	return layer->again ? sp_matrix(layer->joint_mlp.s.data, o.rows, o.cols) : room_of(layer->mlp.pre, s->dout, o.cols);
+}
+
+static struct sp_matrix dqkv_of(const struct sp_encoder_layer *layer, const struct sp_encoder_scratch *s)
+{
+	const struct sp_matrix qkv = layer->attention.qkv;
+	return layer->again ? sp_matrix(s->three.data, qkv.rows, qkv.cols) : room_of(layer->mlp.hidden, s->dqkv, qkv.cols);
+}
+
 static int attention_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                               const struct sp_encoder_attention *attention, struct sp_stream in,
                               const struct sp_read_rows *read, const struct sp_encoder_scratch *s)
 {
 	const struct sp_attention_call call = call_of(layer, ctx, attention, read);
-	const struct sp_matrix dqkv = room_of(layer->mlp.hidden, s->dqkv, layer->attention.qkv.cols);
-	const struct sp_matrix dout = room_of(layer->mlp.pre, s->dout, layer->attention.o.cols);
-	int rc = joint_backward(&layer->joint_attention, ctx, s, layer->pre_norm, 0, 0);
+	const struct sp_matrix dout = dout_of(layer, s), dqkv = dqkv_of(layer, s);
+	int rc = sp_encoder_joint_backward(&layer->joint_attention, ctx, s, layer->pre_norm, 0, 0);
 	if (rc == SP_OK)
-		rc = project_out_backward(layer, ctx, read, s, dout);
+		rc = project_out_backward(layer, ctx, read, s->dx, dout);
 	if (rc == SP_OK)
 		rc = attention->variant->backward(attention->work, &call, &layer->attention, dout, dqkv);
 	if (rc == SP_OK)
@@ -478,7 +469,7 @@ static int attention_backward(const struct sp_encoder_layer *layer, const struct
 	if (rc == SP_OK)
 		rc = sp_linear_layer_backward_weight(&layer->qkv.weight, &layer->qkv.bias, ctx, dqkv, in.y);
 	if (rc == SP_OK)
-		rc = sp_linear_layer_backward_input(&layer->qkv.weight, ctx, dqkv, s->dy, adds_to_stream(layer, attention));
+		rc = sp_linear_layer_backward_input(&layer->qkv.weight, ctx, dqkv, s->dy, sp_encoder_adds_to_stream(layer, attention));
 	return rc ? rc : sp_encoder_tensor_sum(attention, s->dy);
 }
 
@@ -493,12 +484,10 @@ int sp_encoder_layer_backward(const struct sp_encoder_layer *layer, const struct
                               const struct sp_encoder_attention *attention, struct sp_stream in,
                               const struct sp_read_rows *read, const struct sp_encoder_scratch *scratch, int first_sum)
 {
-	struct sp_read_rows own;
 	sp_trace_begin(SP_TRACE_COMPUTE, "backward layer", (int)layer->index);
 	int rc = begin_attention_backward(layer, attention);
-	read = with_room(layer, read, &own);
 	if (rc == SP_OK)
-		rc = mlp_backward(layer, ctx, attention, read, scratch, first_sum);
+		rc = sp_encoder_mlp_backward(layer, ctx, attention, read, scratch, first_sum);
 	if (rc == SP_OK)
 		rc = attention_backward(layer, ctx, attention, in, read, scratch);
 	sp_trace_end(SP_TRACE_COMPUTE);

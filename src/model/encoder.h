@@ -6,6 +6,7 @@
 #define SP_MODEL_ENCODER_H
 
 #include "attention/attention.h"
+#include "base/cut.h"
 #include "layers/mlp.h"
 #include "layers/norm.h"
 #include "model/bind.h"
@@ -22,7 +23,12 @@ struct sp_encoder_widths {
 	int64_t intermediate;
 	int64_t scores; /* columns of the rows of scores that attention keeps; 0: none */
 	int64_t projected; /* elements of projected keys and values that it keeps; 0: none */
+	int64_t least_intermediate, most_attention; /* of all tensor ranks */
+	int64_t tile; /* rows that the MLP is done for at a time where what it computes is not kept */
 };
+
+/* Enough rows for products at full speed, few against those of a long sequence. */
+enum { SP_ENCODER_TILE = 2048 };
 struct sp_encoder_widths sp_encoder_widths(const struct sp_model_config *config, const struct sp_model_part *part);
 
 struct sp_encoder_layer {
@@ -31,6 +37,11 @@ struct sp_encoder_layer {
 	int pre_norm;
 	int open; /* pre-LN: ends with the sum, which whoever goes on norms; then joint_mlp has neither norm nor y */
 	float attention_dropout;
+	/* the layout's: */
+	int again;           /* nothing is kept but the stream */
+	struct sp_cut tiles; /* of the rows, for the MLP; one if its buffers are kept */
+	/* Of the rows that are read so many at a time, and in all, whatever is kept. Alike on all tensor ranks, which sum them. */
+	int64_t most_read, reads;
 	struct sp_dense_weights qkv; /* (3 H, H) */
 	struct sp_weight projection; /* (H, H); its bias belongs to `joint_attention` */
 	struct sp_weight sequence_key, sequence_value; /* if attention projects; may be one */
@@ -45,9 +56,12 @@ struct sp_encoder_scratch {
 	struct sp_matrix dy;   /* (T, H): gradient of the stream's y, in and out; behind an open layer: in, of its residual */
 	struct sp_matrix dsum; /* (T, H): of the stream's residual where that is not y (pre-LN), in and out; else nothing */
 	struct sp_matrix dx;   /* (T, H) */
-	/* These have no data if the MLP of a layer is wide enough for them: when its backward is done, its buffers are free. */
+	/* These have no data if the MLP of a layer is wide enough for them: when its backward is done, its buffers are free. Nor where
+	 * nothing is kept but the stream. */
 	struct sp_matrix dout; /* (T, H) of own heads */
 	struct sp_matrix dqkv; /* (T, 3 H) */
+	/* (3 T, H), only there: what attention's joint has been lent, and dx; all are used up when dqkv is made, in their place. */
+	struct sp_matrix three;
 };
 
 /* Weights of layer `index`. The norm that closes the MLP belongs, in a pre-LN model, to the next layer or is the last;
@@ -61,7 +75,8 @@ int sp_encoder_layer_layout(struct sp_encoder_layer *layer, struct sp_arena *are
 /* Carves what is not kept, once for all layers, and lets a layer use it. `lent` is all zero but for pre_norm. What a pre-LN
  * layer has in joint_mlp.y when the stream alone is kept outlives the layer: its place is the caller's to give. */
 int sp_encoder_layer_layout_lent(struct sp_encoder_layer *lent, struct sp_arena *arena, const struct sp_encoder_widths *widths,
-                                 int64_t batch, int64_t chunk, enum sp_recompute recompute);
+                                 int64_t batch, int64_t chunk, enum sp_recompute recompute,
+                                 const struct sp_encoder_scratch *scratch);
 void sp_encoder_layer_borrow(struct sp_encoder_layer *layer, const struct sp_encoder_layer *lent,
                              enum sp_recompute recompute);
 
@@ -73,7 +88,8 @@ struct sp_encoder_shared {
 	struct sp_matrix lse;                 /* (B A, C) */
 	struct sp_matrix scores;              /* (B A C, S), if attention keeps them */
 	struct sp_matrix projected;           /* if attention projects */
-	struct sp_matrix pre, hidden;         /* (T, I), in the place of qkv and o */
+	struct sp_cut tiles;
+	struct sp_matrix pre, hidden;         /* (rows of a tile, I), in the place of qkv and o */
 };
 
 /* What outlives a layer, then what does not. */
@@ -97,11 +113,10 @@ struct sp_encoder_attention {
 
 /* Carves it, but for dy and dsum. */
 int sp_encoder_scratch_layout(struct sp_encoder_scratch *scratch, struct sp_arena *arena, const struct sp_encoder_widths *widths,
-                              int64_t rows);
+                              int64_t rows, enum sp_recompute recompute);
 
-/* The most rows that may be read, of `rows`, for the work on them alone to fit behind what the MLP has of them,
- * on whichever tensor rank. */
-int64_t sp_encoder_most_read(const struct sp_model_config *config, const struct sp_model_part *part, int64_t rows);
+/* Whether so many rows, those that are read, are few enough to be worked on alone, in the MLP's buffers. */
+int sp_encoder_layer_reads(const struct sp_encoder_layer *layer, int64_t rows);
 
 /* y becomes its sum over the tensor ranks. y packed. */
 int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct sp_matrix y);
@@ -114,7 +129,8 @@ struct sp_stream sp_encoder_layer_out(const struct sp_encoder_layer *layer);
 int sp_encoder_layer_forward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                              const struct sp_encoder_attention *attention, struct sp_stream in,
                              const struct sp_read_rows *read);
-/* What was not kept, again, before the layer's backward; `in`, `ctx` and `read` as in its forward. */
+/* What was not kept of attention, again, before the layer's backward; `in`, `ctx` and `read` as in its forward. What the MLP has not
+ * kept its backward makes again. */
 int sp_encoder_layer_again(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                            const struct sp_encoder_attention *attention, struct sp_stream in, const struct sp_read_rows *read,
                            enum sp_recompute recompute);

@@ -90,6 +90,7 @@ static void take_part(struct sp_model *m)
 	const struct sp_model_part *part = &m->options.part;
 	const int32_t first = (int32_t)sp_part_first(part, m->options.config.vocab_size);
 	m->widths = sp_encoder_widths(&m->options.config, part);
+	m->widths.tile = m->options.tile > 0 ? m->options.tile : SP_ENCODER_TILE;
 	m->attention.tensor = sp_model_tensors(m) > 1 ? m->options.tensor : NULL;
 	m->attention.rope_base = m->options.config.rope_base;
 	m->words.first = first;
@@ -302,7 +303,8 @@ static int lay_lent(struct sp_model *m, struct sp_arena *arena)
 {
 	const enum sp_recompute recompute = m->options.recompute;
 	m->lent = (struct sp_encoder_layer){ .pre_norm = m->options.config.pre_norm };
-	int rc = sp_encoder_layer_layout_lent(&m->lent, arena, &m->widths, m->options.batch, m->options.chunk, recompute);
+	int rc = sp_encoder_layer_layout_lent(&m->lent, arena, &m->widths, m->options.batch, m->options.chunk, recompute,
+	                                      &m->scratch);
 	for (int i = 0; i < m->pieces; i++)
 		for (int s = 0; s < m->piece[i].slots; s++)
 			for (int64_t l = 0; l < m->piece[i].layers.end - m->piece[i].layers.first; l++)
@@ -315,7 +317,7 @@ static int lay_inner(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 {
 	if (m->options.forward_only)
 		return lay_inner_shared(m, arena, rows);
-	int rc = sp_encoder_scratch_layout(&m->scratch, arena, &m->widths, rows);
+	int rc = sp_encoder_scratch_layout(&m->scratch, arena, &m->widths, rows, m->options.recompute);
 	m->words.words = m->scratch.dx; /* no layer is at work when words are looked up */
 	return rc ? rc : lay_lent(m, arena);
 }

@@ -58,6 +58,7 @@ struct sp_model_options {
 	int overlap;              /* hops overlap with compute */
 	int forward_only;         /* no gradients, and one set of buffers for all layers: memory does not grow with them */
 	enum sp_recompute recompute; /* not with forward_only */
+	int64_t tile; /* rows that the MLP is done for at a time where what it computes is not kept; 0: 2048 */
 	int read_rows_only; /* in training, the last layer's rows that no head reads end with attention: same gradients, less work */
 	struct sp_model_part part; /* all zero: the whole model */
 	struct sp_comm *tensor;    /* ranks that hold the other parts of the weights; NULL if there is but one; borrowed */

@@ -2,9 +2,18 @@
 
 #include "model/rows.h"
 
+#include "base/size.h"
+
 int64_t sp_read_rows_count(const struct sp_read_rows *rows)
 {
 	return rows->n_first + rows->n_second;
+}
+
+struct sp_read_rows sp_read_rows_part(const struct sp_read_rows *rows, int64_t at, int64_t n)
+{
+	const int64_t first = sp_min(at, rows->n_first), end = sp_min(at + n, rows->n_first);
+	const int64_t second = at - first, second_end = at + n - end;
+	return (struct sp_read_rows){ rows->first + first, rows->second + second, end - first, second_end - second, rows->doc, { 0 } };
 }
 
 struct sp_matrix sp_read_rows_room(const struct sp_read_rows *rows, int64_t skip, int64_t cols)
@@ -31,11 +40,4 @@ int sp_read_rows_add(const struct sp_read_rows *rows, const struct sp_layer_cont
 		                                sp_matrix_rows(x, rows->n_first, rows->n_second), y };
 	const int rc = sp_compute_scatter_add_rows(ctx->compute, &first);
 	return rc || !rows->n_second ? rc : sp_compute_scatter_add_rows(ctx->compute, &second);
-}
-
-int sp_read_rows_put(const struct sp_read_rows *rows, const struct sp_layer_context *ctx, struct sp_matrix x,
-                     struct sp_matrix y)
-{
-	const int rc = sp_compute_zero(ctx->compute, y.data, (size_t)(y.rows * y.cols) * sizeof(float));
-	return rc ? rc : sp_read_rows_add(rows, ctx, x, y);
 }

@@ -14,6 +14,8 @@ struct sp_read_rows {
 };
 
 int64_t sp_read_rows_count(const struct sp_read_rows *rows);
+/* n of them from the `at`-th on; no room. */
+struct sp_read_rows sp_read_rows_part(const struct sp_read_rows *rows, int64_t at, int64_t n);
 /* A matrix of as many rows and `cols` columns in the room, behind others of `skip` columns together. */
 struct sp_matrix sp_read_rows_room(const struct sp_read_rows *rows, int64_t skip, int64_t cols);
 /* y (count, N) = those rows of x (T, N). */
@@ -21,9 +23,6 @@ int sp_read_rows_gather(const struct sp_read_rows *rows, const struct sp_layer_c
                         struct sp_matrix y);
 /* Those rows of y (T, N) += x (count, N). */
 int sp_read_rows_add(const struct sp_read_rows *rows, const struct sp_layer_context *ctx, struct sp_matrix x,
-                     struct sp_matrix y);
-/* The same, into y = 0; y must be packed. */
-int sp_read_rows_put(const struct sp_read_rows *rows, const struct sp_layer_context *ctx, struct sp_matrix x,
                      struct sp_matrix y);
 
 #endif

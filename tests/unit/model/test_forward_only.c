@@ -9,6 +9,7 @@
 
 #include <seqpar/status.h>
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +47,7 @@ static void open_model(struct harness *h, const struct sp_model_config *config, 
 		BATCH, LENGTH, PREDICTIONS, token, position, kind_of, doc, sample, predicted, label, order_label,
 	};
 	struct sp_rng rng;
-	*h = (struct harness){ .forward_only = forward_only };
+	h->forward_only = forward_only;
 	assert_int_equal(harness_open(h, config, &batch, attention), SP_OK);
 	sp_rng_start(&rng, 5, SP_RNG_INIT, 0, 0);
 	for (int i = 0; i < h->table->count; i++) {
@@ -106,7 +107,7 @@ static void hidden_states_and_losses_are_those_of_the_model_that_trains(void **s
 	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
 		const struct sp_model_config config = config_of(kinds[k].pre_norm, kinds[k].layers, kinds[k].intermediate);
 		float a[BATCH * LENGTH * HIDDEN], b[BATCH * LENGTH * HIDDEN];
-		struct harness whole, lean;
+		struct harness whole = { 0 }, lean = { 0 };
 		open_model(&whole, &config, 0, "full");
 		open_model(&lean, &config, 1, k % 2 ? "ring" : "full");
 		const int64_t n = encode(&whole, a);
@@ -117,6 +118,24 @@ static void hidden_states_and_losses_are_those_of_the_model_that_trains(void **s
 		assert_memory_equal(&x, &y, sizeof x);
 		harness_close(&whole);
 		harness_close(&lean);
+	}
+}
+
+static void the_mlp_may_be_done_a_few_rows_at_a_time(void **state)
+{
+	(void)state;
+	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+		const struct sp_model_config config = config_of(kinds[k].pre_norm, kinds[k].layers, kinds[k].intermediate);
+		float a[BATCH * LENGTH * HIDDEN], b[BATCH * LENGTH * HIDDEN];
+		struct harness whole = { 0 }, tiles = { .tile = 4 };
+		open_model(&whole, &config, 1, "full");
+		open_model(&tiles, &config, 1, "full");
+		const int64_t n = encode(&whole, a);
+		assert_int_equal(encode(&tiles, b), n);
+		for (int64_t i = 0; i < n; i++)
+			assert_true(fabs((double)a[i] - (double)b[i]) < 1e-5);
+		harness_close(&whole);
+		harness_close(&tiles);
 	}
 }
 
@@ -154,7 +173,7 @@ static void predicted_logits_give_the_loss_of_a_run(void **state)
 	const struct sp_model_config config = config_of(0, 2, 50);
 	float hidden[BATCH * LENGTH * HIDDEN];
 	struct rows rows = { .taken = 0 };
-	struct harness h;
+	struct harness h = { 0 };
 	double loss = 0;
 	int64_t last = -1;
 	open_model(&h, &config, 1, "full");
@@ -176,7 +195,7 @@ static void forward_only_has_no_gradients_and_refuses_training(void **state)
 	(void)state;
 	const struct sp_model_config config = config_of(0, 2, 50);
 	const struct sp_pass pass = { .training = 1 };
-	struct harness h;
+	struct harness h = { 0 };
 	open_model(&h, &config, 1, "full");
 	assert_null(sp_model_gradients(h.model));
 	assert_int_equal(sp_model_run(h.model, &h.batch, &pass), SP_ERR_ARGUMENT);
@@ -240,7 +259,7 @@ static void a_reshaped_model_computes_what_a_new_one_does(void **state)
 	const struct sp_model_config config = config_of(1, 2, 50);
 	const struct sp_attention_variant *full = sp_attention_find("full");
 	float a[BATCH * LENGTH * HIDDEN], b[BATCH * LENGTH * HIDDEN];
-	struct harness h;
+	struct harness h = { 0 };
 	open_model(&h, &config, 1, "ring");
 	const int64_t n = encode(&h, a);
 	size_t high = sp_model_arena(h.model)->size;
@@ -262,6 +281,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hidden_states_and_losses_are_those_of_the_model_that_trains),
+		cmocka_unit_test(the_mlp_may_be_done_a_few_rows_at_a_time),
 		cmocka_unit_test(predicted_logits_give_the_loss_of_a_run),
 		cmocka_unit_test(forward_only_has_no_gradients_and_refuses_training),
 		cmocka_unit_test(memory_does_not_grow_with_layers),
