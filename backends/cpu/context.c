@@ -29,6 +29,9 @@ static void measure_threads(struct sp_cpu *cpu)
 int sp_cpu_open(const struct sp_compute_options *options, void **ctx)
 {
 	const struct sp_cpu_kernels *kernels = sp_cpu_kernels_choose();
+	if (options && options->precision != SP_PRECISION_FP32)
+		return sp_fail(SP_ERR_UNUSABLE, "cpu: this processor has no tf32 products: set train.precision = fp32, or backend.device to a GPU's "
+		               "module");
 	if (!kernels)
 		return sp_fail(SP_ERR_UNUSABLE, "cpu: kernels for SEQPAR_CPU_ISA=%s are not built or do not run here; unset it",
 		               getenv("SEQPAR_CPU_ISA"));

@@ -13,6 +13,7 @@ int sp_cuda_open(const struct sp_compute_options *options, void **ctx)
 	struct sp_cuda *cuda = calloc(1, sizeof *cuda);
 	if (!cuda)
 		return sp_fail(SP_ERR_MEMORY, "cuda: no memory for the context");
+	cuda->precision = options ? options->precision : SP_PRECISION_FP32;
 	int status = sp_cuda_runtime_open(cuda, options ? options->device : 0);
 	if (status) {
 		free(cuda);
@@ -39,10 +40,12 @@ void sp_cuda_close(void *ctx)
 
 void sp_cuda_describe(void *ctx, char *text, size_t size, char *warning, size_t warning_size)
 {
+	const struct sp_cuda *cuda = ctx;
 	char device[256] = "";
 	sp_cuda_runtime_describe(ctx, device, sizeof device);
 	if (size)
-		snprintf(text, size, "%s; %s; fp32", device, sp_cuda_gemms_library());
+		snprintf(text, size, "%s; %s; %s", device, sp_cuda_gemms_library(),
+		         cuda->precision == SP_PRECISION_TF32 ? "products in tf32" : "fp32");
 	if (warning_size)
 		warning[0] = 0;
 }

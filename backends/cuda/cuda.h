@@ -21,6 +21,7 @@ struct sp_cuda_gemms;
 
 struct sp_cuda {
 	int device;
+	enum sp_precision precision; /* of matrix products */
 	void *stream;                /* cudaStream_t */
 	struct sp_cuda_gemms *gemms; /* gemm.h */
 	void *scratch;               /* device memory */

@@ -1,4 +1,4 @@
-/* Matrix products by cuBLASLt. It thinks in columns: the row-major product c = a b is its c^T = b^T a^T, so operands change
+/* Matrix products by cuBLASLt, in fp32 or tf32. It thinks in columns: the row-major product c = a b is its c^T = b^T a^T, so operands change
  * places. What it finds best for a shape is kept. */
 #include "config.h"
 
@@ -140,12 +140,13 @@ static int set(struct plan *p, cublasLtMatmulDescAttributes_t attribute, const v
 	return CHECK(cublasLtMatmulDescSetAttribute(p->operation, attribute, value, size));
 }
 
-static int describe_operation(struct plan *p, const struct sp_cuda_gemm *g)
+static int describe_operation(struct plan *p, const struct sp_cuda *cuda, const struct sp_cuda_gemm *g)
 {
+	const cublasComputeType_t compute = cuda->precision == SP_PRECISION_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
 	const cublasOperation_t a = p->key.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
 	const cublasOperation_t b = p->key.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
 	const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
-	int status = CHECK(cublasLtMatmulDescCreate(&p->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+	int status = CHECK(cublasLtMatmulDescCreate(&p->operation, compute, CUDA_R_32F));
 	if (status == SP_OK)
 		status = set(p, CUBLASLT_MATMUL_DESC_TRANSA, &a, sizeof a);
 	if (status == SP_OK)
@@ -229,7 +230,7 @@ static int plan_for(struct sp_cuda *cuda, const struct sp_cuda_gemm *g, struct p
 	p->used = ++gemms->clock;
 	int status = describe_layouts(p);
 	if (status == SP_OK)
-		status = describe_operation(p, g);
+		status = describe_operation(p, cuda, g);
 	if (status == SP_OK)
 		status = choose_algorithm(gemms, p);
 	if (status)

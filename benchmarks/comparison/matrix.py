@@ -46,7 +46,7 @@ def train_here(run, m, can):
     repeats = ["--repeats", str(m["repeats"])]
     for device in can["devices"]:
         for p in can["precisions"]:
-            if p == "fp16" and device == "cpu":
+            if p in ("fp16", "tf32") and device == "cpu":
                 continue
             for threads in sorted({1, cores()}, reverse=True):
                 label = "%s %s, 1 rank x %d" % (device, p, threads)

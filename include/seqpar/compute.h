@@ -322,9 +322,16 @@ struct sp_clip_factor {
 	float *factor;
 };
 
+/* How matrix products of fp32 matrices are computed; all else is fp32 whatever this says. */
+enum sp_precision {
+	SP_PRECISION_FP32 = 0,
+	SP_PRECISION_TF32, /* operands rounded to 10 bits behind the point, sums in fp32: NVIDIA's tensor cores */
+};
+
 struct sp_compute_options {
 	int threads; /* host threads to use; 0: the backend decides */
 	int device;  /* this rank's number among those of the machine: a backend with n devices takes number device % n */
+	enum sp_precision precision; /* open gives SP_ERR_UNUSABLE where the backend has no such products */
 };
 
 /* What a configuration will ask for, so that it is refused at set-up and not at step 3000. */

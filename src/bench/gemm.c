@@ -10,6 +10,7 @@
 #include "bench/judge.h"
 #include "parallel/shard.h"
 #include "train/planned.h"
+#include "train/setup.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -54,7 +55,8 @@ struct work {
 };
 
 static const double seconds = 0.15; /* for the plain product of a shape */
-static const double bound = 1e-5;   /* fp32 products of thousands of terms; a wrong one is off by 1e-2 or more */
+/* Of products of thousands of terms, in fp32 and with operands rounded to 2^-11; a wrong one is off by 1e-2 or more. */
+static const double bounds[] = { [SP_TRAIN_FP32] = 1e-5, [SP_TRAIN_TF32] = 2e-3 };
 
 enum { SAMPLES = 48 };
 
@@ -252,7 +254,7 @@ static void print(struct work *w, const struct sp_bench_times *t, double gemm, d
 	const double flops = 2.0 * (double)s->t * (double)s->n * (double)s->k * sp_comm_size(w->bench->world);
 	const double rate = flops / t->most;
 	const struct sp_bench_cell cells[] = {
-		sp_bench_text(s->name), sp_bench_text(e->name), sp_bench_text(e->what), sp_bench_text("fp32"),
+		sp_bench_text(s->name), sp_bench_text(e->name), sp_bench_text(e->what), sp_bench_text(sp_setup_precision(w->bench->settings)),
 		sp_bench_number((double)s->t), sp_bench_number((double)s->n), sp_bench_number((double)s->k),
 		sp_bench_number(1e6 * t->least), sp_bench_number(1e6 * t->mean), sp_bench_number(1e6 * t->most),
 		sp_bench_number(100 * t->spread), sp_bench_number(1e-9 * rate), sp_bench_number(1e-9 * gemm),
@@ -261,7 +263,7 @@ static void print(struct work *w, const struct sp_bench_times *t, double gemm, d
 	char what[128];
 	snprintf(what, sizeof what, "%s %s (%s)", s->name, e->name, e->what);
 	sp_bench_row(w->bench->output, cells);
-	sp_bench_verdict(w->bench->output, what, error, bound);
+	sp_bench_verdict(w->bench->output, what, error, bounds[w->bench->settings->train.precision]);
 }
 
 static int measure(struct work *w, double gemm)

@@ -8,6 +8,7 @@
 #include "plan/classes.h"
 #include "train/planned.h"
 #include "train/selfcheck.h"
+#include "train/setup.h"
 #include "train/trainer.h"
 
 #include <errno.h>
@@ -145,7 +146,7 @@ static void print(struct sp_bench *bench, const struct sp_bench_events *e, const
 	         sp_bench_events_number(e->config, "pipeline_ranks"), sp_bench_events_number(e->config, "sequence_ranks"),
 	         sp_bench_events_number(e->config, "tensor_ranks"));
 	const struct sp_bench_cell cells[] = {
-		sp_bench_text(s->parallel.attention), sp_bench_text("fp32"),
+		sp_bench_text(s->parallel.attention), sp_bench_text(sp_setup_precision(s)),
 		sp_bench_number(sp_bench_events_number(e->config, "ranks")), sp_bench_text(grid),
 		sp_bench_number(sp_bench_events_number(e->config, "threads")), sp_bench_number((double)s->train.sequence_length),
 		sp_bench_number((double)s->train.global_batch), sp_bench_number(extreme(e, "step_ms", first, 0)),

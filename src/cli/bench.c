@@ -8,6 +8,7 @@
 #include "cli/amount.h"
 #include "cli/flags.h"
 #include "cli/options.h"
+#include "train/setup.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -196,8 +197,7 @@ static int open_job(const struct part *part, struct sp_bench *b, struct sp_comm 
 	b->world = *world;
 	if (status || !part->compute)
 		return status;
-	const struct sp_compute_options options = { .threads = (int)s->backend.threads,
-		                                        .device = sp_comm_place(*world).local_rank };
+	const struct sp_compute_options options = sp_setup_device(s, *world);
 	return sp_compute_open(s->backend.device, &options, &b->compute);
 }
 

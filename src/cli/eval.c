@@ -7,6 +7,7 @@
 #include "backend/compute.h"
 #include "base/log.h"
 #include "train/evaluate.h"
+#include "train/setup.h"
 #include "use/open.h"
 
 #include <jansson.h>
@@ -106,8 +107,7 @@ static int read_settings(int argc, char **argv, const struct request *r, struct 
 
 static int open_device(const struct sp_settings *s, struct sp_comm *world, struct sp_compute **compute)
 {
-	const struct sp_compute_options options = { .threads = (int)s->backend.threads,
-	                                            .device = sp_comm_place(world).local_rank };
+	const struct sp_compute_options options = sp_setup_device(s, world);
 	return sp_compute_open(s->backend.device, &options, compute);
 }
 

@@ -14,6 +14,7 @@
 #include "cli/measure.h"
 #include "cli/options.h"
 #include "settings/settings.h"
+#include "train/setup.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -67,13 +68,13 @@ static int print_messages(struct sp_comm *comm)
 
 static int print_all(const struct sp_settings *s, int measure, struct sp_comm **comm)
 {
-	struct sp_compute_options options = { .threads = (int)s->backend.threads };
+	struct sp_compute_options options = { 0 };
 	struct sp_compute *compute = NULL;
 	print_modules();
 	int status = sp_cli_open_world(s, 1, comm);
 	if (status == SP_OK) {
 		print_ranks(*comm);
-		options.device = sp_comm_place(*comm).local_rank;
+		options = sp_setup_device(s, *comm);
 		status = print_messages(*comm);
 	}
 	if (status == SP_OK)

@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/options.h"
 #include "train/adopt.h"
+#include "train/setup.h"
 #include "use/open.h"
 
 #include <stdio.h>
@@ -81,8 +82,7 @@ int sp_cli_using_open(int head, struct sp_cli_using *u)
 	int status = sp_cli_open_world(&u->settings, 1, &u->world);
 	if (status)
 		return status;
-	const struct sp_compute_options options = { .threads = (int)u->settings.backend.threads,
-	                                            .device = sp_comm_place(u->world).local_rank };
+	const struct sp_compute_options options = sp_setup_device(&u->settings, u->world);
 	status = sp_compute_open(u->settings.backend.device, &options, &u->compute);
 	return status ? status : sp_use_open(&u->settings, u->compute, u->world, head, &u->use);
 }

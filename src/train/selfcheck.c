@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double loss_bound = 1e-6, gradient_bound = 1e-5, total_bound = 1e-6;
+/* Rounding explains so much; where products round their operands to tf32, 2^13 times as coarse, a difference in the last bit
+ * becomes one of that size now and then. */
+static const double loss_bounds[] = { 1e-6, 1e-4 }, gradient_bounds[] = { 1e-5, 1e-3 }, total_bounds[] = { 1e-6, 1e-4 };
 
 enum { STEP = 3 }; /* any step will do; its number is part of the dropout's key */
 
@@ -157,14 +159,14 @@ static int within(double x, double bound)
 	return x <= bound;
 }
 
-static int compare_gradients(const struct result *split, const struct result *whole, FILE *out)
+static int compare_gradients(const struct result *split, const struct result *whole, int precision, FILE *out)
 {
 	int bad = 0;
 	const double all = differ(split->gradients, whole->gradients, whole->table.elements).norm;
 	for (int i = 0; i < whole->table.count; i++) {
 		const struct sp_parameter *p = &whole->table.entry[i];
 		struct difference d = differ(split->gradients + p->offset, whole->gradients + p->offset, p->rows * p->cols);
-		int good = within(d.of, fmax(gradient_bound * d.norm, total_bound * all));
+		int good = within(d.of, fmax(gradient_bounds[precision] * d.norm, total_bounds[precision] * all));
 		fprintf(out, "%-60s %10.3e %10.1e %10.1e%s\n", p->name, d.norm, d.norm > 0 ? d.of / d.norm : 0, d.of / all,
 		        good ? "" : "  TOO LARGE");
 		bad += !good;
@@ -172,15 +174,15 @@ static int compare_gradients(const struct result *split, const struct result *wh
 	return bad;
 }
 
-static int compare(const struct result *split, const struct result *whole, FILE *out)
+static int compare(const struct result *split, const struct result *whole, int precision, FILE *out)
 {
 	double loss = fabs(split->loss - whole->loss) / fabs(whole->loss);
-	int bad = !within(loss, loss_bound);
+	int bad = !within(loss, loss_bounds[precision]);
 	fprintf(out, "%-60s %10s %10s %10s\n", "", "size", "relative", "of all");
 	fprintf(out, "%-60s %10.6f %10.1e%s\n", "loss", whole->loss, loss, bad ? "  TOO LARGE" : "");
-	bad += compare_gradients(split, whole, out);
+	bad += compare_gradients(split, whole, precision, out);
 	fprintf(out, "the split step %s the unsplit one (bounds: loss %g, gradients %g or %g of all)\n",
-	        bad ? "differs from" : "equals", loss_bound, gradient_bound, total_bound);
+	        bad ? "differs from" : "equals", loss_bounds[precision], gradient_bounds[precision], total_bounds[precision]);
 	if (fflush(out) != 0)
 		return sp_fail(SP_ERR_IO, "standard output cannot be written");
 	return bad ? sp_fail(SP_ERR_NUMERIC, "%d of %d quantities differ by more than rounding explains", bad,
@@ -198,7 +200,7 @@ static int judge(const struct sp_settings *split, struct sp_compute *compute, st
 		struct result whole = { 0 };
 		verdict = run(&settings, compute, alone, &whole);
 		if (!verdict)
-			verdict = compare(result, &whole, out);
+			verdict = compare(result, &whole, split->train.precision, out);
 		free_result(&whole);
 	}
 	int status = sp_comm_broadcast(world, &verdict, sizeof verdict, 0);
@@ -220,8 +222,7 @@ static void announce(const struct sp_settings *s, struct sp_comm *world, FILE *o
 int sp_selfcheck(const struct sp_settings *settings, struct sp_comm *world, FILE *out)
 {
 	struct sp_settings small = shrink(settings, sp_comm_size(world));
-	struct sp_compute_options options = { .threads = (int)settings->backend.threads,
-	                                      .device = sp_comm_place(world).local_rank };
+	const struct sp_compute_options options = sp_setup_device(settings, world);
 	struct sp_compute *compute = NULL;
 	struct sp_comm *alone = NULL;
 	struct result result = { 0 };

@@ -241,6 +241,20 @@ static int open_all(struct sp_setup *setup)
 	return status ? status : open_flow(setup);
 }
 
+const char *sp_setup_precision(const struct sp_settings *settings)
+{
+	return settings->train.precision == SP_TRAIN_TF32 ? "tf32" : "fp32";
+}
+
+struct sp_compute_options sp_setup_device(const struct sp_settings *settings, struct sp_comm *world)
+{
+	return (struct sp_compute_options){
+		.threads = (int)settings->backend.threads,
+		.device = sp_comm_place(world).local_rank,
+		.precision = (enum sp_precision)settings->train.precision,
+	};
+}
+
 int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,
                   struct sp_setup *setup)
 {

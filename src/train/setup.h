@@ -38,6 +38,10 @@ struct sp_setup {
 	enum sp_split split; /* with forward_only: the one to evaluate on */
 };
 
+/* Of the settings, for this rank. */
+const char *sp_setup_precision(const struct sp_settings *settings); /* "fp32", "tf32" */
+struct sp_compute_options sp_setup_device(const struct sp_settings *settings, struct sp_comm *world);
+
 /* Opens all of it. Collective over `world`. SP_ERR_SETTING and what data, model and backend say; what was opened by
  * then is left to sp_setup_close, which only a rank that is alone may call after an error. */
 int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,

@@ -121,8 +121,7 @@ static int open_checkpoints(struct trainer *t)
 
 static int open_compute(struct trainer *t)
 {
-	struct sp_compute_options options = { .threads = (int)t->settings->backend.threads,
-	                                      .device = sp_comm_place(t->world).local_rank };
+	const struct sp_compute_options options = sp_setup_device(t->settings, t->world);
 	return sp_compute_open(t->settings->backend.device, &options, &t->compute);
 }
 

@@ -1,8 +1,8 @@
-/* How far each operation may be from the float64 reference, in relative L2. May include: seqpar/tensor.h. */
+/* How far each operation may be from the float64 reference, in relative L2. May include: seqpar/compute.h. */
 #ifndef SP_TESTS_CONFORMANCE_BOUNDS_H
 #define SP_TESTS_CONFORMANCE_BOUNDS_H
 
-#include <seqpar/tensor.h>
+#include <seqpar/compute.h>
 
 enum bound {
 	BOUND_LINEAR_FORWARD,
@@ -39,6 +39,8 @@ enum bound {
 	BOUNDS
 };
 
+/* Before all others: products in tf32 have wider bounds. */
+void bound_precision(enum sp_precision precision);
 double bound_limit(enum bound bound, enum sp_dtype dtype);
 const char *bound_name(enum bound bound);
 /* Remembers the largest error seen; bound_report prints all of them beside their bounds. */

@@ -1,6 +1,7 @@
 /* Every operation of a compute backend against the float64 reference.
  *
- *   test_conformance BACKEND-VARIANT-THREADS     for example cpu-avx2-2; "auto" leaves the variant to the backend
+ *   test_conformance BACKEND-VARIANT-THREADS     for example cpu-avx2-2; "auto" leaves the variant to the backend; "tf32" has
+ *                                                products in that precision
  *
  * A path may stand before the name and an extension after it, so that a row of make check is the name of a file. A
  * backend or variant that is not built or cannot run here is a skipped row (exit 77). */
@@ -32,9 +33,12 @@ static int read_row(const char *path, struct row *row)
 
 static int open_row(const struct row *row)
 {
-	const struct sp_compute_options options = { .threads = row->threads };
+	const int tf32 = strcmp(row->variant, "tf32") == 0;
+	const struct sp_compute_options options = { .threads = row->threads,
+		                                        .precision = tf32 ? SP_PRECISION_TF32 : SP_PRECISION_FP32 };
 	const char *variable = strcmp(row->backend, "cudasim") == 0 ? "SEQPAR_CUDASIM" : "SEQPAR_CPU_ISA";
-	if (strcmp(row->variant, "auto") == 0)
+	bound_precision(options.precision);
+	if (tf32 || strcmp(row->variant, "auto") == 0)
 		unsetenv(variable);
 	else
 		setenv(variable, row->variant, 1);

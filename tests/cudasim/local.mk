@@ -11,7 +11,7 @@ if HAVE_CUDASIM
 if MODULES
 check_LTLIBRARIES += backends/cudasim.la
 conformance_rows += tests/conformance/cudasim-forward-1.conform tests/conformance/cudasim-up-1.conform \
-	tests/conformance/cudasim-down-1.conform
+	tests/conformance/cudasim-down-1.conform tests/conformance/cudasim-tf32-1.conform
 rank_programs += tests/cudasim/test_training
 rank_rows += tests/cudasim/test_training_np1.mpi tests/cudasim/test_training_np2.mpi
 endif

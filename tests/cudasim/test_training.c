@@ -164,18 +164,64 @@ static void training_of_a_pre_norm_model_equals_the_cpu(void **state)
 	training_equals_the_cpu("model.norm=pre", "model.activation=gelu_tanh");
 }
 
+static const char *device_name(void)
+{
+	const char *name = getenv("SEQPAR_TEST_DEVICE");
+	return name ? name : "cudasim";
+}
+
+static double gradients_apart(const struct result *a, const struct result *b)
+{
+	const struct test_norms n = test_ranks_compare(a->gradients, b->gradients, b->table.elements);
+	return n.difference / n.reference;
+}
+
+/* As far from the cpu's as roundings of 2^-11 take it, and not nearer. */
+static void training_in_tf32_is_near_the_cpu(void **state)
+{
+	const struct sp_compute_options options = { .threads = 1, .device = sp_comm_place(ranks.world).local_rank,
+		                                        .precision = SP_PRECISION_TF32 };
+	struct result got = { .loss = { 0 } }, want = { .loss = { 0 } };
+	struct sp_compute *tf32 = NULL;
+	struct sp_settings s;
+	(void)state;
+	int bad = settings(&s, "model.norm=post", "model.activation=gelu");
+	bad = bad || sp_compute_open(device_name(), &options, &tf32) != 0;
+	bad = bad || train(&s, tf32, &got) || train(&s, ranks.compute, &want);
+	for (int i = 0; i < STEPS && !bad; i++)
+		bad = !(fabs(got.loss[i] - want.loss[i]) <= 1e-3 * want.loss[i]);
+	const double apart = bad ? NAN : gradients_apart(&got, &want);
+	if (!(apart > 1e-4 && apart < 1e-2))
+		fprintf(stderr, "rank %d: gradients differ by %g\n", ranks.rank, apart);
+	bad = !(apart > 1e-4 && apart < 1e-2);
+	free_result(&got);
+	free_result(&want);
+	sp_compute_close(tf32);
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+static void the_cpu_refuses_tf32(void **state)
+{
+	const struct sp_compute_options options = { .threads = 1, .precision = SP_PRECISION_TF32 };
+	struct sp_compute *compute = NULL;
+	(void)state;
+	assert_int_equal(sp_compute_open("cpu", &options, &compute), SP_ERR_UNUSABLE);
+	assert_null(compute);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(training_of_a_post_norm_model_equals_the_cpu),
 		cmocka_unit_test(training_of_a_pre_norm_model_equals_the_cpu),
+		cmocka_unit_test(training_in_tf32_is_near_the_cpu),
+		cmocka_unit_test(the_cpu_refuses_tf32),
 	};
-	const char *name = getenv("SEQPAR_TEST_DEVICE");
 	int rc = test_ranks_open(&ranks);
 	if (rc)
 		return rc;
 	const struct sp_compute_options options = { .threads = 1, .device = sp_comm_place(ranks.world).local_rank };
-	int failed = test_ranks_agree(&ranks, sp_compute_open(name ? name : "cudasim", &options, &device));
+	int failed = test_ranks_agree(&ranks, sp_compute_open(device_name(), &options, &device));
 	failed = failed || test_ranks_agree(&ranks, cmocka_run_group_tests(tests, NULL, NULL));
 	sp_compute_close(device);
 	test_ranks_close(&ranks);
