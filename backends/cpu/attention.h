@@ -26,10 +26,12 @@ struct sp_cpu_attention_tile {
 	int64_t depth, width; /* head_dim, and padded to a multiple of `columns` */
 	/* [rows], [keys]; a pair meets if they are equal, and nobody equals a padded one. NULL, both: every pair meets. */
 	const int32_t *query_doc, *key_doc;
+	/* With documents: row i meets column j only if |row[i] + ahead - j| <= window. 0: it need not be looked at. */
+	int64_t window, ahead;
 	/* keep == 65536: none. Row i, column j draws with counter ((first_column + j) / 8, first_row + row[i], head, 0). */
 	struct sp_dropout dropout;
 	uint32_t first_row, first_column, head;
-	const int32_t *row; /* [rows] */
+	const int32_t *row; /* [rows], ascending, behind them 0 */
 	uint16_t *half; /* [keys + SP_CPU_ATTENTION_HALVES], scratch */
 };
 

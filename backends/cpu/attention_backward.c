@@ -95,10 +95,12 @@ static void backward_keys(const struct sp_cpu_tiling *g, const struct sp_attenti
                           const struct sp_cpu_tile_buffers *w)
 {
 	const struct sp_attention_shape *shape = g->shape;
+	const struct sp_cpu_reach reach = sp_cpu_reach_queries(g, k->b, first, end, k->first, k->first + k->n);
+	const int64_t begin = (reach.first - first) / g->queries;
 	int loaded = 0;
-	for (int64_t at = 0, i = first; i < end; at++, i += g->queries) {
+	for (int64_t at = begin, i = first + at * g->queries; i < reach.end; at++, i += g->queries) {
 		const struct sp_cpu_block q = sp_cpu_block_queries(g, k->b, k->a, i, sp_min(g->queries, end - i));
-		if (!sp_cpu_block_can_meet(&q, k))
+		if (!sp_cpu_block_can_meet(g, &q, k))
 			continue;
 		if (!loaded)
 			load_keys(g, args, k, w);
@@ -161,10 +163,14 @@ static void backward_unit(const struct sp_cpu_tiling *g, const struct sp_attenti
 		zero_unlisted(g, args, b, a);
 	do {
 		const int64_t end_held = sp_min(i + g->held, end);
+		const struct sp_cpu_reach reach = sp_cpu_reach_keys(g, b, i, end_held);
+		const int overwrite = phase == 0 && args->overwrite_dkv && i == first;
 		memset(w->ready, 0, (size_t)g->tiles);
 		for (int64_t j = first_key; j < end_key; j += g->keys) {
+			if (!overwrite && (j >= reach.end || j + g->keys <= reach.first))
+				continue;
 			const struct sp_cpu_block k = sp_cpu_block_keys(g, b, a, j, sp_min(g->keys, end_key - j));
-			backward_keys(g, args, &k, i, end_held, phase == 0 && args->overwrite_dkv && i == first, w);
+			backward_keys(g, args, &k, i, end_held, overwrite, w);
 		}
 		store_queries(g, args, b, a, i, end_held, phase == 0 && args->overwrite_dq, w);
 		i += g->held;

@@ -90,12 +90,15 @@ static void forward_queries(const struct sp_cpu_tiling *g, const struct sp_atten
                             const struct sp_cpu_tile_buffers *w)
 {
 	const struct sp_attention_shape *shape = g->shape;
+	const int64_t listed = q->token - (g->listed + q->b * g->list);
+	const struct sp_cpu_reach reach = sp_cpu_reach_keys(g, q->b, listed, listed + q->n);
+	const int64_t begin = sp_max(0, reach.first - key) / g->keys;
 	int loaded = first;
 	if (first)
 		forward_load(g, args, q, 1, w);
-	for (int64_t at = 0, j = key; j < end_key; at++, j += g->keys) {
+	for (int64_t at = begin, j = key + at * g->keys; j < sp_min(end_key, reach.end); at++, j += g->keys) {
 		const struct sp_cpu_block k = sp_cpu_block_keys(g, q->b, q->a, j, sp_min(g->keys, end_key - j));
-		if (!sp_cpu_block_can_meet(q, &k))
+		if (!sp_cpu_block_can_meet(g, q, &k))
 			continue;
 		if (!loaded)
 			forward_load(g, args, q, 0, w);
@@ -107,24 +110,26 @@ static void forward_queries(const struct sp_cpu_tiling *g, const struct sp_atten
 		forward_store(g, args, q, w);
 }
 
-/* Unit: the query part `part` of a head, against all keys. */
+/* Unit: the query part `part` of a head, against all keys that it can reach. */
 static void forward_unit(const struct sp_cpu_tiling *g, const struct sp_attention_forward *args, int64_t unit,
                          const struct sp_cpu_tile_buffers *w)
 {
 	const struct sp_attention_shape *shape = g->shape;
 	const int64_t part = unit % g->parts, head = unit / g->parts, b = head / shape->heads, a = head % shape->heads;
 	const int64_t first = part * g->query_part, end = sp_min(first + g->query_part, g->listed_count[b]);
-	int64_t key = 0;
+	const struct sp_cpu_reach reach = sp_cpu_reach_keys(g, b, first, end);
+	const int64_t begin = reach.first / g->keys * g->keys;
+	int64_t key = begin;
 	if (args->first && part == 0)
 		forward_unlisted(g, args, b, a);
 	do {
 		memset(w->ready, 0, (size_t)g->tiles);
 		for (int64_t i = first; i < end; i += g->queries) {
 			const struct sp_cpu_block q = sp_cpu_block_queries(g, b, a, i, sp_min(g->queries, end - i));
-			forward_queries(g, args, &q, key, sp_min(key + g->held, shape->keys), args->first && key == 0, w);
+			forward_queries(g, args, &q, key, sp_min(key + g->held, shape->keys), args->first && key == begin, w);
 		}
 		key += g->held;
-	} while (key < shape->keys);
+	} while (key < reach.end);
 }
 
 int sp_cpu_attention_forward(void *ctx, const struct sp_attention_forward *args)

@@ -48,11 +48,54 @@ INLINE vec vec_max(vec a, vec b)
 #endif
 }
 
-/* x where the documents are equal, else -inf. */
-INLINE vec vec_allow(vec x, ivec key_doc, int32_t query_doc)
+/* x where `meet` is all ones, else -inf. */
+INLINE vec vec_allow(vec x, ivec meet)
 {
-	const ivec same = key_doc == query_doc, never = (ivec)((vec){ 0 } - INFINITY);
-	return (vec)(((ivec)x & same) | (never & ~same));
+	const ivec never = (ivec)((vec){ 0 } - INFINITY);
+	return (vec)(((ivec)x & meet) | (never & ~meet));
+}
+
+/* Columns of a tile: first a multiple of COLUMNS, the end too. */
+struct span {
+	int64_t first, end;
+};
+
+INLINE int64_t between(int64_t low, int64_t x, int64_t high)
+{
+	return x < low ? low : x > high ? high : x;
+}
+
+/* How documents and window keep pairs apart: not at all, the first, both. */
+enum masks { NO_MASK, DOCUMENTS, WINDOW };
+
+/* What the window lets rows [row, row + ROWS) meet, each of them some of it. */
+INLINE struct span span_of(const struct sp_cpu_attention_tile *t, int64_t row, enum masks masks)
+{
+	if (masks != WINDOW)
+		return (struct span){ 0, t->keys };
+	int64_t last = t->row[row]; /* what pads the tile is 0 */
+	for (int i = 1; i < ROWS; i++)
+		last = t->row[row + i] > last ? t->row[row + i] : last;
+	const int64_t first = between(0, t->row[row] + t->ahead - t->window, t->keys);
+	const int64_t end = between(0, last + t->ahead + t->window + 1, t->keys);
+	return (struct span){ first / COLUMNS * COLUMNS, (end + COLUMNS - 1) / COLUMNS * COLUMNS };
+}
+
+/* All ones where a row may meet columns j .. j + LANES - 1. */
+INLINE ivec meeting(const struct sp_cpu_attention_tile *t, int64_t row, int64_t j, enum masks masks)
+{
+	ivec meet = *(const ivec *)(t->key_doc + j) == t->query_doc[row];
+	if (masks == WINDOW) {
+		const int64_t middle = t->row[row] + t->ahead - j;
+		const int32_t low = (int32_t)between(0, middle - t->window, LANES);
+		const int32_t high = (int32_t)between(-1, middle + t->window, LANES);
+		ivec column;
+#pragma GCC unroll 16
+		for (int i = 0; i < LANES; i++)
+			column[i] = i;
+		meet &= (column >= low) & (column <= high);
+	}
+	return meet;
 }
 
 /* ---- products ---- */
@@ -89,15 +132,15 @@ INLINE void multiply_features(const struct sp_cpu_attention_tile *t, const float
 	}
 }
 
-/* Rows [row, row + ROWS) of y += a b, y panels of y_rows rows, b panels of n rows, summed over n. */
-INLINE void product(int64_t n, const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t width,
-                    float *y, int64_t y_rows, int64_t row)
+/* Rows [row, row + ROWS) of y += a b, y panels of y_rows rows, b n rows of panels of b_rows, summed over n. */
+INLINE void product(int64_t n, const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t b_rows,
+                    int64_t width, float *y, int64_t y_rows, int64_t row)
 {
 	for (int64_t j = 0; j < width; j += COLUMNS) {
 		vec c[ROWS][2];
 		float *out = y + j * y_rows + row * COLUMNS;
 		clear(c);
-		multiply(n, a, row_step, k_step, b + j * n, c);
+		multiply(n, a, row_step, k_step, b + j * b_rows, c);
 #pragma GCC unroll 12
 		for (int i = 0; i < ROWS; i++, out += COLUMNS) {
 			*(vec *)out += c[i][0];
@@ -106,21 +149,22 @@ INLINE void product(int64_t n, const float *a, int64_t row_step, int64_t k_step,
 	}
 }
 
-/* s (ROWS x keys, stride) = q k, -inf where documents differ, and the largest of each row's columns, lane by lane. */
-INLINE void scores(const struct sp_cpu_attention_tile *t, const float *q, const float *k, int64_t row, int masked,
-                   float *s, int64_t stride, vec largest[ROWS])
+/* s (ROWS x keys, stride) = q k in some columns, -inf where the two may not meet, and the largest of each row's columns, lane by
+ * lane. */
+INLINE void scores(const struct sp_cpu_attention_tile *t, const float *q, const float *k, int64_t row, struct span span,
+                   enum masks masks, float *s, int64_t stride, vec largest[ROWS])
 {
 #pragma GCC unroll 12
 	for (int i = 0; i < ROWS; i++)
 		largest[i] = (vec){ 0 } - INFINITY;
-	for (int64_t j = 0; j < t->keys; j += COLUMNS) {
+	for (int64_t j = span.first; j < span.end; j += COLUMNS) {
 		vec c[ROWS][2];
 		multiply_features(t, q, row, k, j, c);
 #pragma GCC unroll 12
 		for (int i = 0; i < ROWS; i++) {
-			if (masked) {
-				c[i][0] = vec_allow(c[i][0], *(const ivec *)(t->key_doc + j), t->query_doc[row + i]);
-				c[i][1] = vec_allow(c[i][1], *(const ivec *)(t->key_doc + j + LANES), t->query_doc[row + i]);
+			if (masks != NO_MASK) {
+				c[i][0] = vec_allow(c[i][0], meeting(t, row + i, j, masks));
+				c[i][1] = vec_allow(c[i][1], meeting(t, row + i, j + LANES, masks));
 			}
 			*(vec *)(s + i * stride + j) = c[i][0];
 			*(vec *)(s + i * stride + j + LANES) = c[i][1];
@@ -129,11 +173,11 @@ INLINE void scores(const struct sp_cpu_attention_tile *t, const float *q, const 
 	}
 }
 
-/* ds (ROWS x keys, stride) = dout v: the gradients of the probabilities. */
+/* ds (ROWS x keys, stride) = dout v in some columns: the gradients of the probabilities. */
 INLINE void probability_gradients(const struct sp_cpu_attention_tile *t, const float *dout, const float *v, int64_t row,
-                                  float *ds, int64_t stride)
+                                  struct span span, float *ds, int64_t stride)
 {
-	for (int64_t j = 0; j < t->keys; j += COLUMNS) {
+	for (int64_t j = span.first; j < span.end; j += COLUMNS) {
 		vec c[ROWS][2];
 		multiply_features(t, dout, row, v, j, c);
 #pragma GCC unroll 12
@@ -144,10 +188,11 @@ INLINE void probability_gradients(const struct sp_cpu_attention_tile *t, const f
 	}
 }
 
-/* The dropout numbers of a row. */
-static const uint16_t *draw(const struct sp_cpu_attention_tile *t, int64_t row)
+/* The dropout numbers of a row, from the first of these columns on. */
+static const uint16_t *draw(const struct sp_cpu_attention_tile *t, int64_t row, struct span span)
 {
-	return sp_dropout_draw(&t->dropout, t->first_row + (uint32_t)t->row[row], t->head, t->first_column, t->keys, t->half);
+	return sp_dropout_draw(&t->dropout, t->first_row + (uint32_t)t->row[row], t->head, t->first_column + (uint32_t)span.first,
+	                       span.end - span.first, t->half);
 }
 
 /* ---- forward ---- */
@@ -188,7 +233,7 @@ static float exponentials_dropped(float *restrict s, int64_t n, float base, cons
 /* Row `row` of the tile: scores in s become probabilities relative to the new maximum; m, of scores that are exponents of e
  * and not of two, and l are updated. Returns by what the row's accumulator must be multiplied. A row that has met nothing keeps
  * m = -inf; its base is 0, so that scores that are NaN stay NaN and -inf gives 0. */
-static float softmax_row(const struct sp_cpu_attention_forward_tile *f, int64_t row, float largest, float *s)
+static float softmax_row(const struct sp_cpu_attention_forward_tile *f, int64_t row, struct span span, float largest, float *s)
 {
 	const struct sp_cpu_attention_tile *t = &f->tile;
 	const float before = f->m[row], here = largest * SP_CPU_LN_2, after = here > before ? here : before;
@@ -196,9 +241,9 @@ static float softmax_row(const struct sp_cpu_attention_forward_tile *f, int64_t 
 	const float shrink = after > before ? sp_exp(before - after) : 1.0f;
 	float sum;
 	if (t->dropout.keep == 65536) {
-		sum = exponentials(s, t->keys, base);
+		sum = exponentials(s + span.first, span.end - span.first, base);
 	} else {
-		sum = exponentials_dropped(s, t->keys, base, draw(t, row), t->dropout.keep);
+		sum = exponentials_dropped(s + span.first, span.end - span.first, base, draw(t, row, span), t->dropout.keep);
 	}
 	f->m[row] = after;
 	f->l[row] = f->l[row] * shrink + sum;
@@ -214,27 +259,37 @@ static void shrink_row(const struct sp_cpu_attention_tile *t, float *acc, int64_
 	}
 }
 
-INLINE void forward_rows(const struct sp_cpu_attention_forward_tile *f, int64_t row, int masked)
+INLINE void forward_rows(const struct sp_cpu_attention_forward_tile *f, int64_t row, enum masks masks)
 {
 	const struct sp_cpu_attention_tile *t = &f->tile;
+	const struct span span = span_of(t, row, masks);
 	vec largest[ROWS];
-	scores(t, f->q, f->k, row, masked, f->p, f->stride, largest);
+	if (span.first >= span.end)
+		return;
+	scores(t, f->q, f->k, row, span, masks, f->p, f->stride, largest);
 	for (int i = 0; i < ROWS; i++) {
-		const float shrink = softmax_row(f, row + i, lanes_max(largest[i]), f->p + i * f->stride);
+		const float shrink = softmax_row(f, row + i, span, lanes_max(largest[i]), f->p + i * f->stride);
 		if (shrink != 1.0f)
 			shrink_row(t, f->acc, row + i, shrink);
 	}
-	product(t->keys, f->p, f->stride, 1, f->v, t->width, f->acc, t->rows, row);
+	product(span.end - span.first, f->p + span.first, f->stride, 1, f->v + span.first * COLUMNS, t->keys, t->width, f->acc,
+	        t->rows, row);
+}
+
+static enum masks masks_of(const struct sp_cpu_attention_tile *t)
+{
+	return !t->query_doc ? NO_MASK : t->window ? WINDOW : DOCUMENTS;
 }
 
 void SP_KERNEL(attention_forward)(const struct sp_cpu_attention_forward_tile *f)
 {
-	if (f->tile.query_doc)
-		for (int64_t row = 0; row < f->tile.rows; row += ROWS)
-			forward_rows(f, row, 1);
-	else
-		for (int64_t row = 0; row < f->tile.rows; row += ROWS)
-			forward_rows(f, row, 0);
+	const enum masks masks = masks_of(&f->tile);
+	for (int64_t row = 0; row < f->tile.rows && masks == NO_MASK; row += ROWS)
+		forward_rows(f, row, NO_MASK);
+	for (int64_t row = 0; row < f->tile.rows && masks == DOCUMENTS; row += ROWS)
+		forward_rows(f, row, DOCUMENTS);
+	for (int64_t row = 0; row < f->tile.rows && masks == WINDOW; row += ROWS)
+		forward_rows(f, row, WINDOW);
 }
 
 /* ---- backward ---- */
@@ -260,43 +315,91 @@ static void gradients_dropped(float *restrict p, float *restrict ds, int64_t n, 
 	}
 }
 
-static void gradients_row(const struct sp_cpu_attention_backward_tile *b, int64_t row)
+static void gradients_row(const struct sp_cpu_attention_backward_tile *b, int64_t row, struct span span)
 {
 	const struct sp_cpu_attention_tile *t = &b->tile;
-	float *p = b->p + row * b->stride, *ds = b->ds + row * b->stride;
+	const int64_t n = span.end - span.first;
+	float *p = b->p + row * b->stride + span.first, *ds = b->ds + row * b->stride + span.first;
 	if (t->dropout.keep == 65536) {
-		gradients(p, ds, t->keys, b->lse[row], b->dots[row]);
+		gradients(p, ds, n, b->lse[row], b->dots[row]);
 		return;
 	}
-	gradients_dropped(p, ds, t->keys, b->lse[row], b->dots[row], draw(t, row), t->dropout.keep);
+	gradients_dropped(p, ds, n, b->lse[row], b->dots[row], draw(t, row, span), t->dropout.keep);
 }
 
-INLINE void backward_rows(const struct sp_cpu_attention_backward_tile *b, int64_t row, int masked)
+/* Products with the keys on the left take ROWS of them together, some of which a row may not reach: less than ROWS columns
+ * beside its span. */
+static void clear_beside(float *x, struct span span, int64_t keys)
+{
+	const int64_t before = span.first < ROWS ? span.first : ROWS, behind = keys - span.end < ROWS ? keys - span.end : ROWS;
+	memset(x + span.first - before, 0, (size_t)before * sizeof *x);
+	memset(x + span.end, 0, (size_t)behind * sizeof *x);
+}
+
+INLINE void backward_rows(const struct sp_cpu_attention_backward_tile *b, int64_t row, enum masks masks)
 {
 	const struct sp_cpu_attention_tile *t = &b->tile;
+	const struct span span = span_of(t, row, masks);
 	float *p = b->p + row * b->stride, *ds = b->ds + row * b->stride;
 	vec unused[ROWS];
-	scores(t, b->q, b->k, row, masked, p, b->stride, unused);
-	probability_gradients(t, b->dout, b->v, row, ds, b->stride);
-	for (int i = 0; i < ROWS; i++)
-		gradients_row(b, row + i);
-	product(t->keys, ds, b->stride, 1, b->k_panels, t->width, b->dq, t->rows, row);
+	if (span.first >= span.end)
+		return;
+	scores(t, b->q, b->k, row, span, masks, p, b->stride, unused);
+	probability_gradients(t, b->dout, b->v, row, span, ds, b->stride);
+	for (int i = 0; i < ROWS; i++) {
+		gradients_row(b, row + i, span);
+		if (masks == WINDOW) {
+			clear_beside(p + i * b->stride, span, t->keys);
+			clear_beside(ds + i * b->stride, span, t->keys);
+		}
+	}
+	product(span.end - span.first, ds + span.first, b->stride, 1, b->k_panels + span.first * COLUMNS, t->keys, t->width, b->dq,
+	        t->rows, row);
+}
+
+/* dk and dv of keys [key, key + ROWS), from rows [first, end). */
+INLINE void backward_columns(const struct sp_cpu_attention_backward_tile *b, int64_t key, int64_t key_rows, int64_t first,
+                             int64_t end)
+{
+	const struct sp_cpu_attention_tile *t = &b->tile;
+	const int64_t at = first * b->stride + key;
+	product(end - first, b->p + at, 1, b->stride, b->dout + first * COLUMNS, t->rows, t->width, b->dv, key_rows, key);
+	product(end - first, b->ds + at, 1, b->stride, b->q + first * COLUMNS, t->rows, t->width, b->dk, key_rows, key);
+}
+
+/* Rows ascend, so those that a block of keys is reached by do too. */
+static void backward_columns_reached(const struct sp_cpu_attention_backward_tile *b, int64_t key_rows)
+{
+	const struct sp_cpu_attention_tile *t = &b->tile;
+	int64_t first = 0, end = 0;
+	for (int64_t key = 0; key < key_rows; key += ROWS) {
+		const int64_t last = key + ROWS < t->keys ? key + ROWS - 1 : t->keys - 1;
+		while (first < t->rows && t->row[first] + t->ahead + t->window < key)
+			first++;
+		while (end < t->rows && t->row[end] + t->ahead - t->window <= last)
+			end++;
+		if (first < end)
+			backward_columns(b, key, key_rows, first, end);
+	}
 }
 
 void SP_KERNEL(attention_backward)(const struct sp_cpu_attention_backward_tile *b)
 {
 	const struct sp_cpu_attention_tile *t = &b->tile;
-	if (t->query_doc)
-		for (int64_t row = 0; row < t->rows; row += ROWS)
-			backward_rows(b, row, 1);
-	else
-		for (int64_t row = 0; row < t->rows; row += ROWS)
-			backward_rows(b, row, 0);
+	const enum masks masks = masks_of(t);
 	const int64_t key_rows = (t->keys + ROWS - 1) / ROWS * ROWS;
-	for (int64_t key = 0; key < key_rows; key += ROWS) {
-		product(t->rows, b->p + key, 1, b->stride, b->dout, t->width, b->dv, key_rows, key);
-		product(t->rows, b->ds + key, 1, b->stride, b->q, t->width, b->dk, key_rows, key);
+	for (int64_t row = 0; row < t->rows && masks == NO_MASK; row += ROWS)
+		backward_rows(b, row, NO_MASK);
+	for (int64_t row = 0; row < t->rows && masks == DOCUMENTS; row += ROWS)
+		backward_rows(b, row, DOCUMENTS);
+	for (int64_t row = 0; row < t->rows && masks == WINDOW; row += ROWS)
+		backward_rows(b, row, WINDOW);
+	if (masks == WINDOW) {
+		backward_columns_reached(b, key_rows);
+		return;
 	}
+	for (int64_t key = 0; key < key_rows; key += ROWS)
+		backward_columns(b, key, key_rows, 0, t->rows);
 }
 
 /* ---- packing ---- */
@@ -402,6 +505,26 @@ void SP_KERNEL(attention_finish)(const struct sp_attention_finish *args, int64_t
 			for (int64_t d = 0; d < args->head_dim; d++)
 				o[d] = acc[d] * inverse;
 			((float *)args->lse.data)[head * args->lse.stride + i] = l == 0.0f ? -INFINITY : m + logf(l);
+		}
+}
+
+void SP_KERNEL(attention_merge)(const struct sp_attention_merge *args, int64_t b, int64_t first, int64_t end)
+{
+	for (int64_t i = first; i < end; i++)
+		for (int64_t a = 0; a < args->heads; a++) {
+			const int64_t row = b * args->chunk + i, head = b * args->heads + a, column = a * args->head_dim;
+			float *acc = (float *)args->acc.data + row * args->acc.stride + column;
+			const float *from = (const float *)args->from_acc.data + row * args->from_acc.stride + column;
+			float *m = (float *)args->m.data + head * args->m.stride + i, *l = (float *)args->l.data + head * args->l.stride + i;
+			const float from_m = ((const float *)args->from_m.data)[head * args->from_m.stride + i];
+			const float from_l = ((const float *)args->from_l.data)[head * args->from_l.stride + i];
+			const float max = *m > from_m ? *m : from_m;
+			const float keep = *m > -INFINITY ? expf(*m - max) : 0.0f, add = from_m > -INFINITY ? expf(from_m - max) : 0.0f;
+#pragma omp simd
+			for (int64_t d = 0; d < args->head_dim; d++)
+				acc[d] = keep * acc[d] + add * from[d];
+			*l = keep * *l + add * from_l;
+			*m = max;
 		}
 }
 

@@ -67,6 +67,7 @@ static struct sp_cpu_tiling tiling(const struct sp_cpu *cpu, const struct sp_att
 	struct sp_cpu_tiling g = { .shape = shape, .kernels = cpu->kernels, .kept = 65536.0f / (float)shape->dropout.keep };
 	cpu->kernels->attention_block(&g.rows, &g.columns);
 	g.width = sp_round_up(shape->head_dim, g.columns);
+	g.ahead = (int64_t)shape->first_query - (int64_t)shape->first_key;
 	g.list = sp_round_up(shape->chunk, g.rows);
 	for (int64_t b = 0; b < shape->batch; b++)
 		g.most = sp_max(g.most, count_listed(shape, b));
@@ -256,9 +257,63 @@ struct sp_cpu_block sp_cpu_block_keys(const struct sp_cpu_tiling *g, int64_t b, 
 	                                   .doc = g->shape->key_doc + b * g->shape->keys + first });
 }
 
-int sp_cpu_block_can_meet(const struct sp_cpu_block *q, const struct sp_cpu_block *k)
+struct sp_cpu_reach sp_cpu_reach_keys(const struct sp_cpu_tiling *g, int64_t b, int64_t first, int64_t end)
 {
-	return q->low <= k->high && k->low <= q->high;
+	const struct sp_attention_shape *s = g->shape;
+	const int32_t *token = g->listed + b * g->list;
+	if (s->window == 0 || first >= end)
+		return (struct sp_cpu_reach){ 0, s->window == 0 ? s->keys : 0 };
+	return (struct sp_cpu_reach){ sp_max(0, token[first] + g->ahead - s->window),
+		                          sp_min(s->keys, token[end - 1] + g->ahead + s->window + 1) };
+}
+
+/* The first of the queries listed at [first, end) that is at token `least` or behind it. */
+static int64_t find_listed(const int32_t *token, int64_t first, int64_t end, int64_t least)
+{
+	while (first < end) {
+		const int64_t middle = first + (end - first) / 2;
+		if (token[middle] < least)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	return first;
+}
+
+struct sp_cpu_reach sp_cpu_reach_queries(const struct sp_cpu_tiling *g, int64_t b, int64_t first, int64_t end, int64_t key,
+                                         int64_t end_key)
+{
+	const int64_t window = g->shape->window;
+	const int32_t *token = g->listed + b * g->list;
+	if (window == 0)
+		return (struct sp_cpu_reach){ first, end };
+	return (struct sp_cpu_reach){ find_listed(token, first, end, key - g->ahead - window),
+		                          find_listed(token, first, end, end_key - g->ahead + window) };
+}
+
+/* Key numbers of a block's queries, least and largest. */
+static int64_t least_of(const struct sp_cpu_tiling *g, const struct sp_cpu_block *q)
+{
+	return q->token[0] + g->ahead;
+}
+
+static int64_t largest_of(const struct sp_cpu_tiling *g, const struct sp_cpu_block *q)
+{
+	return q->token[q->n - 1] + g->ahead;
+}
+
+int sp_cpu_block_can_meet(const struct sp_cpu_tiling *g, const struct sp_cpu_block *q, const struct sp_cpu_block *k)
+{
+	const int64_t window = g->shape->window;
+	return q->low <= k->high && k->low <= q->high &&
+	       (window == 0 || (largest_of(g, q) + window >= k->first && least_of(g, q) - window < k->first + k->n));
+}
+
+/* Nothing of the two is too far apart. */
+static int all_near(const struct sp_cpu_tiling *g, const struct sp_cpu_block *q, const struct sp_cpu_block *k)
+{
+	const int64_t window = g->shape->window;
+	return window == 0 || (largest_of(g, q) - window <= k->first && least_of(g, q) + window >= k->first + k->n - 1);
 }
 
 /* One and the same document throughout, and no key is padding of ours. */
@@ -327,7 +382,11 @@ struct sp_cpu_attention_tile sp_cpu_block_tile(const struct sp_cpu_tiling *g, co
 	};
 	if (shape->dropout.keep != 65536)
 		t.head = sp_attention_line(shape, shape->sample[q->b], q->a);
-	if (!all_meet(q, k)) {
+	if (!all_near(g, q, k)) {
+		t.window = shape->window;
+		t.ahead = g->ahead - k->first;
+	}
+	if (t.window || !all_meet(q, k)) {
 		copy_ids(q, -2, w->query_doc);
 		copy_ids(k, -1, w->key_doc);
 		t.query_doc = w->query_doc;

@@ -17,6 +17,7 @@ struct sp_cpu_tiling {
 	int backward;
 	int rows, columns;            /* the kernels' block */
 	int64_t width;                /* head_dim, padded */
+	int64_t ahead;                /* how much more a query's position is than that of the key of the same number */
 	int64_t queries, keys;        /* most rows of a tile, padded */
 	int64_t key_rows;             /* keys, padded also for products with the keys on the left */
 	int64_t held, tiles;          /* most rows that are held, and tiles they make */
@@ -63,10 +64,20 @@ struct sp_cpu_tile_buffers sp_cpu_tiling_buffers(const struct sp_cpu_tiling *g);
 /* Only the thread that called the operation may enter the communication library. */
 void sp_cpu_tiling_poll(const struct sp_attention_shape *shape);
 
+/* Of either side, what the window lets some of the other reach; without one that is all. */
+struct sp_cpu_reach {
+	int64_t first, end;
+};
+
+/* Keys that the queries listed at [first, end) can reach; of those queries, which can reach keys [key, end_key). */
+struct sp_cpu_reach sp_cpu_reach_keys(const struct sp_cpu_tiling *g, int64_t b, int64_t first, int64_t end);
+struct sp_cpu_reach sp_cpu_reach_queries(const struct sp_cpu_tiling *g, int64_t b, int64_t first, int64_t end, int64_t key,
+                                         int64_t end_key);
+
 /* The queries listed at [first, first + n); the keys there. */
 struct sp_cpu_block sp_cpu_block_queries(const struct sp_cpu_tiling *g, int64_t b, int64_t a, int64_t first, int64_t n);
 struct sp_cpu_block sp_cpu_block_keys(const struct sp_cpu_tiling *g, int64_t b, int64_t a, int64_t first, int64_t n);
-int sp_cpu_block_can_meet(const struct sp_cpu_block *q, const struct sp_cpu_block *k);
+int sp_cpu_block_can_meet(const struct sp_cpu_tiling *g, const struct sp_cpu_block *q, const struct sp_cpu_block *k);
 /* What kernels need to know of the two, masks among it if they do not meet as wholes. */
 struct sp_cpu_attention_tile sp_cpu_block_tile(const struct sp_cpu_tiling *g, const struct sp_cpu_tile_buffers *w,
                                                const struct sp_cpu_block *q, const struct sp_cpu_block *k);

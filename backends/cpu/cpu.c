@@ -45,6 +45,7 @@ static const struct sp_compute_ops ops = {
 
 	.attention_forward = sp_cpu_attention_forward,
 	.attention_finish = sp_cpu_attention_finish,
+	.attention_merge = sp_cpu_attention_merge,
 	.attention_dots = sp_cpu_attention_dots,
 	.attention_backward = sp_cpu_attention_backward,
 

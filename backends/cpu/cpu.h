@@ -65,6 +65,7 @@ int sp_cpu_norm_backward(void *ctx, const struct sp_norm_backward *args);
 /* attention.c */
 int sp_cpu_attention_forward(void *ctx, const struct sp_attention_forward *args);
 int sp_cpu_attention_finish(void *ctx, const struct sp_attention_finish *args);
+int sp_cpu_attention_merge(void *ctx, const struct sp_attention_merge *args);
 int sp_cpu_attention_dots(void *ctx, const struct sp_attention_dots *args);
 int sp_cpu_attention_backward(void *ctx, const struct sp_attention_backward *args);
 /* rotate.c */

@@ -54,6 +54,7 @@
 	X(attention_backward, (const struct sp_cpu_attention_backward_tile *b))                                           \
 	/* Tokens [first, end) of sample b. */                                                                            \
 	X(attention_finish, (const struct sp_attention_finish *args, int64_t b, int64_t first, int64_t end))              \
+	X(attention_merge, (const struct sp_attention_merge *args, int64_t b, int64_t first, int64_t end))                \
 	X(attention_dots, (const struct sp_attention_dots *args, int64_t b, int64_t first, int64_t end))                  \
 	/* Rows [first, end) of the operation of the same name. */                                                        \
 	X(scores_mask, (const struct sp_scores_mask *args, int64_t first, int64_t end))                                   \

@@ -79,10 +79,11 @@ template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attentio
 	load_documents(t.query_docs, p.query_doc + at.batch * p.chunk, first, p.chunk);
 	if (!a.overwrite_dq)
 		fetch(dq, out, first, p);
-	for (int64_t key = -p.shift; key < p.keys; key += TILE) {
+	const struct reach reach = reach_of(p, first, p.ahead, p.shift, p.keys);
+	for (int64_t key = reach.first; key < reach.end; key += TILE) {
 		load_documents(t.key_docs, p.key_doc + at.batch * p.keys, key, p.keys);
 		__syncthreads();
-		const unsigned allowed = allowed_pairs(t.query_docs, t.key_docs);
+		const unsigned allowed = allowed_pairs(p, t.query_docs, t.key_docs, first, key);
 		if (!__syncthreads_or((int)allowed))
 			continue;
 		load_tile<D>(t.k, head_of(a.k, p, at, p.keys), key, p);
@@ -113,10 +114,11 @@ template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attentio
 		fetch(dk, dk_out, first, p);
 		fetch(dv, dv_out, first, p);
 	}
-	for (int64_t query = 0; query < p.chunk; query += TILE) {
+	const struct reach reach = reach_of(p, first, -p.ahead, 0, p.chunk);
+	for (int64_t query = reach.first; query < reach.end; query += TILE) {
 		load_documents(t.query_docs, p.query_doc + at.batch * p.chunk, query, p.chunk);
 		__syncthreads();
-		const unsigned allowed = allowed_pairs(t.query_docs, t.key_docs);
+		const unsigned allowed = allowed_pairs(p, t.query_docs, t.key_docs, query, first);
 		if (!__syncthreads_or((int)allowed))
 			continue;
 		load_tile<D>(t.q, head_of(a.q, p, at, p.chunk), query, p);

@@ -90,10 +90,11 @@ template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attentio
 			state.max[r] = row_at(a.m, line)[first + own_row(r)];
 			state.sum[r] = row_at(a.l, line)[first + own_row(r)];
 		}
-	for (int64_t key = -p.shift; key < p.keys; key += TILE) {
+	const struct reach reach = reach_of(p, first, p.ahead, p.shift, p.keys);
+	for (int64_t key = reach.first; key < reach.end; key += TILE) {
 		load_documents(key_docs, p.key_doc + at.batch * p.keys, key, p.keys);
 		__syncthreads();
-		const unsigned allowed = allowed_pairs(query_docs, key_docs);
+		const unsigned allowed = allowed_pairs(p, query_docs, key_docs, first, key);
 		if (!__syncthreads_or((int)allowed))
 			continue;
 		load_tile<D>(k, keys, key, p);

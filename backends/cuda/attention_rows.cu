@@ -1,4 +1,4 @@
-/* The end of the online softmax and the row term of its backward: a warp per token and head. */
+/* The end of the online softmax, two of them folded into one, and the row term of its backward: a warp per token and head. */
 #include "cuda/common.cuh"
 
 enum { WARPS = 4, THREADS = WARPS * WARP };
@@ -35,6 +35,32 @@ static __global__ void __launch_bounds__(THREADS) attention_finish(struct heads 
 		row_at(a.out, at.line)[at.query] = l > 0.0f ? m + logf(l) : -INFINITY;
 }
 
+struct fold {
+	struct heads of;          /* x: acc */
+	struct rows from, from_m, from_l;
+};
+
+static __global__ void __launch_bounds__(THREADS) attention_merge(struct fold f)
+{
+	const struct heads &a = f.of;
+	const int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.x / WARP;
+	if (i >= a.count)
+		return;
+	const struct place at = place_of(a, i);
+	float *m = row_at(a.m, at.line) + at.query, *l = row_at(a.l, at.line) + at.query;
+	const float before = *m, other = row_at(f.from_m, at.line)[at.query], max = fmaxf(before, other);
+	const float keep = before > -INFINITY ? expf(before - max) : 0.0f, add = other > -INFINITY ? expf(other - max) : 0.0f;
+	float *acc = row_at(a.x, at.token) + at.column;
+	const float *from = row_at(f.from, at.token) + at.column;
+	for (int64_t d = threadIdx.x % WARP; d < a.head_dim; d += WARP)
+		acc[d] = keep * acc[d] + add * from[d];
+	__syncwarp(); /* all lanes have read m */
+	if (threadIdx.x % WARP == 0) {
+		*l = keep * *l + add * row_at(f.from_l, at.line)[at.query];
+		*m = max;
+	}
+}
+
 static __global__ void __launch_bounds__(THREADS) attention_dots(struct heads a)
 {
 	const int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.x / WARP;
@@ -57,6 +83,16 @@ extern "C" int sp_cuda_attention_finish(void *ctx, const struct sp_attention_fin
 	if (a.count == 0)
 		return SP_OK;
 	return SP_LAUNCH(static_cast<struct sp_cuda *>(ctx), attention_finish, ceil_div(a.count, WARPS), THREADS, 0, a);
+}
+
+extern "C" int sp_cuda_attention_merge(void *ctx, const struct sp_attention_merge *args)
+{
+	const struct fold f = { { args->heads, args->head_dim, args->chunk, args->batch * args->chunk * args->heads,
+		                      rows_of(args->acc), { NULL, 0 }, rows_of(args->m), rows_of(args->l), { NULL, 0 } },
+		                    rows_of(args->from_acc), rows_of(args->from_m), rows_of(args->from_l) };
+	if (f.of.count == 0)
+		return SP_OK;
+	return SP_LAUNCH(static_cast<struct sp_cuda *>(ctx), attention_merge, ceil_div(f.of.count, WARPS), THREADS, 0, f);
 }
 
 extern "C" int sp_cuda_attention_dots(void *ctx, const struct sp_attention_dots *args)

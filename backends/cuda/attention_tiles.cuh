@@ -50,6 +50,7 @@ struct problem {
 	uint32_t first_query, first_key;
 	uint32_t all_heads, first_head;
 	struct dropout dropout;
+	int64_t window, ahead; /* 0: none; what a query's position is more than that of the key of the same number */
 };
 
 static inline struct problem problem_of(const struct sp_attention_shape *s, const struct sp_matrix *moved, int n)
@@ -68,7 +69,9 @@ static inline struct problem problem_of(const struct sp_attention_shape *s, cons
 		                 s->first_key,
 		                 s->all_heads ? s->all_heads : (uint32_t)s->heads,
 		                 s->first_head,
-		                 dropout_of(&s->dropout) };
+		                 dropout_of(&s->dropout),
+		                 s->window,
+		                 (int64_t)s->first_query - (int64_t)s->first_key };
 	for (int i = 0; i < n; i++)
 		p.wide = p.wide && reinterpret_cast<uintptr_t>(moved[i].data) % 16 == 0 && moved[i].stride % 4 == 0;
 	return p;
@@ -79,6 +82,25 @@ static inline struct problem problem_of(const struct sp_attention_shape *s, cons
 static inline int64_t key_tiles(const struct problem &p)
 {
 	return p.keys ? ceil_div(p.keys + p.shift, TILE) : 0;
+}
+
+/* Of the rows of the other side, which are `count`, those that a tile's rows first .. first + 63 can reach: whole tiles, of
+ * which one begins at -shift. `ahead`: as in struct problem, or its opposite where the tile is one of keys. */
+struct reach {
+	int64_t first, end;
+};
+
+static __device__ __forceinline__ struct reach reach_of(const struct problem &p, int64_t first, int64_t ahead, int64_t shift,
+                                                        int64_t count)
+{
+	struct reach r = { -shift, count };
+	if (p.window == 0)
+		return r;
+	const int64_t low = first + ahead - p.window, high = first + TILE - 1 + ahead + p.window;
+	if (low > r.first)
+		r.first += (low - r.first) / TILE * TILE;
+	r.end = high + 1 < count ? high + 1 : count;
+	return r;
 }
 
 /* Block -> tile, head, sample. */
@@ -292,8 +314,15 @@ static __device__ __forceinline__ void load_documents(int32_t *docs, const int32
 		docs[threadIdx.x] = i >= 0 && i < count ? from[i] : -1;
 }
 
-/* Bit r * 8 + k: own query r may attend to own key k. */
-static __device__ __forceinline__ unsigned allowed_pairs(const int32_t *query_docs, const int32_t *key_docs)
+static __device__ __forceinline__ int near_enough(const struct problem &p, int64_t query, int64_t key)
+{
+	const int64_t apart = query + p.ahead - key;
+	return p.window == 0 || (apart <= p.window && -apart <= p.window);
+}
+
+/* Bit r * 8 + k: own query r may attend to own key k; of the tiles whose first rows are given. */
+static __device__ __forceinline__ unsigned allowed_pairs(const struct problem &p, const int32_t *query_docs,
+                                                         const int32_t *key_docs, int64_t first_query, int64_t first_key)
 {
 	unsigned allowed = 0;
 #pragma unroll
@@ -301,7 +330,9 @@ static __device__ __forceinline__ unsigned allowed_pairs(const int32_t *query_do
 #pragma unroll
 		for (int k = 0; k < OWN_KEYS; k++) {
 			const int32_t query = query_docs[own_row(r)];
-			allowed |= query >= 0 && query == key_docs[own_key(k)] ? 1u << (r * OWN_KEYS + k) : 0;
+			const int meet = query >= 0 && query == key_docs[own_key(k)] &&
+			                 near_enough(p, first_query + own_row(r), first_key + own_key(k));
+			allowed |= meet ? 1u << (r * OWN_KEYS + k) : 0;
 		}
 	return allowed;
 }

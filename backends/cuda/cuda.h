@@ -80,6 +80,7 @@ int sp_cuda_attention_backward(void *ctx, const struct sp_attention_backward *ar
 /* Bytes of shared memory that attention with such heads takes. */
 size_t sp_cuda_attention_shared(int64_t head_dim);
 int sp_cuda_attention_finish(void *ctx, const struct sp_attention_finish *args);
+int sp_cuda_attention_merge(void *ctx, const struct sp_attention_merge *args);
 int sp_cuda_attention_dots(void *ctx, const struct sp_attention_dots *args);
 /* rotate.cu */
 int sp_cuda_rotate(void *ctx, const struct sp_rotate *args);

@@ -31,6 +31,7 @@ const struct sp_compute_ops sp_cuda_ops = {
 
 	.attention_forward = sp_cuda_attention_forward,
 	.attention_finish = sp_cuda_attention_finish,
+	.attention_merge = sp_cuda_attention_merge,
 	.attention_dots = sp_cuda_attention_dots,
 	.attention_backward = sp_cuda_attention_backward,
 

@@ -107,7 +107,9 @@ struct sp_norm_backward {
  * Head a of token (b, i) is columns [a D, a D + D) of row b * chunk + i (of row b * keys + j for keys), so q, k, v may be
  * columns of one packed projection. Query i may attend to key j when query_doc == key_doc and both are >= 0.
  * Attention dropout draws with counter ((first_key + j) / 8, first_query + i, sample[b] * A + a, 0); where the heads are but
- * some of a sample's, A is replaced by `all_heads` and a by first_head + a. */
+ * some of a sample's, A is replaced by `all_heads` and a by first_head + a.
+ * With a window they must also be no further apart than that, at positions first_query + i and first_key + j: work on those
+ * that are is all that should be done, so that it grows with the tokens, not with their square. */
 struct sp_attention_shape {
 	int64_t batch, heads, head_dim, chunk, keys;
 	float scale;              /* 1 / sqrt(D) */
@@ -115,6 +117,7 @@ struct sp_attention_shape {
 	const int32_t *key_doc;   /* [batch][keys] */
 	const uint32_t *sample;   /* [batch] */
 	uint32_t first_query, first_key;
+	int64_t window; /* query and key meet only if their positions differ by at most this; 0: whatever their positions */
 	uint32_t all_heads, first_head; /* 0, 0: all are here */
 	struct sp_dropout dropout;
 	/* optional: called now and then by the calling thread while a long operation runs, so that a communication library
@@ -148,6 +151,14 @@ struct sp_attention_finish {
 	struct sp_matrix acc, m, l, o, lse;
 };
 
+/* What some queries have found among other keys, folded in as if those keys came next:
+ *   m' = max(m, from_m),  l' = l e^(m - m') + from_l e^(from_m - m'),  acc' likewise; nothing found is m = -inf, l = 0, acc = 0.
+ *   acc, from_acc (B C, A D)   m, l, from_m, from_l (B A, C)   acc, m, l updated */
+struct sp_attention_merge {
+	int64_t batch, heads, head_dim, chunk;
+	struct sp_matrix acc, m, l, from_acc, from_m, from_l;
+};
+
 /* dots[b, a, i] = sum over d of dout * o: the row term D of the softmax backward (Dao et al. 2022, algorithm 4).
  *   dout, o (B C, A D)   dots (B A, C) */
 struct sp_attention_dots {
@@ -168,7 +179,7 @@ struct sp_attention_backward {
 
 /* Attention on whole rows of scores, as the paper has it (Li et al. 2021, section 3.2): the scores of a block of keys are
  * products q k^T of the queries of every sample and head, (B A C, keys), query i of head a of sample b in row
- * (b A + a) C + i; the blocks of all keys side by side are the whole rows. Of the shape, head_dim is not looked at.
+ * (b A + a) C + i; the blocks of all keys side by side are the whole rows. Of the shape, head_dim and window are not looked at.
  *
  * mask: s = scale s where query and key may meet, -inf where not. In place, a block.
  * softmax: p = e^(s - lse), lse = ln sum_j e^s_j, over whole rows, in place; rows of nothing but -inf become 0, their lse
@@ -382,6 +393,7 @@ struct sp_compute_ops {
 	/* ---- attention ---- */
 	int (*attention_forward)(void *ctx, const struct sp_attention_forward *args);
 	int (*attention_finish)(void *ctx, const struct sp_attention_finish *args);
+	int (*attention_merge)(void *ctx, const struct sp_attention_merge *args);
 	int (*attention_dots)(void *ctx, const struct sp_attention_dots *args);
 	int (*attention_backward)(void *ctx, const struct sp_attention_backward *args);
 

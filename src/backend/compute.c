@@ -458,10 +458,15 @@ static int sizes_fit(const char *op, int64_t batch, int64_t heads, int64_t head_
 	return SP_OK;
 }
 
+static int window_fits(const char *op, int64_t window)
+{
+	return window >= 0 ? SP_OK : sp_fail(SP_ERR_SHAPE, "%s: a window of %" PRId64 " tokens", op, window);
+}
+
 static int shape_fits(const char *op, const struct sp_attention_shape *s)
 {
 	if (sizes_fit(op, s->batch, s->heads, s->head_dim, s->chunk, s->keys) || keep_fits(op, &s->dropout) ||
-	    there(op, "query_doc", s->query_doc, s->batch * s->chunk) || there(op, "key_doc", s->key_doc, s->batch * s->keys) ||
+	    window_fits(op, s->window) || there(op, "query_doc", s->query_doc, s->batch * s->chunk) || there(op, "key_doc", s->key_doc, s->batch * s->keys) ||
 	    (dropped(&s->dropout) && there(op, "sample", s->sample, s->batch)))
 		return SP_ERR_SHAPE;
 	return SP_OK;
@@ -500,6 +505,22 @@ int sp_compute_attention_finish(struct sp_compute *c, const struct sp_attention_
 	if (sizes_fit("attention_finish", a->batch, a->heads, a->head_dim, a->chunk, 0) || FITS("attention_finish", parts))
 		return SP_ERR_SHAPE;
 	return queued(c, c->ops->attention_finish(c->ctx, a));
+}
+
+int sp_compute_attention_merge(struct sp_compute *c, const struct sp_attention_merge *a)
+{
+	int64_t T = a->batch * a->chunk, H = a->heads * a->head_dim, R = a->batch * a->heads;
+	const struct part parts[] = {
+		{ "acc", a->acc, T, H, OUT },
+		{ "m", a->m, R, a->chunk, OUT },
+		{ "l", a->l, R, a->chunk, OUT },
+		{ "from_acc", a->from_acc, T, H },
+		{ "from_m", a->from_m, R, a->chunk },
+		{ "from_l", a->from_l, R, a->chunk },
+	};
+	if (sizes_fit("attention_merge", a->batch, a->heads, a->head_dim, a->chunk, 0) || FITS("attention_merge", parts))
+		return SP_ERR_SHAPE;
+	return queued(c, c->ops->attention_merge(c->ctx, a));
 }
 
 int sp_compute_attention_dots(struct sp_compute *c, const struct sp_attention_dots *a)

@@ -51,6 +51,7 @@ int sp_compute_norm_forward(struct sp_compute *c, const struct sp_norm_forward *
 int sp_compute_norm_backward(struct sp_compute *c, const struct sp_norm_backward *args);
 int sp_compute_attention_forward(struct sp_compute *c, const struct sp_attention_forward *args);
 int sp_compute_attention_finish(struct sp_compute *c, const struct sp_attention_finish *args);
+int sp_compute_attention_merge(struct sp_compute *c, const struct sp_attention_merge *args);
 int sp_compute_attention_dots(struct sp_compute *c, const struct sp_attention_dots *args);
 int sp_compute_attention_backward(struct sp_compute *c, const struct sp_attention_backward *args);
 /* 1 if this backend has the next four. */

@@ -32,6 +32,7 @@ struct attention_case {
 	uint32_t keep, first_query, first_key;
 	double q_scale;
 	enum bound bound;
+	int64_t window;
 };
 
 static const uint32_t sample[] = { 1, 70000, 3 };
@@ -71,10 +72,10 @@ static struct bytes *documents(struct bench *b, const struct attention_case *k, 
 
 static void open_case(struct bench *b, struct sp_compute *c, const struct attention_case *k)
 {
-	bench_open(b, c, k->strided, "B %lld A %lld D %lld C %lld keys %lld+%lld+%lld docs %d keep %u key %u packed %d strided %d",
+	bench_open(b, c, k->strided, "B %lld A %lld D %lld C %lld keys %lld+%lld+%lld docs %d keep %u key %u packed %d strided %d window %lld",
 	           (long long)k->batch, (long long)k->heads, (long long)k->head_dim, (long long)k->chunk,
 	           (long long)k->keys[0], (long long)k->keys[1], (long long)k->keys[2], k->docs, k->keep, k->first_key,
-	           k->packed, k->strided);
+	           k->packed, k->strided, (long long)k->window);
 }
 
 /* Everything the four operations touch. A packed projection has one tensor behind three views. */
@@ -135,6 +136,7 @@ static struct sp_attention_shape shape_of(const struct attention_case *k, const 
 		.sample = at(t->samples, side),
 		.first_query = k->first_query,
 		.first_key = first_key,
+		.window = k->window,
 		.all_heads = k->packed ? 0 : (uint32_t)k->heads + 3, /* some of more heads, as after an exchange of heads */
 		.first_head = k->packed ? 0 : 2,
 		.dropout = { { 21, 22 }, k->keep },
@@ -544,6 +546,88 @@ void attention_ignores_rows_that_attended_to_nothing(void **state)
 		expect_gradients(&b, &k, &t);
 		bench_close(&b);
 	}
+}
+
+/* ---- window ---- */
+
+/* Keys before, around and behind the queries; windows that end inside of tiles, that reach across several and further than
+ * there are tokens; keys that no query reaches at all; more queries and keys than a device may hold at once. */
+static const struct attention_case near[] = {
+	{ 2, 3, 5, 7, { 11 }, 1, 0, 0, DOC_ONE, 0, 2, 5, 1, BOUND_ATTENTION_FORWARD, 3 },
+	{ 1, 2, 64, 33, { 65 }, 1, 0, 0, DOC_ONE, 0, 8, 16, 1, BOUND_ATTENTION_FORWARD, 1 },
+	{ 1, 1, 16, 40, { 40 }, 1, 0, 0, DOC_ONE, 0, 1000, 961, 1, BOUND_ATTENTION_FORWARD, 5 },
+	{ 1, 1, 16, 40, { 40 }, 1, 0, 0, DOC_ONE, 0, 961, 1003, 1, BOUND_ATTENTION_FORWARD, 5 },
+	{ 1, 1, 16, 40, { 40 }, 1, 0, 0, DOC_ONE, 0, 5, 3000000003u, 1, BOUND_ATTENTION_FORWARD, 7 },
+	{ 1, 1, 16, 12, { 20 }, 1, 0, 0, DOC_ONE, 0, 7, 3, 1, BOUND_ATTENTION_FORWARD, INT64_C(1) << 40 },
+	{ 2, 2, 32, 300, { 300 }, 1, 1, 0, DOC_ONE, 0, 0, 0, 1, BOUND_ATTENTION_FORWARD, 20 },
+	{ 1, 1, 8, 811, { 803 }, 1, 0, 0, DOC_ONE, 0, 13, 5, 1, BOUND_ATTENTION_FORWARD, 70 },
+	{ 1, 1, 64, 261, { 1031 }, 1, 0, 0, DOC_ONE, 0, 2500, 2003, 1, BOUND_ATTENTION_FORWARD, 257 },
+	{ 1, 1, 128, 1130, { 1130 }, 1, 1, 0, DOC_ONE, 0, 11, 11, 1, BOUND_ATTENTION_FORWARD, 33 },
+	{ 2, 1, 32, 131, { 257, 1, 130 }, 3, 0, 0, DOC_ONE, 0, 217, 3, 1, BOUND_ATTENTION_FORWARD, 100 },
+	{ 1, 3, 7, 13, { 0, 13, 0 }, 3, 0, 0, DOC_ONE, 0, 13, 1, 1, BOUND_ATTENTION_FORWARD, 4 },
+};
+enum { NEAR = sizeof near / sizeof *near };
+
+void attention_in_a_window_equals_reference(void **state)
+{
+	for (int i = 0; i < NEAR; i++)
+		for (int docs = 0; docs < DOCS; docs++)
+			for (int flags = 0; flags < 4; flags++) {
+				struct attention_case k = near[i];
+				k.docs = (enum documents)docs;
+				k.keep = keeps[flags & 1];
+				k.strided = flags >> 1;
+				forward_case(*state, &k);
+				backward_flags_case(*state, &k, flags & 1, flags & 1 && !k.packed);
+			}
+}
+
+/* ---- merge ---- */
+
+/* Rows that have found nothing on one side, on the other, on both. */
+static void nothing_in(struct tensor *acc, struct tensor *m, struct tensor *l, const struct finish_case *k, int which)
+{
+	for (int64_t i = 0; i < m->rows; i++)
+		for (int64_t j = 0; j < m->cols; j++) {
+			const int nothing = (i + j) % 5 == which || (i + j) % 5 == 4;
+			tensor_set(l, i, j, nothing ? 0 : 1 + 50 * fabs(bench_normal(9 + (uint32_t)which, (uint32_t)(i * k->chunk + j))));
+			if (nothing)
+				tensor_set(m, i, j, -INFINITY);
+			for (int64_t d = 0; nothing && d < k->head_dim; d++)
+				tensor_set(acc, i / k->heads * k->chunk + j, i % k->heads * k->head_dim + d, 0);
+		}
+}
+
+static void merge_case(struct sp_compute *c, const struct finish_case *k)
+{
+	const int64_t W = k->heads * k->head_dim, rows = k->batch * k->chunk, lines = k->batch * k->heads;
+	struct bench b;
+	bench_open(&b, c, k->strided, "B %lld A %lld D %lld C %lld strided %d", (long long)k->batch, (long long)k->heads,
+	           (long long)k->head_dim, (long long)k->chunk, k->strided);
+	struct tensor *acc = bench_tensor(&b, INOUT, rows, W), *from = bench_tensor(&b, IN, rows, W);
+	struct tensor *m = bench_tensor(&b, INOUT, lines, k->chunk), *from_m = bench_tensor(&b, IN, lines, k->chunk);
+	struct tensor *l = bench_tensor(&b, INOUT, lines, k->chunk), *from_l = bench_tensor(&b, IN, lines, k->chunk);
+	struct sp_attention_merge args[2];
+	nothing_in(acc, m, l, k, 1);
+	nothing_in(from, from_m, from_l, k, 2);
+	for (int side = DEVICE; side <= REFERENCE; side++)
+		args[side] = (struct sp_attention_merge){ k->batch,      k->heads,      k->head_dim,       k->chunk,           view(acc, side),
+			                                  view(m, side), view(l, side), view(from, side), view(from_m, side), view(from_l, side) };
+	while (bench_again(&b))
+		assert_int_equal(sp_compute_attention_merge(c, &args[DEVICE]), SP_OK);
+	sp_reference_attention_merge(&args[REFERENCE]);
+	bench_expect(&b, acc, BOUND_ATTENTION_MERGE, "acc");
+	bench_expect(&b, m, BOUND_ATTENTION_MERGE, "m");
+	bench_expect(&b, l, BOUND_ATTENTION_MERGE, "l");
+	bench_close(&b);
+}
+
+void attention_merge_equals_reference(void **state)
+{
+	static const int64_t sizes[][4] = { { 1, 1, 1, 1 }, { 2, 3, 5, 7 }, { 1, 2, 64, 33 }, { 0, 2, 8, 5 }, { 1, 2, 8, 0 }, { 3, 12, 17, 131 } };
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+		for (int strided = 0; strided < 2; strided++)
+			merge_case(*state, &(struct finish_case){ sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], 0, 0, strided });
 }
 
 /* ---- poll ---- */

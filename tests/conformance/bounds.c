@@ -39,6 +39,7 @@ static const struct {
 	                                   { [SP_F32] = 1e-4 },
 	                                   "u |score| through exp, |score| up to 1000" },
 	[BOUND_ATTENTION_FINISH] = { "attention_finish", { [SP_F32] = 4e-7 }, "one division or one logarithm" },
+	[BOUND_ATTENTION_MERGE] = { "attention_merge", { [SP_F32] = 1e-6 }, "u |m - from_m| through exp, two products and a sum" },
 	[BOUND_ATTENTION_DOTS] = { "attention_dots", { [SP_F32] = 6e-7 }, "u sqrt(D)" },
 	[BOUND_ATTENTION_BACKWARD] = { "attention_backward", { [SP_F32] = 2e-6 }, "u (|score| + |lse|) through exp, then sums" },
 	[BOUND_ROTATE] = { "rotate", { [SP_F32] = 3e-7 }, "sine and cosine within 1.6 u, two products and a sum" },

@@ -18,7 +18,8 @@ static struct query query_of(const struct sp_attention_shape *s, int64_t b, int6
 static int allowed(const struct sp_attention_shape *s, struct query r, int64_t j)
 {
 	const int32_t mine = s->query_doc[r.b * s->chunk + r.i], theirs = s->key_doc[r.b * s->keys + j];
-	return mine == theirs && mine >= 0;
+	const int64_t apart = (int64_t)s->first_query + r.i - (int64_t)s->first_key - j;
+	return mine == theirs && mine >= 0 && (s->window == 0 || (apart <= s->window && apart >= -s->window));
 }
 
 /* Row `x_row` of x times row `y_row` of y, over the columns of head a. */
@@ -85,6 +86,22 @@ void sp_reference_attention_finish(const struct sp_attention_finish *args)
 				for (int64_t d = a * D; d < a * D + D; d++)
 					*sp_at(args->o, row, d) = l == 0 ? 0 : *sp_at(args->acc, row, d) / l;
 				*sp_at(args->lse, head, i) = l == 0 ? -INFINITY : m + log(l);
+			}
+}
+
+void sp_reference_attention_merge(const struct sp_attention_merge *args)
+{
+	const int64_t D = args->head_dim;
+	for (int64_t b = 0; b < args->batch; b++)
+		for (int64_t a = 0; a < args->heads; a++)
+			for (int64_t i = 0; i < args->chunk; i++) {
+				const int64_t row = b * args->chunk + i, head = b * args->heads + a;
+				const double m = *sp_at(args->m, head, i), from = *sp_at(args->from_m, head, i), most = fmax(m, from);
+				const double keep = m == -INFINITY ? 0 : exp(m - most), add = from == -INFINITY ? 0 : exp(from - most);
+				for (int64_t d = a * D; d < a * D + D; d++)
+					*sp_at(args->acc, row, d) = keep * *sp_at(args->acc, row, d) + add * *sp_at(args->from_acc, row, d);
+				*sp_at(args->l, head, i) = keep * *sp_at(args->l, head, i) + add * *sp_at(args->from_l, head, i);
+				*sp_at(args->m, head, i) = most;
 			}
 }
 

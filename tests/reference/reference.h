@@ -49,6 +49,7 @@ void sp_reference_norm_backward(const struct sp_norm_backward *args);
 /* attention.c */
 void sp_reference_attention_forward(const struct sp_attention_forward *args);
 void sp_reference_attention_finish(const struct sp_attention_finish *args);
+void sp_reference_attention_merge(const struct sp_attention_merge *args);
 void sp_reference_attention_dots(const struct sp_attention_dots *args);
 void sp_reference_attention_backward(const struct sp_attention_backward *args);
 

@@ -63,6 +63,7 @@ CALL(norm_forward)
 CALL(norm_backward)
 CALL(attention_forward)
 CALL(attention_finish)
+CALL(attention_merge)
 CALL(attention_dots)
 CALL(attention_backward)
 CALL(embedding_forward)
@@ -80,6 +81,7 @@ static struct sp_norm_forward a_norm_forward;
 static struct sp_norm_backward a_norm_backward;
 static struct sp_attention_forward a_attention_forward;
 static struct sp_attention_finish a_attention_finish;
+static struct sp_attention_merge a_attention_merge;
 static struct sp_attention_dots a_attention_dots;
 static struct sp_attention_backward a_attention_backward;
 static struct sp_embedding_forward a_embedding_forward;
@@ -92,7 +94,8 @@ static double loss;
 #define OP(name) { #name, name, &a_##name, sizeof a_##name }
 static const struct op ops[] = {
 	OP(linear_forward), OP(linear_backward_input), OP(linear_backward_weight), OP(activation_backward), OP(norm_forward),
-	OP(norm_backward), OP(attention_forward), OP(attention_finish), OP(attention_dots), OP(attention_backward),
+	OP(norm_backward), OP(attention_forward), OP(attention_finish), OP(attention_merge), OP(attention_dots),
+	OP(attention_backward),
 	OP(embedding_forward), OP(embedding_backward), OP(gather_rows), OP(scatter_add_rows), OP(cross_entropy),
 	OP(tanh_backward),
 };
@@ -118,6 +121,9 @@ static const struct field fields[] = {
 	FIELD(attention_forward, acc, OUT), FIELD(attention_forward, m, OUT), FIELD(attention_forward, l, OUT),
 	FIELD(attention_finish, acc, REQUIRED), FIELD(attention_finish, m, REQUIRED), FIELD(attention_finish, l, REQUIRED),
 	FIELD(attention_finish, o, OUT), FIELD(attention_finish, lse, OUT),
+	FIELD(attention_merge, acc, OUT), FIELD(attention_merge, m, OUT), FIELD(attention_merge, l, OUT),
+	FIELD(attention_merge, from_acc, REQUIRED), FIELD(attention_merge, from_m, REQUIRED),
+	FIELD(attention_merge, from_l, REQUIRED),
 	FIELD(attention_dots, dout, REQUIRED), FIELD(attention_dots, o, REQUIRED), FIELD(attention_dots, dots, OUT),
 	FIELD(attention_backward, q, REQUIRED), FIELD(attention_backward, k, REQUIRED),
 	FIELD(attention_backward, v, REQUIRED), FIELD(attention_backward, dout, REQUIRED),
@@ -157,6 +163,8 @@ static int make_good_arguments(void **state)
 		                                                 fresh(T, H), fresh(B * A, C), fresh(B * A, C), 1 };
 	a_attention_finish = (struct sp_attention_finish){ B, A, D, C, fresh(T, H), fresh(B * A, C), fresh(B * A, C),
 		                                               fresh(T, H), fresh(B * A, C) };
+	a_attention_merge = (struct sp_attention_merge){ B, A, D, C, fresh(T, H), fresh(B * A, C), fresh(B * A, C),
+		                                             fresh(T, H), fresh(B * A, C), fresh(B * A, C) };
 	a_attention_dots = (struct sp_attention_dots){ B, A, D, C, fresh(T, H), fresh(T, H), fresh(B * A, C) };
 	a_attention_backward = (struct sp_attention_backward){ shape(), fresh(T, H), fresh(B * KEYS, H), fresh(B * KEYS, H),
 		                                                   fresh(T, H), fresh(B * A, C), fresh(B * A, C), fresh(T, H),

@@ -74,6 +74,7 @@ SPY_ON(norm_forward)
 SPY_ON(norm_backward)
 SPY_ON(attention_forward)
 SPY_ON(attention_finish)
+SPY_ON(attention_merge)
 SPY_ON(attention_dots)
 SPY_ON(attention_backward)
 SPY_ON(embedding_forward)
@@ -96,7 +97,8 @@ static const struct sp_compute_ops ops = {
 	.copy_rows = copy_rows, .sync = sync_spy, .linear_forward = linear_forward,
 	.linear_backward_input = linear_backward_input, .linear_backward_weight = linear_backward_weight,
 	.activation_backward = activation_backward, .norm_forward = norm_forward, .norm_backward = norm_backward,
-	.attention_forward = attention_forward, .attention_finish = attention_finish, .attention_dots = attention_dots,
+	.attention_forward = attention_forward, .attention_finish = attention_finish,
+	.attention_merge = attention_merge, .attention_dots = attention_dots,
 	.attention_backward = attention_backward, .embedding_forward = embedding_forward,
 	.embedding_backward = embedding_backward, .gather_rows = gather_rows, .scatter_add_rows = scatter_add_rows,
 	.cross_entropy = cross_entropy, .tanh_forward = tanh_forward, .tanh_backward = tanh_backward,
