@@ -16,6 +16,7 @@ static const struct sp_attention_variant *const variants[] = {
 	&sp_attention_hybrid,
 	&sp_attention_rsa,
 	&sp_attention_linformer,
+	&sp_attention_window,
 };
 
 enum { VARIANTS = sizeof variants / sizeof *variants };
@@ -27,7 +28,7 @@ const char *sp_attention_name(int i)
 
 const struct sp_attention_variant *sp_attention_find(const char *name)
 {
-	char known[128] = "";
+	char known[160] = "";
 	for (int i = 0; i < VARIANTS; i++) {
 		if (strcmp(variants[i]->name, name) == 0)
 			return variants[i];

@@ -16,6 +16,8 @@ struct sp_attention_choice {
 	int ulysses;          /* hybrid: ranks that exchange heads; 0: as many as can */
 	int64_t linformer_k;    /* linformer: rows that the keys and values of a sample are projected to */
 	int linformer_per_head; /* linformer: each head has projections of its own, rather than all of a layer the same */
+	int64_t window;  /* window: neighbours on each side that a token attends to */
+	int64_t globals; /* window: most global tokens of a sample */
 };
 
 struct sp_attention_shape_host {
@@ -42,6 +44,15 @@ struct sp_attention_projections {
 	struct sp_matrix dkey, dvalue; /* accumulate; may be one; forward does not look at them */
 };
 
+/* Tokens that attend to all tokens of their document, and all of it to them. Made by sp_attention_globals_cut(). */
+struct sp_attention_globals {
+	const int32_t *doc;   /* [batch][globals], device: the documents of a sample's global tokens, ordered by position; then -1 */
+	const int32_t *other; /* [ranks][batch][chunk], device: as `doc` of the call, but -1 where a token is global */
+	const int32_t *read_other; /* [batch][chunk], device: as its query_doc, but -1 where a token is global; NULL if that is */
+	const int32_t *row, *slot; /* [own], device: rows of this rank's global tokens, and which of the batch * globals they are */
+	int64_t own;
+};
+
 /* The micro-batch at hand: where its tokens lie, who may attend to whom, which dropout. */
 struct sp_attention_call {
 	const int32_t *doc;     /* [ranks][batch][chunk], device */
@@ -53,13 +64,14 @@ struct sp_attention_call {
 	/* Only for kinds that project. Then a sample is one document, of id 0, and padding behind it. */
 	const int32_t *length; /* [batch], host: tokens of each sample, over all ranks, that are not padding */
 	struct sp_attention_projections projections;
+	struct sp_attention_globals globals; /* only for kinds that have them */
 };
 
-/* Forward buffers: qkv in; o (T, H) and lse (B A, C) out, kept for backward; of kinds that keep scores, or project, also these. */
+/* Forward buffers: qkv in; o (T, H) and lse (B A, C) out, kept for backward; of kinds that keep more, also that. */
 struct sp_attention_state {
 	struct sp_matrix qkv, o, lse;
 	struct sp_matrix scores;    /* (B A C, ranks C), without gaps */
-	struct sp_matrix projected; /* (1, sp_attention_projected()) */
+	struct sp_matrix kept;      /* (1, kept()) of the variant, if it has that */
 };
 
 struct sp_attention_variant {
@@ -67,6 +79,9 @@ struct sp_attention_variant {
 	int keeps_scores; /* whole rows of them, of every layer; needs the device's operations on these */
 	int skips;        /* queries that nobody reads: they are not computed */
 	int projects;     /* keys and values along the sequence: the model has weights for that */
+	int has_globals;  /* some tokens attend to all and all to them: the batch says which */
+	/* Elements of state.kept, the same on all ranks. Optional: NULL means none. */
+	int64_t (*kept)(const struct sp_attention_shape_host *shape);
 	/* SP_OK, or SP_ERR_SETTING with the reason logged. */
 	int (*check)(const struct sp_attention_shape_host *shape);
 	/* Carves the buffers that all layers share from the arena; *work is freed by destroy, before that memory
@@ -89,10 +104,7 @@ struct sp_attention_variant {
 	uint64_t (*sent_backward)(const struct sp_attention_shape_host *shape);
 };
 
-/* Elements of the projected keys and values of a rank's micro-batch, room for sharing them out included: the same for any length. */
-int64_t sp_attention_projected(const struct sp_attention_shape_host *shape);
-
-/* "full" (one rank), "ring", "allgather", "ulysses", "hybrid", "rsa", "linformer"; NULL, logged with the known names, if there is none of that name. */
+/* "full" (one rank), "ring", "allgather", "ulysses", "hybrid", "rsa", "linformer", "window"; NULL, logged with the known names, if there is none of that name. */
 const struct sp_attention_variant *sp_attention_find(const char *name);
 /* i-th variant's name, NULL after the last. */
 const char *sp_attention_name(int i);

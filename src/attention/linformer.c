@@ -41,7 +41,8 @@ struct side {
 	struct sp_matrix weights, dweights;
 };
 
-int64_t sp_attention_projected(const struct sp_attention_shape_host *s)
+/* N */
+static int64_t linformer_kept(const struct sp_attention_shape_host *s)
 {
 	return sp_round_up(2 * s->batch * s->choice.linformer_k * s->heads * s->head_dim, s->ranks);
 }
@@ -61,7 +62,7 @@ static int layout(struct linformer *l, struct sp_arena *arena)
 	if (rc == SP_OK)
 		rc = sp_arena_take(arena, s->batch * l->k, sizeof *l->doc, &doc);
 	if (rc == SP_OK && !l->setup.forward_only)
-		rc = sp_arena_take_matrix(arena, 1, sp_attention_projected(s), &l->gradients);
+		rc = sp_arena_take_matrix(arena, 1, linformer_kept(s), &l->gradients);
 	if (rc == SP_OK && !l->setup.forward_only)
 		rc = sp_arena_take_matrix(arena, sp_min(s->chunk, BLOCK), l->shares * l->k, &l->block);
 	l->doc = doc;
@@ -133,7 +134,7 @@ static void both_sides(const struct linformer *l, const struct sp_attention_call
 	const int64_t rows = s->batch * l->k, hidden = s->heads * s->head_dim;
 	const struct sp_attention_qkv in = sp_attention_split(state->qkv), out = sp_attention_split(dqkv);
 	const struct sp_attention_projections *p = &call->projections;
-	float *to = state->projected.data, *grad = l->gradients.data;
+	float *to = state->kept.data, *grad = l->gradients.data;
 	sides[0] = (struct side){ in.k, out.k, sp_matrix(to, rows, hidden), sp_matrix(grad, rows, hidden), p->key, p->dkey };
 	sides[1] = (struct side){ in.v, out.v, sp_matrix(to + rows * hidden, rows, hidden),
 		                      sp_matrix(grad ? grad + rows * hidden : NULL, rows, hidden), p->value, p->dvalue };
@@ -239,11 +240,11 @@ static int project_both(const struct linformer *l, const struct sp_attention_cal
                         const struct side sides[2])
 {
 	sp_trace_begin(SP_TRACE_COMPUTE, "linformer projection", -1);
-	int rc = zero(l, state->projected);
+	int rc = zero(l, state->kept);
 	if (rc == SP_OK)
 		rc = both(l, call, sides, project);
 	sp_trace_end(SP_TRACE_COMPUTE);
-	return rc ? rc : sum(l, state->projected);
+	return rc ? rc : sum(l, state->kept);
 }
 
 /* Own queries against projected rows, which are of the one document that there is. */
@@ -338,13 +339,14 @@ static int linformer_backward(void *work, const struct sp_attention_call *call, 
 
 static uint64_t linformer_sent(const struct sp_attention_shape_host *s)
 {
-	return 2 * (uint64_t)(s->ranks - 1) * (uint64_t)(sp_attention_projected(s) / s->ranks);
+	return 2 * (uint64_t)(s->ranks - 1) * (uint64_t)(linformer_kept(s) / s->ranks);
 }
 
 const struct sp_attention_variant sp_attention_linformer = {
 	.name = "linformer",
 	.skips = 1,
 	.projects = 1,
+	.kept = linformer_kept,
 	.check = linformer_check,
 	.create = linformer_create,
 	.destroy = free,

@@ -11,6 +11,7 @@ extern const struct sp_attention_variant sp_attention_ulysses;
 extern const struct sp_attention_variant sp_attention_hybrid;
 extern const struct sp_attention_variant sp_attention_rsa;
 extern const struct sp_attention_variant sp_attention_linformer;
+extern const struct sp_attention_variant sp_attention_window;
 
 /* The shape of one step of the queries of rank `rank` against the keys of rank `keys_of` (C tokens each). While it runs, what is
  * under way moves on, if transfers overlap. */

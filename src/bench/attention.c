@@ -5,6 +5,7 @@
 #include "bench/bench.h"
 
 #include "attention/attention.h"
+#include "attention/globals.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/size.h"
@@ -24,7 +25,10 @@ struct side {
 	int64_t chunk;
 	void *qkv, *dout, *o, *lse, *dqkv, *doc, *sample; /* device */
 	void *scores;                                     /* of kinds that keep them; else NULL */
-	void *projected, *weights[2], *dweights[2];       /* of kinds that project: for keys, for values; else NULL */
+	void *kept;                                       /* of kinds that keep more; else NULL */
+	void *weights[2], *dweights[2];       /* of kinds that project: for keys, for values; else NULL */
+	void *global_doc, *other, *row, *slot;            /* of kinds that have global tokens; else NULL */
+	int64_t globals;                                  /* here */
 	size_t bytes;
 };
 
@@ -66,7 +70,8 @@ static int get(struct work *w, struct side *s, int64_t n, size_t size, void **me
 
 static void side_release(struct work *w, struct side *s)
 {
-	void *const memory[] = { s->qkv, s->dout, s->o, s->lse, s->dqkv, s->doc, s->sample, s->scores, s->projected,
+	void *const memory[] = { s->qkv, s->dout, s->o, s->lse, s->dqkv, s->doc, s->sample, s->scores, s->kept,
+		                     s->global_doc, s->other, s->row, s->slot,
 		                     s->weights[0], s->weights[1], s->dweights[0], s->dweights[1] };
 	for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
 		sp_compute_free(w->bench->compute, memory[i]);
@@ -153,7 +158,7 @@ static int fill_weights(struct work *w, void *device, int64_t n, uint64_t stream
 static int make_weights(struct work *w, const struct sp_attention_shape_host *shape, struct side *s)
 {
 	const int64_t n = w->padded * weight_columns(shape);
-	int status = get(w, s, sp_attention_projected(shape), sizeof(float), &s->projected);
+	int status = SP_OK;
 	for (int i = 0; i < 2 && !status; i++) {
 		status = get(w, s, n, sizeof(float), &s->weights[i]);
 		if (!status)
@@ -163,6 +168,50 @@ static int make_weights(struct work *w, const struct sp_attention_shape_host *sh
 		if (!status)
 			status = sp_compute_zero(w->bench->compute, s->dweights[i], (size_t)n * sizeof(float));
 	}
+	return status;
+}
+
+/* ---- what has global tokens ---- */
+
+/* Of whole.doc, (batch, padded), as ranks hold it. */
+static void spread_documents(const struct work *w, int64_t chunk, int32_t *doc)
+{
+	for (int64_t l = 0; l < w->batch * w->padded; l++) {
+		const int64_t r = l / (w->batch * chunk), b = l / chunk % w->batch;
+		doc[l] = w->whole.doc[b * w->padded + r * chunk + l % chunk];
+	}
+}
+
+/* n numbers, to memory of the device's. */
+static int put(struct work *w, struct side *s, const int32_t *x, int64_t n, void **memory)
+{
+	int status = get(w, s, n, sizeof *x, memory);
+	return status ? status : sp_compute_copy_in(w->bench->compute, *memory, x, (size_t)n * sizeof *x);
+}
+
+static int make_globals(struct work *w, const struct sp_attention_shape_host *shape, struct side *s)
+{
+	const int64_t all = w->batch * w->padded, rows = w->batch * s->chunk, slots = w->batch * shape->choice.globals;
+	int32_t *host = malloc((size_t)(2 * all + rows + 3 * slots) * sizeof *host);
+	if (!host)
+		return sp_fail(SP_ERR_MEMORY, "out of memory for the documents of %lld tokens", (long long)all);
+	struct sp_globals_cut cut = {
+		.batch = w->batch, .chunk = s->chunk, .globals = shape->choice.globals, .ranks = shape->ranks, .rank = shape->rank,
+		.doc = host, .read_doc = host + shape->rank * rows, .other = host + all, .read_other = host + 2 * all,
+		.global_doc = host + 2 * all + rows, .row = host + 2 * all + rows + slots, .slot = host + 2 * all + rows + 2 * slots,
+	};
+	spread_documents(w, s->chunk, host);
+	for (int64_t b = 0; b < w->batch; b++)
+		sp_attention_globals_cut(&cut, b, NULL, 0, -1);
+	s->globals = cut.own;
+	int status = put(w, s, cut.global_doc, slots, &s->global_doc);
+	if (!status)
+		status = put(w, s, cut.other, all, &s->other);
+	if (!status)
+		status = put(w, s, cut.row, cut.own, &s->row);
+	if (!status)
+		status = put(w, s, cut.slot, cut.own, &s->slot);
+	free(host);
 	return status;
 }
 
@@ -179,7 +228,13 @@ static struct sp_attention_call call_of(const struct kind *k)
 		.length = k->work->lengths,
 		.projections = { sp_matrix(s->weights[0], rows, cols), sp_matrix(s->weights[1], rows, cols),
 		                 sp_matrix(s->dweights[0], rows, cols), sp_matrix(s->dweights[1], rows, cols) },
+		.globals = { s->global_doc, s->other, NULL, s->row, s->slot, s->globals },
 	};
+}
+
+static int64_t kept_by(const struct kind *k)
+{
+	return k->variant->kept ? k->variant->kept(&k->setup.shape) : 0;
 }
 
 static struct sp_attention_state state_of(const struct kind *k)
@@ -191,7 +246,7 @@ static struct sp_attention_state state_of(const struct kind *k)
 		.o = sp_matrix(k->side.o, t, w->hidden),
 		.lse = sp_matrix(k->side.lse, w->batch * w->heads, k->side.chunk),
 		.scores = sp_matrix(k->side.scores, t * w->heads, w->padded),
-		.projected = sp_matrix(k->side.projected, 1, sp_attention_projected(&k->setup.shape)),
+		.kept = sp_matrix(k->side.kept, 1, kept_by(k)),
 	};
 }
 
@@ -253,8 +308,12 @@ static int kind_make(struct work *w, const struct sp_attention_variant *variant,
 		status = variant->create(&k->setup, &k->arena, &k->state);
 	if (!status)
 		status = side_make(w, k->setup.shape.chunk, variant->keeps_scores, &k->side);
+	if (!status)
+		status = get(w, &k->side, kept_by(k), sizeof(float), &k->side.kept);
 	if (!status && variant->projects)
 		status = make_weights(w, &k->setup.shape, &k->side);
+	if (!status && variant->has_globals)
+		status = make_globals(w, &k->setup.shape, &k->side);
 	return status ? status : side_fill(w, &k->side, ranks == 1 ? 0 : w->rank * w->chunk);
 }
 
@@ -398,10 +457,16 @@ static int compare_with_itself(struct kind *k, double *error)
 	return status;
 }
 
+/* Another model than full attention: one rank makes the same of it as several. */
+static int is_itself(const struct sp_attention_variant *variant)
+{
+	return variant->projects || variant->has_globals;
+}
+
 static int judge(struct kind *k, double *error)
 {
 	const struct wanted full = { .o = k->work->whole.o, .dqkv = k->work->whole.dqkv };
-	return k->variant->projects ? compare_with_itself(k, error) : compare(k, &full, error);
+	return is_itself(k->variant) ? compare_with_itself(k, error) : compare(k, &full, error);
 }
 
 /* ---- measuring ---- */
@@ -420,13 +485,17 @@ struct figures {
 	double flops, exposed, sent, formula;
 };
 
-/* What each query meets: all tokens; or projected rows, the making of which is as much work again. */
+/* What each query meets: all tokens; or projected rows, the making of which is as much work again; or neighbours and global
+ * tokens, which meet all. */
 static double met(const struct kind *k)
 {
+	const struct sp_attention_choice *c = &k->setup.shape.choice;
+	if (k->variant->has_globals)
+		return fmin((double)k->work->length, 2 * (double)c->window + 1) + 2 * (double)c->globals;
 	return k->variant->projects ? 2 * (double)k->setup.shape.choice.linformer_k : (double)k->work->length;
 }
 
-/* The sent bytes of the rank that sends most, and what its formula says of all ranks alike. */
+/* The sent bytes of the rank that sends most, and what its formula says of it; every rank's own are compared. */
 static int measure_pass(struct kind *k, int backward, struct figures *f)
 {
 	const struct work *w = k->work;
@@ -437,17 +506,17 @@ static int measure_pass(struct kind *k, int backward, struct figures *f)
 	int status = sp_bench_time(&timing, run, k, &f->times);
 	if (status)
 		return status;
-	double most[2] = { sp_bench_median(k->exposed + w->bench->warm_up, w->bench->repeats),
-		               (double)k->sent / (double)k->runs };
 	const uint64_t formula = backward ? k->variant->sent_backward(&k->setup.shape) :
 	                                    k->variant->sent_forward(&k->setup.shape);
-	double off = fabs(most[1] - (double)formula * sizeof(float));
-	status = sp_comm_all_reduce(w->bench->world, most, 2, SP_F64, SP_MAX);
+	double most[3] = { sp_bench_median(k->exposed + w->bench->warm_up, w->bench->repeats),
+		               (double)k->sent / (double)k->runs, (double)formula * sizeof(float) };
+	double off = fabs(most[1] - most[2]);
+	status = sp_comm_all_reduce(w->bench->world, most, 3, SP_F64, SP_MAX);
 	if (!status)
 		status = sp_bench_most(w->bench->world, &off);
 	f->exposed = most[0];
 	f->sent = most[1];
-	f->formula = (double)formula * sizeof(float);
+	f->formula = most[2];
 	f->flops = (backward ? 8.0 : 4.0) * (double)(w->batch * w->hidden) * (double)w->length * met(k);
 	if (!status) {
 		char what[64];
@@ -484,7 +553,7 @@ static void print_both(struct kind *k, const struct figures *f, const struct fig
 	print(k, "forward", f, NAN);
 	print(k, "backward", b, NAN);
 	print(k, "both", &sum, error);
-	snprintf(what, sizeof what, "%s attention against %s", k->variant->name, k->variant->projects ? "one rank" : "full");
+	snprintf(what, sizeof what, "%s attention against %s", k->variant->name, is_itself(k->variant) ? "one rank" : "full");
 	sp_bench_verdict(k->work->bench->output, what, error, bound);
 }
 

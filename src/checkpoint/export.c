@@ -126,6 +126,9 @@ static int put_config(struct job *j)
 	if (j->e->config->linformer_k > 0)
 		sp_log(SP_LOG_WARNING, "%s: a model with parallel.attention = linformer: seqpar reads it, transformers has no such model",
 		       j->out);
+	if (j->e->config->window > 0)
+		sp_log(SP_LOG_WARNING, "%s: a model with parallel.attention = window: seqpar reads it, transformers has no such model",
+		       j->out);
 	const int made = sp_hf_config_text(j->e->config, j->e->pad, dtypes[j->e->dtype].name, &text);
 	return put_text(j, made, "/" SP_CHECKPOINT_CONFIG, text);
 }

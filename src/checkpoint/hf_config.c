@@ -14,17 +14,23 @@ enum { TEXT_MOST = 1 << 20 }; /* bytes of a config.json */
 #define POST "bert"
 #define PRE "megatron-bert" /* norms before the sublayers, none after the embedding: Megatron's BERT */
 
-/* Attention to a projected sequence: nobody else has that, and nobody shall take it for the attention of BERT. */
-#define PROJECTS "seqpar-linformer-"
-#define PROJECTS_CLASS "Linformer"
-
-/* Rotary positions: nor has it these in a BERT. */
-#define ROTATES "seqpar-rope-"
-#define ROTATES_CLASS "Rope"
+/* Attention to a projected sequence, or to neighbours; rotary positions: nobody else has these in a BERT, and nobody shall take
+ * it for one. By the beginnings of model_type and of the class. The last: nothing special. */
+static const struct special {
+	const char *type, *class;
+	int projects, window, rotates;
+} specials[] = {
+	{ "seqpar-linformer-", "Linformer", 1, 0, 0 },
+	{ "seqpar-window-rope-", "WindowRope", 0, 1, 1 },
+	{ "seqpar-window-", "Window", 0, 1, 0 },
+	{ "seqpar-rope-", "Rope", 0, 0, 1 },
+	{ "", "", 0, 0, 0 },
+};
 
 static const double largest_base = 1e12;
 
 static const char *const shares[] = { "head", "layer", "model" }; /* enum sp_linformer_share */
+static const char *const globals[] = { "first", "separators" };   /* which tokens are global */
 
 /* The sizes, with the ranges of the settings of the same meaning. */
 static const struct {
@@ -79,17 +85,49 @@ static const struct {
 
 /* ---- reading ---- */
 
-/* `text` without the beginning that it may have. */
-static const char *behind(const char *text, const char *beginning)
+static int begins(const char *text, const char *beginning)
 {
-	const size_t n = strlen(beginning);
-	return strncmp(text, beginning, n) == 0 ? text + n : text;
+	return strncmp(text, beginning, strlen(beginning)) == 0;
+}
+
+/* What a model_type says. */
+static const struct special *special_of_type(const char *text)
+{
+	const struct special *s = specials;
+	while (!begins(text, s->type))
+		s++;
+	return s;
+}
+
+static const struct special *special_of_class(const char *text)
+{
+	const struct special *s = specials;
+	while (!begins(text, s->class))
+		s++;
+	return s;
+}
+
+static const struct special *special_in(const json_t *root)
+{
+	const char *type = json_string_value(json_object_get(root, "model_type"));
+	return special_of_type(type ? type : "");
+}
+
+static const struct special *special_of(const struct sp_model_config *c)
+{
+	const struct special *s = specials;
+	while (s->projects != (c->linformer_k > 0) || s->window != (c->window > 0) || s->rotates != (c->rope_base > 0)) {
+		if (!s->type[0])
+			break; /* no model is more than one of the first two */
+		s++;
+	}
+	return s;
 }
 
 static int check_type(const char *name, const json_t *root, struct sp_model_config *config)
 {
 	const json_t *type = json_object_get(root, "model_type");
-	const char *text = json_string_value(type), *base = text ? behind(behind(text, PROJECTS), ROTATES) : NULL;
+	const char *text = json_string_value(type), *base = text ? text + strlen(special_of_type(text)->type) : NULL;
 	if (base && strcmp(base, POST) != 0 && strcmp(base, PRE) != 0)
 		return sp_fail(SP_ERR_FORMAT, "%s: model_type is \"%.80s\"; seqpar reads " POST " and " PRE, name, text);
 	if (type && !text)
@@ -100,10 +138,10 @@ static int check_type(const char *name, const json_t *root, struct sp_model_conf
 	return SP_OK;
 }
 
-static int share_named(const char *text)
+static int named(const char *const *names, int count, const char *text)
 {
-	for (int i = 0; text && i < (int)(sizeof shares / sizeof *shares); i++)
-		if (strcmp(shares[i], text) == 0)
+	for (int i = 0; text && i < count; i++)
+		if (strcmp(names[i], text) == 0)
 			return i;
 	return -1;
 }
@@ -111,10 +149,9 @@ static int share_named(const char *text)
 /* What projects sequences is described beside what made the model. */
 static int take_projections(const char *name, const json_t *root, struct sp_model_config *config)
 {
-	const char *type = json_string_value(json_object_get(root, "model_type"));
 	const json_t *own = json_object_get(root, "seqpar"), *k = json_object_get(own, "linformer_k");
-	const int share = share_named(json_string_value(json_object_get(own, "linformer_share")));
-	if (!type || behind(type, PROJECTS) == type)
+	const int share = named(shares, 3, json_string_value(json_object_get(own, "linformer_share")));
+	if (!special_in(root)->projects)
 		return SP_OK;
 	if (!json_is_integer(k) || json_integer_value(k) < 1 || json_integer_value(k) > 1048576)
 		return sp_fail(SP_ERR_FORMAT, "%s: seqpar.linformer_k is not a whole number from 1 to 1048576", name);
@@ -125,12 +162,39 @@ static int take_projections(const char *name, const json_t *root, struct sp_mode
 	return SP_OK;
 }
 
+/* The numbers of a window, with the ranges of the settings of the same name. */
+static int take_window(const char *name, const json_t *root, struct sp_model_config *config)
+{
+	const struct {
+		const char *key;
+		int64_t *to, least, most;
+	} each[] = {
+		{ "window", &config->window, 1, 1073741824 },
+		{ "globals", &config->globals, 1, 1048576 },
+		{ "global_every", &config->global_every, 0, 10000 },
+	};
+	const json_t *own = json_object_get(root, "seqpar");
+	if (!special_in(root)->window)
+		return SP_OK;
+	for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
+		const json_t *value = json_object_get(own, each[i].key);
+		*each[i].to = json_integer_value(value);
+		if (!json_is_integer(value) || *each[i].to < each[i].least || *each[i].to > each[i].most)
+			return sp_fail(SP_ERR_FORMAT, "%s: seqpar.%s is not a whole number from %lld to %lld", name, each[i].key,
+			               (long long)each[i].least, (long long)each[i].most);
+	}
+	const int tokens = named(globals, 2, json_string_value(json_object_get(own, "global_tokens")));
+	if (tokens < 0)
+		return sp_fail(SP_ERR_FORMAT, "%s: seqpar.global_tokens is not first or separators", name);
+	config->global_separators = tokens;
+	return SP_OK;
+}
+
 static int take_base(const char *name, const json_t *root, struct sp_model_config *config)
 {
-	const char *type = json_string_value(json_object_get(root, "model_type"));
 	const json_t *value = json_object_get(root, "rope_theta");
 	const double base = json_number_value(value);
-	if (!type || behind(type, ROTATES) == type)
+	if (!special_in(root)->rotates)
 		return SP_OK;
 	if (!json_is_number(value) || !(base > 1 && base <= largest_base))
 		return sp_fail(SP_ERR_FORMAT, "%s: rope_theta is not a number above 1 and up to %g", name, largest_base);
@@ -228,7 +292,7 @@ static int has_order_head(const json_t *root)
 	json_array_foreach(json_object_get(root, "architectures"), i, value) {
 		const char *text = json_string_value(value);
 		for (size_t h = 0; text && h < sizeof heads / sizeof *heads; h++)
-			if (strcmp(heads[h], behind(behind(text, PROJECTS_CLASS), ROTATES_CLASS)) == 0)
+			if (strcmp(heads[h], text + strlen(special_of_class(text)->class)) == 0)
 				return 1;
 	}
 	return 0;
@@ -238,6 +302,7 @@ static int take(const char *name, const json_t *root, struct sp_model_config *co
 {
 	static int (*const steps[])(const char *name, const json_t *root, struct sp_model_config *config) = {
 		check_type, take_base, check_switches, check_rest, take_sizes, take_numbers, take_activation, take_projections,
+		take_window,
 	};
 	struct sp_model_config read = { .sentence_order = has_order_head(root) };
 	int status = SP_OK;
@@ -304,6 +369,13 @@ static json_t *describe_origin(const struct sp_model_config *c)
 		          json_object_set_new(origin, "linformer_share", json_string(shares[c->linformer_share])) ||
 		          json_object_set_new(origin, "note", json_string("attention to a projected sequence (linformer): transformers "
 		                                                          "has no such model, seqpar has"));
+	else if (c->window > 0)
+		failed |= json_object_set_new(origin, "window", json_integer(c->window)) ||
+		          json_object_set_new(origin, "globals", json_integer(c->globals)) ||
+		          json_object_set_new(origin, "global_tokens", json_string(globals[c->global_separators])) ||
+		          json_object_set_new(origin, "global_every", json_integer(c->global_every)) ||
+		          json_object_set_new(origin, "note", json_string("attention to neighbours and global tokens: transformers has "
+		                                                          "no such model, seqpar has"));
 	else if (c->rope_base > 0)
 		failed |= json_object_set_new(origin, "note", json_string("rotary positions: transformers has no such model, seqpar has"));
 	else if (c->pre_norm)
@@ -319,10 +391,9 @@ static json_t *describe_origin(const struct sp_model_config *c)
 static json_t *describe_class(const struct sp_model_config *config)
 {
 	char architecture[64], type[64];
-	const int projects = config->linformer_k > 0, rotates = config->rope_base > 0;
-	snprintf(architecture, sizeof architecture, "%s%s%s", projects ? PROJECTS_CLASS : rotates ? ROTATES_CLASS : "",
-	         config->pre_norm ? "MegatronBert" : "Bert", config->sentence_order ? "ForPreTraining" : "ForMaskedLM");
-	snprintf(type, sizeof type, "%s%s", projects ? PROJECTS : rotates ? ROTATES : "", config->pre_norm ? PRE : POST);
+	const struct special *special = special_of(config);
+	snprintf(architecture, sizeof architecture, "%s%s%s", special->class, config->pre_norm ? "MegatronBert" : "Bert", config->sentence_order ? "ForPreTraining" : "ForMaskedLM");
+	snprintf(type, sizeof type, "%s%s", special->type, config->pre_norm ? PRE : POST);
 	return json_pack("{s:[s], s:s, s:o}", "architectures", architecture, "model_type", type, "seqpar",
 	                 describe_origin(config));
 }

@@ -1,5 +1,5 @@
 /* A model's shape as Hugging Face's config.json: BertConfig (post-LN), MegatronBertConfig (pre-LN). A model that projects
- * sequences (linformer) or has rotary positions, which transformers has not, gets a model_type of its own, so that it is not
+ * sequences (linformer), sees neighbours alone (window), or has rotary positions, which transformers has not, gets a model_type of its own, so that it is not
  * loaded as a BERT. May include: base, model/config.h, jansson. */
 #ifndef SP_CHECKPOINT_HF_CONFIG_H
 #define SP_CHECKPOINT_HF_CONFIG_H

@@ -327,6 +327,11 @@ int sp_dataset_sample(struct sp_dataset *d, enum sp_split split, uint64_t index,
 	return status;
 }
 
+int32_t sp_dataset_separator(const struct sp_dataset *d)
+{
+	return d->alphabet.special[SP_SEP];
+}
+
 int64_t sp_dataset_vocab_size(const struct sp_dataset *d)
 {
 	return d->alphabet.size;

@@ -61,6 +61,9 @@ int64_t sp_dataset_size(const struct sp_dataset *d, enum sp_split split);
  * proportional to the sentences of its split. */
 int sp_dataset_sample(struct sp_dataset *d, enum sp_split split, uint64_t index, struct sp_sample *sample);
 
+/* The id of [SEP]. */
+int32_t sp_dataset_separator(const struct sp_dataset *d);
+
 /* Tokens in the vocabulary in use (synthetic: options.vocab_size). */
 int64_t sp_dataset_vocab_size(const struct sp_dataset *d);
 

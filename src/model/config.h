@@ -20,6 +20,10 @@ struct sp_model_config {
 	int sentence_order; /* pooler and two-way sentence-order head */
 	int64_t linformer_k; /* rows that keys and values are projected to along the sequence; 0: they are not */
 	enum sp_linformer_share linformer_share;
+	int64_t window;       /* neighbours on each side that a token attends to, beside global tokens; 0: it attends to all */
+	int64_t globals;      /* with a window: the most global tokens of a sequence */
+	int global_separators; /* they are not only the first of each sample, but all [SEP] too */
+	int64_t global_every; /* with a window: layers 0, n, 2 n, ... have none; 0: all have it */
 	double rope_base;   /* 0: a table of positions that are learned; else rotary positions, with this base, and no table */
 };
 
@@ -27,6 +31,12 @@ struct sp_model_config {
 static inline int64_t sp_model_longest(const struct sp_model_config *config)
 {
 	return config->rope_base > 0 ? INT64_C(1) << 30 : config->max_positions;
+}
+
+/* Whether the tokens of a layer attend to all tokens. */
+static inline int sp_model_layer_meets_all(const struct sp_model_config *config, int64_t layer)
+{
+	return config->window == 0 || (config->global_every > 0 && layer % config->global_every == 0);
 }
 
 /* What a layer keeps of its forward for its backward. The rest is computed again, to the same bits. */

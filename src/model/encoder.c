@@ -152,7 +152,7 @@ static int list(struct sp_encoder_layer *layer, const struct sp_encoder_widths *
 		{ &layer->attention.o, rows, w->attention, inner },
 		{ &layer->attention.lse, batch * w->heads, chunk, inner },
 		{ &layer->attention.scores, batch * w->heads * chunk, w->scores, inner },
-		{ &layer->attention.projected, w->projected > 0, w->projected, inner },
+		{ &layer->attention.kept, w->kept > 0, w->kept, inner },
 		{ &layer->joint_attention.s, rows, w->hidden, joint },
 		{ &layer->joint_attention.mean, 1, rows, inner },
 		{ &layer->joint_attention.rstd, 1, rows, inner },
@@ -266,14 +266,14 @@ int sp_encoder_shared_layout_inner(struct sp_encoder_shared *shared, struct sp_a
 		rc = sp_arena_take_matrix(arena, batch * widths->heads, chunk, &shared->lse);
 	if (rc == SP_OK)
 		rc = sp_arena_take_matrix(arena, batch * widths->heads * chunk, widths->scores, &shared->scores);
-	return rc ? rc : sp_arena_take_matrix(arena, widths->projected > 0, widths->projected, &shared->projected);
+	return rc ? rc : sp_arena_take_matrix(arena, widths->kept > 0, widths->kept, &shared->kept);
 }
 
 /* Each joint writes where nothing is read any more. Post-LN: `stream` is read until attention's joint, whose output the
  * MLP's joint adds. Pre-LN: the sums change places, and what is normed is read at once. */
 void sp_encoder_layer_share(struct sp_encoder_layer *layer, const struct sp_encoder_shared *shared)
 {
-	layer->attention = (struct sp_attention_state){ shared->qkv, shared->o, shared->lse, shared->scores, shared->projected };
+	layer->attention = (struct sp_attention_state){ shared->qkv, shared->o, shared->lse, shared->scores, shared->kept };
 	layer->tiles = shared->tiles;
 	layer->mlp.pre = shared->pre;
 	layer->mlp.hidden = shared->hidden;
@@ -305,6 +305,7 @@ static struct sp_attention_call call_of(const struct sp_encoder_layer *layer, co
 		.length = attention->length,
 		.projections = { layer->sequence_key.value, layer->sequence_value.value, layer->sequence_key.grad,
 		                 layer->sequence_value.grad },
+		.globals = attention->globals,
 	};
 	return call;
 }

@@ -22,7 +22,7 @@ struct sp_encoder_widths {
 	int64_t heads, attention; /* own heads, and their features together */
 	int64_t intermediate;
 	int64_t scores; /* columns of the rows of scores that attention keeps; 0: none */
-	int64_t projected; /* elements of projected keys and values that it keeps; 0: none */
+	int64_t kept;   /* other elements that it keeps; 0: none */
 	int64_t least_intermediate, most_attention; /* of all tensor ranks */
 	int64_t tile; /* rows that the MLP is done for at a time where what it computes is not kept */
 };
@@ -87,7 +87,7 @@ struct sp_encoder_shared {
 	struct sp_matrix qkv, o;              /* (T, 3 H), (T, H) */
 	struct sp_matrix lse;                 /* (B A, C) */
 	struct sp_matrix scores;              /* (B A C, S), if attention keeps them */
-	struct sp_matrix projected;           /* if attention projects */
+	struct sp_matrix kept;                /* what attention keeps beside that */
 	struct sp_cut tiles;
 	struct sp_matrix pre, hidden;         /* (rows of a tile, I), in the place of qkv and o */
 };
@@ -105,6 +105,7 @@ struct sp_encoder_attention {
 	void *work;
 	const int32_t *doc;
 	const int32_t *length;  /* [batch], host; if attention projects */
+	struct sp_attention_globals globals; /* if it has any */
 	const int32_t *position; /* [T] of own tokens, within their documents */
 	double rope_base;        /* 0: queries and keys are as they are projected; else rotated by position */
 	const uint32_t *sample; /* [batch] sample * tensor ranks + own one: with the own heads, the coordinates of dropout */

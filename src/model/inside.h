@@ -49,6 +49,8 @@ struct sp_model {
 	struct sp_matrix normed[2];      /* and what enters a pre-LN layer, of those with even and with odd numbers */
 	struct sp_encoder_shared shared; /* instead of kept activations and scratch when forward_only */
 	struct sp_encoder_attention attention;
+	const struct sp_attention_variant *full; /* of layers that meet all tokens among others that do not; else NULL */
+	void *full_work;                         /* in the same memory as the others' */
 	struct sp_encoder_widths widths;
 	struct sp_embedding_parts words; /* with several tensor ranks */
 };

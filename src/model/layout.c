@@ -97,7 +97,7 @@ static void take_part(struct sp_model *m)
 	m->mlm.parts = (struct sp_head_parts){ part->tensor, sp_model_tensors(m), first, gather_stats, sum_parts, &m->attention };
 }
 
-/* The model has weights for what attention projects, and no others. */
+/* The model has weights for what attention projects, and no others; and its window. */
 static int check_projections(const struct sp_model_options *o)
 {
 	const struct sp_model_config *c = &o->config;
@@ -109,6 +109,9 @@ static int check_projections(const struct sp_model_options *o)
 		return sp_fail(SP_ERR_SETTING,
 		               "parallel.attention = %s does not go with model.position = rope: in a sum of keys of many positions "
 		               "no rotation is left that queries could be held against; set model.position = learned", o->attention->name);
+	if (c->window != (o->attention->has_globals ? o->choice.window : 0) || (c->window > 0 && c->globals != o->choice.globals))
+		return sp_fail(SP_ERR_ARGUMENT, "%s attention to %lld neighbours, of a model that has %lld", o->attention->name,
+		               (long long)o->choice.window, (long long)c->window);
 	const int per_head = c->linformer_k > 0 && c->linformer_share == SP_LINFORMER_HEAD;
 	if (c->linformer_k == (o->attention->projects ? o->choice.linformer_k : 0) &&
 	    (!o->attention->projects || per_head == o->choice.linformer_per_head))
@@ -232,7 +235,10 @@ static int lay_slot(const struct sp_model *m, const struct sp_model_piece *p, st
 {
 	int rc = lay_entry(m, p, slot, arena, rows);
 	for (int64_t i = 0; rc == SP_OK && i < p->layers.end - p->layers.first; i++) {
-		rc = sp_encoder_layer_layout(&slot->layer[i], arena, &m->widths, m->options.batch, m->options.chunk,
+		struct sp_encoder_widths widths = m->widths;
+		if (m->full && sp_model_layer_meets_all(&m->options.config, p->layers.first + i))
+			widths.kept = 0;
+		rc = sp_encoder_layer_layout(&slot->layer[i], arena, &widths, m->options.batch, m->options.chunk,
 		                             m->options.recompute);
 		if (sp_model_renorms(m) && !slot->layer[i].open)
 			slot->layer[i].joint_mlp.y = normed_by(m, i);
@@ -341,10 +347,31 @@ static int lay_scratch(struct sp_model *m, struct sp_arena *arena, int64_t rows,
 	};
 	int rc = lay_inner(m, arena, rows);
 	const size_t before = arena->used;
+	if (rc == SP_OK && m->full)
+		rc = m->full->create(&setup, arena, &m->full_work);
+	const size_t full_end = arena->used;
+	sp_arena_release(arena, before);
 	if (rc == SP_OK)
 		rc = m->options.attention->create(&setup, arena, &m->attention.work);
+	if (rc == SP_OK && arena->used < full_end) {
+		void *rest;
+		rc = sp_arena_take(arena, (int64_t)(full_end - arena->used), 1, &rest);
+	}
 	m->memory.attention = arena->used - before;
 	return rc;
+}
+
+/* Some layers attend to all tokens, where others do not. */
+static const struct sp_attention_variant *full_attention(const struct sp_model *m, int ranks)
+{
+	if (!m->options.attention->has_globals || m->options.config.global_every == 0)
+		return NULL;
+	return sp_attention_find(sp_model_full_attention(ranks));
+}
+
+const char *sp_model_full_attention(int ranks)
+{
+	return ranks > 1 ? "ring" : "full";
 }
 
 static int lay_heads(struct sp_model *m, struct sp_arena *arena, int64_t rows)
@@ -363,8 +390,9 @@ int sp_model_lay(struct sp_model *m, struct sp_arena *arena, int ranks)
 	const int64_t rows = m->options.batch * m->options.chunk;
 	struct sp_model_memory *memory = &m->memory;
 	const struct sp_attention_shape_host shape = attention_shape(m, ranks);
+	m->full = full_attention(m, ranks);
 	m->widths.scores = m->options.attention->keeps_scores ? ranks * m->options.chunk : 0;
-	m->widths.projected = m->options.attention->projects ? sp_attention_projected(&shape) : 0;
+	m->widths.kept = m->options.attention->kept ? m->options.attention->kept(&shape) : 0;
 	int rc = lay_kept(m, arena, rows);
 	memory->pipeline = arena->used;
 	if (rc == SP_OK)
@@ -388,4 +416,7 @@ void sp_model_unlay(struct sp_model *m)
 	if (m->attention.work)
 		m->options.attention->destroy(m->attention.work);
 	m->attention.work = NULL;
+	if (m->full_work)
+		m->full->destroy(m->full_work);
+	m->full_work = NULL;
 }

@@ -21,6 +21,9 @@ struct sp_batch {
 	                                           the others; NULL: not known */
 	const int32_t *length;                  /* [batch], host: tokens of each sample that are not padding, which is behind them;
 	                                           looked at only if attention projects */
+	/* Global tokens, looked at only if attention has any: those of struct sp_attention_globals. */
+	const int32_t *global_doc, *other_doc, *read_other_doc, *global_row, *global_slot;
+	int64_t globals; /* of global_row and global_slot */
 	const uint32_t *sample;                 /* [batch] slot in the global batch, for dropout */
 	const uint32_t *head_sample;            /* [batch] slot * tensor ranks + own one; NULL without tensor parallelism */
 	uint32_t first;                         /* global position of the rank's first token */
@@ -47,6 +50,9 @@ struct sp_model;
 
 /* Sentence orders that a micro-batch may hold on a rank: one of each sequence, of packed samples one of every other token. */
 int64_t sp_model_orders(int packed, int64_t batch, int64_t chunk);
+
+/* The name of what attends to all tokens in a model whose other layers have a window: on so many ranks that share sequences. */
+const char *sp_model_full_attention(int ranks);
 
 struct sp_model_options {
 	struct sp_model_config config;

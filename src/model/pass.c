@@ -67,6 +67,20 @@ static int is_last(const struct sp_model_piece *p, int64_t layer)
 	return p->ends && layer == layers_of(p) - 1;
 }
 
+/* Attention of layer i of a piece. Where layers differ, what attends to all has done with the buffers that both use before the
+ * others take them; these have when they return. */
+static int attention_of(const struct sp_model *m, int piece, int64_t i, struct sp_encoder_attention *attention)
+{
+	*attention = m->attention;
+	if (!m->full)
+		return SP_OK;
+	if (!sp_model_layer_meets_all(&m->options.config, m->piece[piece].layers.first + i))
+		return m->full->settle ? m->full->settle(m->full_work) : SP_OK;
+	attention->variant = m->full;
+	attention->work = m->full_work;
+	return SP_OK;
+}
+
 /* ---- forward ---- */
 
 static int embed(const struct sp_model *m, const struct sp_embedding_layer *embedding, const struct sp_layer_context *ctx,
@@ -107,10 +121,14 @@ static int forward(const struct sp_model *m, int piece, int64_t micro, const str
                    const struct sp_tokens *tokens, const struct sp_read_rows *read)
 {
 	const struct sp_model_piece *p = &m->piece[piece];
+	struct sp_encoder_attention attention;
 	int rc = enter(m, piece, micro, ctx, tokens);
-	for (int64_t i = 0; rc == SP_OK && i < layers_of(p); i++)
-		rc = sp_encoder_layer_forward(&slot_of(p, micro)->layer[i], ctx, &m->attention, stream_into(m, piece, micro, i),
-		                              is_last(p, i) ? read : NULL);
+	for (int64_t i = 0; rc == SP_OK && i < layers_of(p); i++) {
+		rc = attention_of(m, piece, i, &attention);
+		if (rc == SP_OK)
+			rc = sp_encoder_layer_forward(&slot_of(p, micro)->layer[i], ctx, &attention, stream_into(m, piece, micro, i),
+			                              is_last(p, i) ? read : NULL);
+	}
 	return rc;
 }
 
@@ -118,7 +136,8 @@ static int forward(const struct sp_model *m, int piece, int64_t micro, const str
 static int leave_attention(const struct sp_model *m)
 {
 	const struct sp_attention_variant *variant = m->attention.variant;
-	return variant->settle ? variant->settle(m->attention.work) : SP_OK;
+	int rc = variant->settle ? variant->settle(m->attention.work) : SP_OK;
+	return rc || !m->full || !m->full->settle ? rc : m->full->settle(m->full_work);
 }
 
 /* Losses, and their gradients of the last stream x into dx. */
@@ -162,11 +181,11 @@ static int enter_again(const struct sp_model *m, int piece, int64_t micro, const
 
 /* What layer i has not kept. */
 static int again(const struct sp_model *m, int piece, int64_t micro, const struct sp_layer_context *ctx, int64_t i,
-                 const struct sp_read_rows *read)
+                 const struct sp_encoder_attention *attention, const struct sp_read_rows *read)
 {
 	const struct sp_encoder_layer *layer = &slot_of(&m->piece[piece], micro)->layer[i];
 	int rc = sp_model_renorms(m) ? enter_again(m, piece, micro, ctx, i) : SP_OK;
-	return rc ? rc : sp_encoder_layer_again(layer, ctx, &m->attention, stream_into(m, piece, micro, i), read,
+	return rc ? rc : sp_encoder_layer_again(layer, ctx, attention, stream_into(m, piece, micro, i), read,
 	                                        m->options.recompute);
 }
 
@@ -213,9 +232,12 @@ static int backward(const struct sp_model *m, int piece, int64_t micro, const st
 	int rc = SP_OK;
 	for (int64_t i = layers - 1; rc == SP_OK && i >= 0; i--) {
 		const struct sp_read_rows *only = is_last(&m->piece[piece], i) ? read : NULL;
-		rc = again(m, piece, micro, ctx, i, only);
+		struct sp_encoder_attention attention;
+		rc = attention_of(m, piece, i, &attention);
 		if (rc == SP_OK)
-			rc = sp_encoder_layer_backward(&slot->layer[i], ctx, &m->attention, stream_into(m, piece, micro, i), only, s,
+			rc = again(m, piece, micro, ctx, i, &attention, only);
+		if (rc == SP_OK)
+			rc = sp_encoder_layer_backward(&slot->layer[i], ctx, &attention, stream_into(m, piece, micro, i), only, s,
 			                               i == layers - 1);
 		if (rc == SP_OK && i > 0)
 			rc = tell(m, pass, slot->layer[i].qkv.weight.grad.data);
@@ -254,6 +276,10 @@ static int begin(struct sp_model *m, const struct sp_batch *batch, const struct 
 		rc = sp_fail(SP_ERR_ARGUMENT, "a forward-only model cannot be trained");
 	if (rc == SP_OK && m->options.attention->projects && !batch->length)
 		rc = sp_fail(SP_ERR_ARGUMENT, "%s attention wants to know how long samples are", m->options.attention->name);
+	if (rc == SP_OK && m->options.attention->has_globals && !batch->other_doc)
+		rc = sp_fail(SP_ERR_ARGUMENT, "%s attention wants to know which tokens are global", m->options.attention->name);
+	m->attention.globals = (struct sp_attention_globals){ batch->global_doc, batch->other_doc, batch->read_other_doc,
+		                                                  batch->global_row, batch->global_slot, batch->globals };
 	m->attention.doc = batch->doc;
 	m->attention.length = batch->length;
 	m->attention.position = batch->position;

@@ -11,7 +11,7 @@ static int64_t section(int64_t *end, int64_t count)
 	return at;
 }
 
-struct sp_batch_layout sp_batch_layout_of(int64_t batch, int64_t chunk, int ranks, int64_t orders)
+struct sp_batch_layout sp_batch_layout_of(int64_t batch, int64_t chunk, int ranks, int64_t orders, int64_t globals)
 {
 	int64_t rows = batch * chunk, end = 0;
 	struct sp_batch_layout at;
@@ -27,6 +27,11 @@ struct sp_batch_layout sp_batch_layout_of(int64_t batch, int64_t chunk, int rank
 	at.sample = section(&end, batch);
 	at.head_sample = section(&end, batch);
 	at.length = section(&end, batch);
+	at.global_doc = section(&end, batch * globals);
+	at.other_doc = section(&end, globals ? rows * ranks : 0);
+	at.read_other_doc = section(&end, globals ? rows : 0);
+	at.global_row = section(&end, batch * globals);
+	at.global_slot = section(&end, batch * globals);
 	at.size = end;
 	return at;
 }

@@ -22,7 +22,8 @@ int64_t sp_plan_micro_batches(const struct sp_plan_input *in)
 static struct sp_batch_layout batch_layout(const struct sp_plan_input *in)
 {
 	const struct sp_model_options *m = &in->model;
-	return sp_batch_layout_of(m->batch, m->chunk, in->sequence_ranks, sp_model_orders(m->packed, m->batch, m->chunk));
+	return sp_batch_layout_of(m->batch, m->chunk, in->sequence_ranks, sp_model_orders(m->packed, m->batch, m->chunk),
+	                          m->config.globals);
 }
 
 size_t sp_plan_batch_bytes(const struct sp_plan_input *in)
@@ -89,6 +90,18 @@ static uint64_t tensor_bytes(const struct sp_plan_input *in)
 	return sums * (uint64_t)sp_plan_micro_batches(in) * each;
 }
 
+int64_t sp_plan_full_layers(const struct sp_plan_input *in)
+{
+	const struct sp_model_config *c = &in->model.config;
+	int64_t sum = 0;
+	for (int i = 0; c->window > 0 && i < sp_part_pieces(&in->model.part); i++) {
+		const struct sp_layer_range range = sp_part_layers(&in->model.part, c, i);
+		for (int64_t layer = range.first; layer < range.end; layer++)
+			sum += sp_model_layer_meets_all(c, layer);
+	}
+	return sum;
+}
+
 /* Keys and values, and their gradients, of every layer and micro-batch. */
 static uint64_t ring_bytes(const struct sp_plan_input *in)
 {
@@ -97,9 +110,12 @@ static uint64_t ring_bytes(const struct sp_plan_input *in)
 		in->model.batch, in->model.chunk, c->heads / tensors(in), c->hidden / c->heads, in->sequence_ranks,
 		in->sequence_rank, in->model.choice,
 	};
-	const uint64_t layer = (uint64_t)forwards(in) * in->model.attention->sent_forward(&shape) +
-	                       in->model.attention->sent_backward(&shape);
-	return layer * (uint64_t)(layers(in) * sp_plan_micro_batches(in)) * sizeof(float);
+	const struct sp_attention_variant *kind[] = { in->model.attention, sp_attention_find(sp_model_full_attention(in->sequence_ranks)) };
+	const int64_t full = sp_plan_full_layers(in), of_kind[] = { layers(in) - full, full };
+	uint64_t sum = 0;
+	for (int i = 0; i < 2; i++)
+		sum += (uint64_t)of_kind[i] * ((uint64_t)forwards(in) * kind[i]->sent_forward(&shape) + kind[i]->sent_backward(&shape));
+	return sum * (uint64_t)sp_plan_micro_batches(in) * sizeof(float);
 }
 
 /* The stream of every micro-batch and piece to the stage behind, its gradient to the one before. */

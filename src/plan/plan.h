@@ -47,6 +47,8 @@ struct sp_plan_input sp_plan_with_length(const struct sp_plan_input *input, int6
 struct sp_plan_input sp_plan_with_batch(const struct sp_plan_input *input, int64_t batch);
 /* How many micro-batches of a step a rank works through, and in which order. */
 int64_t sp_plan_micro_batches(const struct sp_plan_input *input);
+/* Of this part's layers, those that meet all tokens where the others have a window. */
+int64_t sp_plan_full_layers(const struct sp_plan_input *input);
 struct sp_pipeline sp_plan_pipeline(const struct sp_plan_input *input);
 
 #endif

@@ -31,6 +31,7 @@ static const struct hiding {
 	{ "ring", 1, 1, 0 },
 	{ "rsa", 1, 1.0 / 3, 0 },     /* its two all-reduces are waited for */
 	{ "allgather", 1, 0.5, 1 }, /* gradients go home when all have been computed */
+	{ "window", 1, 1, 0 },
 };
 
 /* One stage at work on one micro-batch, and what its step ends with. */
@@ -100,12 +101,27 @@ static double layers_of_queries(const struct stage *s)
 	return s->layers - (skips ? 1 - s->work->predicted : 0);
 }
 
-/* Queries meet all tokens, or the rows that keys and values are projected to by products. */
+/* Layers that meet all tokens, of all layers. */
+static double full_share(const struct stage *s)
+{
+	return s->in->model.config.window == 0 ? 1 : s->layers > 0 ? (double)sp_plan_full_layers(s->in) / s->layers : 0;
+}
+
+/* What a query meets: all tokens; the rows that keys and values are projected to; neighbours and global tokens, which meet all
+ * themselves: so much that each of the others' queries might have met one more for each. */
+static double met(const struct stage *s)
+{
+	const struct sp_model_config *c = &s->in->model.config;
+	const double all = (double)s->in->length, share = full_share(s);
+	const double near = fmin(all, 2 * (double)c->window + 1) + 2 * (double)c->globals;
+	return c->linformer_k > 0 ? (double)c->linformer_k : share * all + (1 - share) * fmin(all, near);
+}
+
+/* Linformer's rows are made by products. */
 static void time_attention(struct stage *s)
 {
 	const struct sp_model_config *c = &s->in->model.config;
-	const double met = (double)(c->linformer_k > 0 ? c->linformer_k : s->in->length);
-	const double pairs = tokens(s) * met * (double)c->hidden / tensors(s), projected = c->linformer_k > 0 ? pairs : 0;
+	const double pairs = tokens(s) * met(s) * (double)c->hidden / tensors(s), projected = c->linformer_k > 0 ? pairs : 0;
 	const int forwards = s->in->model.recompute == SP_RECOMPUTE_LAYER ? 2 : 1;
 	const double share = s->layers > 0 ? layers_of_queries(s) / s->layers : 0;
 	s->forward = over(4 * share * pairs, s->rates->forward) + over(4 * projected, s->rates->gemm);
@@ -167,8 +183,12 @@ static void time_sequence(struct stage *s)
 	const double ranks = in->sequence_ranks, behind = (hiding.own_only ? 1 : ranks - 1) / ranks;
 	if (in->sequence_ranks < 2)
 		return;
-	const double forward = carry(s, ranks - 1, (double)in->model.attention->sent_forward(&shape) * sizeof(float));
-	const double backward = carry(s, 2 * (ranks - 1), (double)in->model.attention->sent_backward(&shape) * sizeof(float));
+	const struct sp_attention_variant *own = in->model.attention, *all = sp_attention_find(sp_model_full_attention(in->sequence_ranks));
+	const double full = c->window > 0 ? full_share(s) : 0;
+	const double sent_forward = (1 - full) * (double)own->sent_forward(&shape) + full * (double)all->sent_forward(&shape);
+	const double sent_backward = (1 - full) * (double)own->sent_backward(&shape) + full * (double)all->sent_backward(&shape);
+	const double forward = carry(s, ranks - 1, sent_forward * sizeof(float));
+	const double backward = carry(s, 2 * (ranks - 1), sent_backward * sizeof(float));
 	const int forwards = in->model.recompute == SP_RECOMPUTE_LAYER ? 2 : 1;
 	s->time.sequence = s->layers * (forwards * exposed(forward, hiding.forward, behind * s->forward) +
 	                                exposed(backward, hiding.backward, behind * s->backward));

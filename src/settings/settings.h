@@ -15,6 +15,7 @@ enum sp_setting_norm { SP_NORM_POST = 0, SP_NORM_PRE };
 enum sp_setting_activation { SP_ACTIVATION_GELU = 0, SP_ACTIVATION_GELU_TANH };
 enum sp_setting_extend { SP_POSITIONS_NO = 0, SP_POSITIONS_TILE, SP_POSITIONS_INTERPOLATE };
 enum sp_setting_linformer { SP_LINFORMED_HEAD = 0, SP_LINFORMED_LAYER, SP_LINFORMED_MODEL };
+enum sp_setting_global { SP_GLOBAL_FIRST = 0, SP_GLOBAL_SEPARATORS };
 enum sp_setting_ring { SP_RING_KV = 0, SP_RING_Q };
 enum sp_setting_last_layer { SP_LAST_LAYER_READ = 0, SP_LAST_LAYER_ALL };
 enum sp_setting_recompute { SP_RECOMPUTED_NONE = 0, SP_RECOMPUTED_ATTENTION, SP_RECOMPUTED_LAYER };
@@ -33,6 +34,9 @@ struct sp_settings {
 		int extend_positions; /* enum sp_setting_extend */
 		int64_t linformer_k;
 		int linformer_share; /* enum sp_setting_linformer */
+		int64_t window, globals;
+		int global_tokens; /* enum sp_setting_global */
+		int64_t global_every;
 		int position;         /* enum sp_setting_position */
 		double rope_base;
 	} model;

@@ -39,6 +39,16 @@ const struct sp_setting_entry sp_settings_table[] = {
 	CHOICE(model.linformer_share, "layer", "head|layer|model",
 	       "With parallel.attention = linformer, what has projections of its own: each head, a pair; each layer, a pair; or the "
 	       "model, one for keys and values of all layers."),
+	INTEGER(model.window, "128", "[1,1073741824]",
+	        "With parallel.attention = window, neighbours on each side that a token attends to, beside global tokens."),
+	CHOICE(model.global_tokens, "first", "first|separators",
+	       "With parallel.attention = window, tokens that attend to all of their sample, and all of it to them: the first of each "
+	       "sample, or all [SEP] too."),
+	INTEGER(model.globals, "1", "[1,1048576]",
+	        "With parallel.attention = window, the most global tokens of a sequence, in the order of their positions; those behind "
+	        "are tokens like others. With packing, each sample has a first token."),
+	INTEGER(model.global_every, "0", "[0,10000]",
+	        "With parallel.attention = window, n: layers 0, n, 2n, ... attend to all tokens, by the ring; 0: none does."),
 	CHOICE(model.position, "learned", "learned|rope",
 	       "Where a token is in its sample: by a table of learned positions, or by rotating queries and keys (RoPE), which sets no "
 	       "limit to lengths."),
@@ -94,7 +104,7 @@ const struct sp_setting_entry sp_settings_table[] = {
 	TEXT(parallel.attention, "ring", "",
 	     "How attention crosses ranks: ring, allgather, ulysses, hybrid or rsa (as published, to compare with); "
 	     "full for one rank per sequence; or linformer, another model: to keys and values projected along the sequence to "
-	     "model.linformer_k rows, for sequences of one document."),
+	     "model.linformer_k rows, for sequences of one document; or window, another model: to model.window neighbours and global tokens."),
 	INTEGER(parallel.gather_chunk, "0", "[0,1000000000000]",
 	        "With parallel.attention = allgather, tokens of each rank that are gathered at a time; 0: a whole micro-batch."),
 	CHOICE(parallel.ring, "kv", "kv|q",

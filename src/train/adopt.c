@@ -22,7 +22,7 @@ static int contradicts(const char *dir, const char *key, const char *given, cons
 static int adopt_integer(const struct sp_settings *s, const char *dir, const char *key, int64_t *setting, int64_t own)
 {
 	char text[2][24];
-	if (!sp_settings_given(s, key) || *setting == 0)
+	if (!sp_settings_given(s, key))
 		*setting = own;
 	if (*setting == own)
 		return SP_OK;
@@ -60,8 +60,11 @@ static int adopt_sizes(struct sp_settings *s, const char *dir, const struct sp_m
 		{ "model.vocab_size", &s->model.vocab_size, own->vocab_size },
 	};
 	int status = SP_OK;
-	for (size_t i = 0; i < sizeof size / sizeof *size && !status; i++)
+	for (size_t i = 0; i < sizeof size / sizeof *size && !status; i++) {
+		if (*size[i].setting == 0) /* stands for what follows from others */
+			*size[i].setting = size[i].own;
 		status = adopt_integer(s, dir, size[i].key, size[i].setting, size[i].own);
+	}
 	return status;
 }
 
@@ -119,6 +122,24 @@ static int adopt_projections(struct sp_settings *s, const char *dir, const struc
 	int status = adopt_integer(s, dir, "model.linformer_k", &s->model.linformer_k, own->linformer_k);
 	return status ? status : adopt_choice(s, dir, "model.linformer_share", &s->model.linformer_share,
 	                                      (int)own->linformer_share, shares);
+}
+
+/* A model without a window may be given one. */
+static int adopt_window(struct sp_settings *s, const char *dir, const struct sp_model_config *own)
+{
+	static const char *const tokens[] = { "first", "separators" };
+	char *attention = s->parallel.attention;
+	if (own->window == 0)
+		return SP_OK;
+	if (sp_settings_given(s, "parallel.attention") && strcmp(attention, "window") != 0)
+		return contradicts(dir, "parallel.attention", attention, "window");
+	snprintf(attention, sizeof s->parallel.attention, "window");
+	int status = adopt_integer(s, dir, "model.window", &s->model.window, own->window);
+	if (!status)
+		status = adopt_integer(s, dir, "model.globals", &s->model.globals, own->globals);
+	if (!status)
+		status = adopt_integer(s, dir, "model.global_every", &s->model.global_every, own->global_every);
+	return status ? status : adopt_choice(s, dir, "model.global_tokens", &s->model.global_tokens, own->global_separators, tokens);
 }
 
 /* Tables of positions and rotations are of no use to each other. */
@@ -195,6 +216,8 @@ int sp_adopt_model(struct sp_settings *s, const char *dir)
 		status = adopt_positions(s, dir, &own);
 	if (!status)
 		status = adopt_projections(s, dir, &own);
+	if (!status)
+		status = adopt_window(s, dir, &own);
 	if (!status)
 		status = adopt_kind(s, dir, &own);
 	if (status)

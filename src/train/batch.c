@@ -2,6 +2,7 @@
 
 #include "train/batch.h"
 
+#include "attention/globals.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "base/trace.h"
@@ -12,7 +13,7 @@
 #include <string.h>
 
 struct counts {
-	int64_t predictions, orders;
+	int64_t predictions, orders, globals;
 };
 
 struct sp_batches {
@@ -30,7 +31,7 @@ struct sp_batches {
 static struct sp_batch_layout lay_out(const struct sp_batches_options *o)
 {
 	return sp_batch_layout_of(o->micro_batch, o->shard.chunk, o->grid->shape.at[SP_AXIS_SEQUENCE],
-	                          sp_model_orders(o->packed, o->micro_batch, o->shard.chunk));
+	                          sp_model_orders(o->packed, o->micro_batch, o->shard.chunk), o->globals);
 }
 
 static int64_t micro_batches(const struct sp_batches_options *o)
@@ -202,18 +203,74 @@ static void cut_orders(const struct sp_batches *b, int32_t *block, int64_t i, st
 	}
 }
 
+static int is_read(const struct sp_batches *b, int64_t at)
+{
+	return b->whole.label[at] >= 0 || (b->options.sentence_order && b->whole.order[at] >= 0);
+}
+
 /* Documents of the tokens that a head reads. */
 static void cut_read(const struct sp_batches *b, int32_t *block, int64_t i)
 {
 	const struct sp_shard *shard = &b->options.shard;
 	for (int64_t t = 0; t < shard->chunk; t++) {
 		const int64_t at = shard->first + t;
-		const int read = t < shard->real && (b->whole.label[at] >= 0 || (b->options.sentence_order && b->whole.order[at] >= 0));
+		const int read = t < shard->real && is_read(b, at);
 		block[b->at.read_doc + i * shard->chunk + t] = read ? b->whole.doc[at] : -1;
 	}
 }
 
-static void count_work(const struct sp_batches *b, struct sp_work *work)
+/* Which tokens of the i-th sample are global; of none, if it is left out. */
+static void cut_globals(const struct sp_batches *b, int32_t *block, int64_t i, int left_out, struct counts *counts)
+{
+	const struct sp_batches_options *o = &b->options;
+	struct sp_globals_cut cut = {
+		.batch = o->micro_batch,
+		.chunk = o->shard.chunk,
+		.globals = o->globals,
+		.ranks = o->grid->shape.at[SP_AXIS_SEQUENCE],
+		.rank = o->grid->place.at[SP_AXIS_SEQUENCE],
+		.doc = block + b->at.doc,
+		.read_doc = block + b->at.read_doc,
+		.global_doc = block + b->at.global_doc,
+		.other = block + b->at.other_doc,
+		.read_other = block + b->at.read_other_doc,
+		.row = block + b->at.global_row,
+		.slot = block + b->at.global_slot,
+		.own = counts->globals,
+	};
+	if (o->globals == 0)
+		return;
+	sp_attention_globals_cut(&cut, i, left_out ? NULL : b->whole.token, b->whole.length,
+	                         o->global_separators ? sp_dataset_separator(o->dataset) : -1);
+	counts->globals = cut.own;
+}
+
+static int is_global(const struct sp_batches *b, const int32_t *block, int64_t i, int64_t at)
+{
+	const int64_t chunk = b->options.shard.chunk, place = (at / chunk * b->options.micro_batch + i) * chunk + at % chunk;
+	return block[b->at.doc + place] >= 0 && block[b->at.other_doc + place] < 0;
+}
+
+/* Pairs of a document that meet in a window: a token with its neighbours that are not global, and with those that are;
+ * global ones with all. */
+static void count_near(const struct sp_batches *b, const int32_t *block, int64_t i, int64_t first, int64_t end, struct sp_work *work)
+{
+	const int64_t window = b->options.window;
+	int64_t globals = 0, near = 0, low = first, high = first; /* near: others among [low, high) */
+	for (int64_t t = first; t < end; t++)
+		globals += is_global(b, block, i, t);
+	for (int64_t t = first; t < end; t++) {
+		for (; high < end && high <= t + window; high++)
+			near += !is_global(b, block, i, high);
+		for (; low < t - window; low++)
+			near -= !is_global(b, block, i, low);
+		const int64_t met = is_global(b, block, i, t) ? end - first : near + globals;
+		work->near += met;
+		work->read_near += is_read(b, t) ? met : 0;
+	}
+}
+
+static void count_work(const struct sp_batches *b, const int32_t *block, int64_t i, struct sp_work *work)
 {
 	const struct sp_sample *s = &b->whole;
 	int64_t tokens = 0, read = 0; /* of the sample at hand */
@@ -221,13 +278,15 @@ static void count_work(const struct sp_batches *b, struct sp_work *work)
 		const int ends = t + 1 == s->length || s->doc[t + 1] != s->doc[t];
 		tokens++;
 		work->predicted += s->label[t] >= 0;
-		read += s->label[t] >= 0 || (b->options.sentence_order && s->order[t] >= 0);
+		read += is_read(b, t);
 		if (!ends)
 			continue;
 		work->samples++;
 		work->tokens += tokens;
 		work->pairs += tokens * tokens;
 		work->read_pairs += read * tokens;
+		if (b->options.globals > 0)
+			count_near(b, block, i, t + 1 - tokens, t + 1, work);
 		tokens = read = 0;
 	}
 	work->sequences++;
@@ -239,11 +298,12 @@ static int load_micro(struct sp_batches *b, enum sp_split split, uint64_t step, 
 	int32_t *block = b->host + m * b->at.size;
 	int64_t slot = o->grid->place.at[SP_AXIS_DATA] * (o->global_batch / o->grid->shape.at[SP_AXIS_DATA]) + m * o->micro_batch;
 	memset(block, 0, (size_t)b->at.size * sizeof *block);
-	b->counts[m] = (struct counts){ 0, 0 };
+	b->counts[m] = (struct counts){ 0 };
 	for (int64_t i = 0; i < o->micro_batch; i++) {
 		uint64_t index = step * (uint64_t)o->global_batch + (uint64_t)(slot + i);
 		if (index >= b->limit) {
 			leave_out(b, block, i);
+			cut_globals(b, block, i, 1, &b->counts[m]);
 			continue;
 		}
 		int status = sp_dataset_sample(o->dataset, split, index, &b->whole);
@@ -257,7 +317,8 @@ static int load_micro(struct sp_batches *b, enum sp_split split, uint64_t step, 
 		cut_predictions(b, block, i, &b->counts[m]);
 		cut_orders(b, block, i, &b->counts[m]);
 		cut_read(b, block, i);
-		count_work(b, work);
+		cut_globals(b, block, i, 0, &b->counts[m]);
+		count_work(b, block, i, work);
 	}
 	return SP_OK;
 }
@@ -271,12 +332,13 @@ static int speaks(const struct sp_grid *grid)
 
 static int agree(const struct sp_batches *b, struct sp_work *work)
 {
-	int64_t sums[6] = { work->samples, work->tokens, work->pairs, work->read_pairs, work->predicted, work->sequences };
+	int64_t sums[8] = { work->samples, work->tokens, work->pairs, work->read_pairs, work->predicted, work->sequences, work->near,
+		                work->read_near };
 	if (!speaks(b->options.grid))
 		memset(sums, 0, sizeof sums);
-	int status = sp_comm_all_reduce(b->options.grid->world, sums, 6, SP_I64, SP_SUM);
+	int status = sp_comm_all_reduce(b->options.grid->world, sums, 8, SP_I64, SP_SUM);
 	if (!status)
-		*work = (struct sp_work){ sums[0], sums[1], sums[2], sums[3], sums[4], sums[5] };
+		*work = (struct sp_work){ sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], sums[7] };
 	return status;
 }
 
@@ -307,6 +369,12 @@ int sp_batches_take(struct sp_batches *b, int64_t i, struct sp_batch *batch)
 		.doc = b->device + b->at.doc,
 		.read_doc = b->device + b->at.read_doc,
 		.length = b->host + i * b->at.size + b->at.length,
+		.global_doc = b->device + b->at.global_doc,
+		.other_doc = b->device + b->at.other_doc,
+		.read_other_doc = b->device + b->at.read_other_doc,
+		.global_row = b->device + b->at.global_row,
+		.global_slot = b->device + b->at.global_slot,
+		.globals = b->counts[i].globals,
 		.sample = (const uint32_t *)(b->device + b->at.sample),
 		.head_sample = (const uint32_t *)(b->device + b->at.head_sample),
 		.first = (uint32_t)o->shard.first,

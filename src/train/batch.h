@@ -21,6 +21,8 @@ struct sp_batches_options {
 	struct sp_shard shard; /* of this rank */
 	int64_t global_batch, micro_batch;
 	int sentence_order, packed;
+	int64_t window, globals; /* of attention; 0: all tokens attend to all */
+	int global_separators;
 };
 
 struct sp_batches;

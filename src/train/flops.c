@@ -2,14 +2,19 @@
 
 #include "train/flops.h"
 
-/* Scores, and sums of values: of each pair of tokens, or of each token and projected row, with the projections of both. In
+/* Scores, and sums of values: of each pair of tokens that meet, or of each token and projected row, with the projections of both. In
  * the last layer of the queries that are read. */
 static double attention(const struct sp_model_config *c, const struct sp_work *work, double read)
 {
 	const double h = (double)c->hidden, layers = (double)c->layers;
 	if (c->linformer_k > 0)
 		return 12 * h * (double)c->linformer_k * ((2 * layers - 1) * (double)work->tokens + read);
-	return 12 * h * ((layers - 1) * (double)work->pairs + (double)work->read_pairs);
+	double sum = 0;
+	for (int64_t i = 0; i < c->layers; i++) {
+		const int last = i + 1 == c->layers, all = sp_model_layer_meets_all(c, i);
+		sum += (double)(all ? last ? work->read_pairs : work->pairs : last ? work->read_near : work->near);
+	}
+	return 12 * h * sum;
 }
 
 double sp_flops_step(const struct sp_model_config *c, const struct sp_work *work)

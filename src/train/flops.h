@@ -15,6 +15,7 @@ struct sp_work {
 	int64_t read_pairs; /* of them, those whose queries a head reads: what the last layer needs */
 	int64_t predicted; /* tokens the MLM head sees */
 	int64_t sequences; /* without packing as many as samples */
+	int64_t near, read_near; /* pairs and read_pairs of layers with a window, which not all tokens meet in */
 };
 
 /* Forward and backward: 6 per weight and row of each matrix product, 12 x layers x hidden per query-key pair. The last layer

@@ -17,6 +17,11 @@ static int projects(const struct sp_settings *s)
 	return strcmp(s->parallel.attention, "linformer") == 0;
 }
 
+static int has_window(const struct sp_settings *s)
+{
+	return strcmp(s->parallel.attention, "window") == 0;
+}
+
 struct sp_model_config sp_planned_config(const struct sp_settings *s)
 {
 	return (struct sp_model_config){
@@ -34,6 +39,10 @@ struct sp_model_config sp_planned_config(const struct sp_settings *s)
 		.sentence_order = s->model.sentence_order,
 		.linformer_k = projects(s) ? s->model.linformer_k : 0,
 		.linformer_share = (enum sp_linformer_share)s->model.linformer_share,
+		.window = has_window(s) ? s->model.window : 0,
+		.globals = has_window(s) ? s->model.globals : 0,
+		.global_separators = has_window(s) && s->model.global_tokens == SP_GLOBAL_SEPARATORS,
+		.global_every = has_window(s) ? s->model.global_every : 0,
 		.rope_base = s->model.position == SP_POSITION_ROPE ? s->model.rope_base : 0,
 	};
 }
@@ -44,7 +53,9 @@ struct sp_attention_choice sp_planned_choice(const struct sp_settings *s)
 		                                     .ring_queries = s->parallel.ring == SP_RING_Q,
 		                                     .ulysses = (int)s->parallel.ulysses,
 		                                     .linformer_k = s->model.linformer_k,
-		                                     .linformer_per_head = s->model.linformer_share == SP_LINFORMED_HEAD };
+		                                     .linformer_per_head = s->model.linformer_share == SP_LINFORMED_HEAD,
+		                                     .window = s->model.window,
+		                                     .globals = s->model.globals };
 }
 
 int64_t sp_planned_synthetic_vocab_size(void)

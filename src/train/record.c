@@ -119,10 +119,14 @@ static enum sp_difference matter(const char *name)
 	return SP_DIFFERENCE_NOTED;
 }
 
-/* From or to attention that has weights of its own: not the same model. */
+/* From or to attention that has weights, or neighbours, of its own: not the same model. */
 static int other_model(const char *name, const char *then, const char *now)
 {
-	return strcmp(name, "parallel.attention") == 0 && (strcmp(then, "linformer") == 0) != (strcmp(now, "linformer") == 0);
+	static const char *const others[] = { "linformer", "window" };
+	int differs = 0;
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		differs |= (strcmp(then, others[i]) == 0) != (strcmp(now, others[i]) == 0);
+	return differs && strcmp(name, "parallel.attention") == 0;
 }
 
 /* The record's value in the words of the settings; 0 if it has none that this version understands. */

@@ -50,6 +50,8 @@ static struct sp_settings shrink(const struct sp_settings *settings, int ranks)
 	if (s.data.packing)
 		s.data.short_seq_prob = 1; /* several samples in a sequence */
 	s.model.linformer_k = sp_min(s.model.linformer_k, 29);
+	s.model.window = sp_min(s.model.window, 60); /* more than a rank's share, less than all */
+	s.model.globals = sp_min(s.model.globals, 8);
 	s.train.micro_batch = sp_min(s.train.micro_batch, 2);
 	s.train.global_batch = 2 * s.parallel.pipeline * s.train.micro_batch * (ranks / s.parallel.sequence);
 	s.train.eval_interval = 0;
@@ -60,7 +62,8 @@ static struct sp_settings unsplit(const struct sp_settings *split)
 {
 	struct sp_settings s = *split;
 	s.parallel.sequence = s.parallel.tensor = s.parallel.pipeline = s.parallel.virtual_stages = 1;
-	if (!sp_planned_config(split).linformer_k) /* of a projected sequence one rank makes the same as several */
+	const struct sp_model_config config = sp_planned_config(split);
+	if (!config.linformer_k && !config.window) /* of these one rank makes the same as several */
 		snprintf(s.parallel.attention, sizeof s.parallel.attention, "full");
 	s.train.micro_batch = s.train.global_batch;
 	return s;

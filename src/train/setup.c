@@ -182,6 +182,9 @@ static int open_batches(struct sp_setup *setup)
 		.micro_batch = s->train.micro_batch,
 		.sentence_order = s->model.sentence_order,
 		.packed = s->data.packing,
+		.window = setup->config.window,
+		.globals = setup->config.globals,
+		.global_separators = setup->config.global_separators,
 	};
 	return sp_batches_create(&options, &setup->batches);
 }

@@ -2,6 +2,7 @@
 
 #include "use/use.h"
 
+#include "attention/globals.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "parallel/shard.h"
@@ -37,7 +38,7 @@ static int check(const struct sp_use_options *o, const struct sp_use *use)
 /* On one rank that holds whole documents. */
 static const struct sp_attention_variant *alone(const struct sp_use *use)
 {
-	return use->together->projects ? use->together : sp_attention_find("full");
+	return use->together->projects || use->together->has_globals ? use->together : sp_attention_find("full");
 }
 
 /* Its first shape is a placeholder: each batch brings its own. */
@@ -140,6 +141,31 @@ static void fill(int32_t *block, const struct sp_batch_layout *at, int64_t batch
 	block[at->length + d] = (int32_t)document->length;
 }
 
+/* What attention wants to know of global tokens; returns how many this rank holds. */
+static int64_t fill_globals(const struct sp_use *use, const struct sp_batch_layout *at, const struct sp_shard *shard, int ranks,
+                            int64_t count, const struct sp_use_document *document)
+{
+	int32_t *block = use->host;
+	struct sp_globals_cut cut = {
+		.batch = count,
+		.chunk = shard->chunk,
+		.globals = use->config.globals,
+		.ranks = ranks,
+		.rank = (int)(shard->first / shard->chunk),
+		.doc = block + at->doc,
+		.global_doc = block + at->global_doc,
+		.other = block + at->other_doc,
+		.read_other = block + at->read_other_doc,
+		.row = block + at->global_row,
+		.slot = block + at->global_slot,
+	};
+	cut.read_doc = cut.doc + cut.rank * count * shard->chunk;
+	const int32_t separator = use->config.global_separators ? sp_vocab_special(use->vocab, SP_SEP) : -1;
+	for (int64_t d = 0; d < count && cut.globals > 0; d++)
+		sp_attention_globals_cut(&cut, d, document[d].id, document[d].length, separator);
+	return cut.own;
+}
+
 static int64_t longest_of(const struct sp_use_document *document, int64_t count)
 {
 	int64_t longest = 1;
@@ -157,7 +183,7 @@ int sp_use_encode(struct sp_use *use, const struct sp_use_document *document, in
 	if (count * shard.chunk > INT32_MAX)
 		return sp_fail(SP_ERR_MEMORY, "%lld documents of %lld tokens on a rank are more than 2^31 rows", (long long)count,
 		               (long long)shard.chunk);
-	const struct sp_batch_layout at = sp_batch_layout_of(count, shard.chunk, ranks, 0);
+	const struct sp_batch_layout at = sp_batch_layout_of(count, shard.chunk, ranks, 0, use->config.globals);
 	int status = make_room(use, at.size);
 	if (!status)
 		status = lay_out(use, count, shard.chunk, split);
@@ -166,6 +192,7 @@ int sp_use_encode(struct sp_use *use, const struct sp_use_document *document, in
 	memset(use->host, 0, (size_t)at.size * sizeof *use->host);
 	for (int64_t d = 0; d < count; d++)
 		fill(use->host, &at, count, &shard, ranks, d, &document[d]);
+	const int64_t globals = fill_globals(use, &at, &shard, ranks, count, document);
 	status = sp_compute_copy_in(use->compute, use->device, use->host, (size_t)at.size * sizeof *use->host);
 	if (status)
 		return status;
@@ -177,6 +204,12 @@ int sp_use_encode(struct sp_use *use, const struct sp_use_document *document, in
 		.kind = use->device + at.kind,
 		.doc = use->device + at.doc,
 		.length = use->host + at.length,
+		.global_doc = use->device + at.global_doc,
+		.other_doc = use->device + at.other_doc,
+		.read_other_doc = use->device + at.read_other_doc,
+		.global_row = use->device + at.global_row,
+		.global_slot = use->device + at.global_slot,
+		.globals = globals,
 		.sample = (const uint32_t *)(use->device + at.sample),
 		.first = (uint32_t)shard.first,
 	};

@@ -14,6 +14,10 @@ rank_programs += tests/ranks/test_linformer
 tests_ranks_test_linformer_SOURCES = tests/ranks/test_linformer.c tests/reference/dropout.c tests/reference/reference.h \
 	$(ranks_sources)
 tests_ranks_test_linformer_LDFLAGS = $(test_ldflags)
+rank_programs += tests/ranks/test_neighbours
+tests_ranks_test_neighbours_SOURCES = tests/ranks/test_neighbours.c tests/reference/dropout.c tests/reference/reference.h \
+	$(ranks_sources)
+tests_ranks_test_neighbours_LDFLAGS = $(test_ldflags)
 script_tests += tests/mutations/linformer_sum.sh tests/mutations/linformer_positions.sh
 ranks_sources = tests/ranks/ranks.c tests/ranks/ranks.h
 
@@ -22,6 +26,8 @@ rank_rows += tests/ranks/test_attention_np1.mpi tests/ranks/test_attention_np2.m
 	tests/ranks/test_attention_np8.mpi \
 	tests/ranks/test_linformer_np1.mpi tests/ranks/test_linformer_np2.mpi tests/ranks/test_linformer_np3.mpi \
 	tests/ranks/test_linformer_np4.mpi tests/ranks/test_linformer_np6.mpi \
+	tests/ranks/test_neighbours_np1.mpi tests/ranks/test_neighbours_np2.mpi tests/ranks/test_neighbours_np3.mpi \
+	tests/ranks/test_neighbours_np4.mpi tests/ranks/test_neighbours_np6.mpi \
 	tests/ranks/test_layout_np1.mpi tests/ranks/test_layout_np2.mpi tests/ranks/test_layout_np3.mpi \
 	tests/ranks/test_layout_np4.mpi tests/ranks/test_layout_np5.mpi tests/ranks/test_layout_np8.mpi \
 	tests/ranks/test_layout_np2_messages.mpi tests/ranks/test_layout_np4_messages.mpi \

@@ -23,13 +23,17 @@ struct kind {
 	int64_t gather_chunk;
 	int ring;
 	int share; /* enum sp_setting_linformer */
+	int64_t window, globals, every;
+	int tokens; /* enum sp_setting_global */
 };
 static const struct kind kinds[] = { { "ring" }, { "allgather" }, { "allgather", 5 }, { "ulysses" }, { "hybrid" },
 	                                { "ring", 0, SP_RING_Q }, { "hybrid", 0, SP_RING_Q },
 	                                { "rsa" },
 	                                { .attention = "linformer", .share = SP_LINFORMED_LAYER },
 	                                { .attention = "linformer", .share = SP_LINFORMED_HEAD },
-	                                { .attention = "linformer", .share = SP_LINFORMED_MODEL } };
+	                                { .attention = "linformer", .share = SP_LINFORMED_MODEL },
+	                                { .attention = "window", .window = 3, .globals = 1, .every = 3 },
+	                                { .attention = "window", .window = 14, .globals = 5, .tokens = SP_GLOBAL_SEPARATORS } };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 static const struct kind *kind = kinds;
 
@@ -44,6 +48,10 @@ static struct sp_settings settings_of_grid(int pieces)
 	s.parallel.ring = kind->ring;
 	s.model.linformer_k = 11;
 	s.model.linformer_share = kind->share;
+	s.model.window = kind->window;
+	s.model.globals = kind->globals;
+	s.model.global_every = kind->every;
+	s.model.global_tokens = kind->tokens;
 	s.parallel.sequence = shape.at[SP_AXIS_SEQUENCE];
 	s.parallel.tensor = tensor;
 	s.parallel.pipeline = stages;

@@ -288,7 +288,7 @@ static int run(const struct whole *w, struct sp_comm *comm, int overlap, struct 
 	float *qkv = slice(w->qkv, shard, 3 * H), *dout = slice(w->dout, shard, H);
 	float *key = narrow(w->weights[0], weights), *value = narrow(w->weights[1], weights);
 	int32_t *doc = documents(w, sp_comm_size(comm), shard.chunk);
-	const int64_t kept = sp_attention_projected(&setup.shape);
+	const int64_t kept = variant->kept(&setup.shape);
 	float *projected = array(kept, sizeof *projected);
 	*out = (struct result){ setup.shape, array(rows * H, 4), array(B * A * shard.chunk, 4), array(rows * 3 * H, 4),
 		                    { array(weights, 4), array(weights, 4) }, 0, 0 };
@@ -308,7 +308,7 @@ static int run(const struct whole *w, struct sp_comm *comm, int overlap, struct 
 		.qkv = sp_matrix(qkv, rows, 3 * H),
 		.o = sp_matrix(out->o, rows, H),
 		.lse = sp_matrix(out->lse, B * A, shard.chunk),
-		.projected = sp_matrix(projected, 1, kept),
+		.kept = sp_matrix(projected, 1, kept),
 	};
 	const uint64_t before = sp_comm_counters(comm).bytes;
 	rc = rc ? rc : variant->forward(work, &call, &state);

@@ -46,7 +46,7 @@ struct sp_settings test_training_unsplit(const struct sp_settings *split)
 {
 	struct sp_settings s = *split;
 	s.parallel.sequence = s.parallel.tensor = s.parallel.pipeline = s.parallel.virtual_stages = 1;
-	if (strcmp(s.parallel.attention, "linformer") != 0)
+	if (strcmp(s.parallel.attention, "linformer") != 0 && strcmp(s.parallel.attention, "window") != 0)
 		strcpy(s.parallel.attention, "full");
 	s.train.micro_batch = s.train.global_batch;
 	return s;

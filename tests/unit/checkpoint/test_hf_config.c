@@ -32,6 +32,10 @@ static void equal(const struct sp_model_config *a, const struct sp_model_config 
 	assert_int_equal(a->linformer_k, b->linformer_k);
 	if (a->linformer_k > 0)
 		assert_int_equal(a->linformer_share, b->linformer_share);
+	assert_int_equal(a->window, b->window);
+	assert_int_equal(a->globals, b->globals);
+	assert_int_equal(a->global_every, b->global_every);
+	assert_int_equal(a->global_separators, b->global_separators);
 	assert_memory_equal(&a->rope_base, &b->rope_base, sizeof a->rope_base);
 	assert_memory_equal(&a->dropout, &b->dropout, sizeof a->dropout);
 	assert_memory_equal(&a->attention_dropout, &b->attention_dropout, sizeof a->dropout);
@@ -41,16 +45,20 @@ static void equal(const struct sp_model_config *a, const struct sp_model_config 
 static void every_kind_of_model_is_written_and_read_back(void **state)
 {
 	(void)state;
-	for (int kind = 0; kind < 40; kind++) {
+	for (int kind = 0; kind < 64; kind++) {
 		struct sp_model_config config = post, back;
 		char *text;
 		config.pre_norm = kind & 1;
 		config.sentence_order = kind >> 1 & 1;
 		config.activation = kind >> 2 & 1 ? SP_ACT_GELU_TANH : SP_ACT_GELU;
-		const int special = kind >> 3; /* 0: none, 1 to 3: linformer, 4: rotary */
+		const int special = kind >> 3; /* 0: none, 1 to 3: linformer, 4: rotary, 5: window, 6, 7: both */
 		config.linformer_k = special && special < 4 ? 256 : 0;
 		config.linformer_share = special && special < 4 ? (enum sp_linformer_share)(special - 1) : SP_LINFORMER_HEAD;
-		config.rope_base = special == 4 ? 1234567.891 : 0;
+		config.rope_base = special == 4 || special > 5 ? 1234567.891 : 0;
+		config.window = special > 4 ? 3 + special : 0;
+		config.globals = special > 4 ? 20 : 0;
+		config.global_every = special > 6 ? 3 : 0;
+		config.global_separators = special > 5;
 		assert_int_equal(sp_hf_config_text(&config, 0, "float32", &text), SP_OK);
 		assert_int_equal(sp_hf_config_parse("c", text, strlen(text), &back), SP_OK);
 		equal(&config, &back);
@@ -92,6 +100,28 @@ static void a_pre_norm_model_is_megatron_bert_and_says_so(void **state)
 	config.pre_norm = config.sentence_order = 1;
 	config.activation = SP_ACT_GELU_TANH;
 	written(&config, "float32", words);
+}
+
+static void a_model_that_sees_neighbours_is_of_a_type_of_its_own(void **state)
+{
+	static const char *const bert[] = {
+		"\"WindowBertForMaskedLM\"", "\"model_type\": \"seqpar-window-bert\"", "\"window\": 256", "\"globals\": 2",
+		"\"global_tokens\": \"first\"", "\"global_every\": 0", "transformers has no such model", NULL,
+	};
+	static const char *const megatron[] = {
+		"\"WindowRopeMegatronBertForPreTraining\"", "\"model_type\": \"seqpar-window-rope-megatron-bert\"",
+		"\"global_tokens\": \"separators\"", "\"global_every\": 3", "\"rope_theta\": 160000.0", NULL,
+	};
+	struct sp_model_config config = post;
+	(void)state;
+	config.window = 256;
+	config.globals = 2;
+	written(&config, "float32", bert);
+	config.global_separators = 1;
+	config.global_every = 3;
+	config.rope_base = 160000;
+	config.pre_norm = config.sentence_order = 1;
+	written(&config, "float32", megatron);
 }
 
 /* transformers refuses a model_type that it has not: it would take the rest for a BERT and compute something else. */
@@ -220,6 +250,11 @@ static void what_seqpar_cannot_be_is_refused_by_name(void **state)
 		{ "\"layer_norm_eps\": 0", "layer_norm_eps is not a number from 1e-30 to 1" },
 		{ "\"vocab_size\": 5", "dir/config.json:1: duplicate object key" },
 		{ "\"model_type\": \"seqpar-linformer-roberta\"", "model_type is \"seqpar-linformer-roberta\"" },
+		{ "\"model_type\": \"seqpar-window-bert\"", "seqpar.window is not a whole number from 1" },
+		{ "\"model_type\": \"seqpar-window-bert\", \"seqpar\": {\"window\": 4, \"globals\": 0, \"global_every\": 0}",
+		  "seqpar.globals is not a whole number from 1" },
+		{ "\"model_type\": \"seqpar-window-bert\", \"seqpar\": {\"window\": 4, \"globals\": 1, \"global_every\": 0}",
+		  "seqpar.global_tokens is not first or separators" },
 		{ "\"model_type\": \"seqpar-linformer-bert\"", "seqpar.linformer_k is not a whole number from 1" },
 		{ "\"model_type\": \"seqpar-linformer-bert\", \"seqpar\": {\"linformer_k\": 0, \"linformer_share\": \"layer\"}",
 		  "seqpar.linformer_k is not a whole number from 1" },
@@ -299,6 +334,7 @@ int main(void)
 		cmocka_unit_test(a_post_norm_model_is_bert_with_all_that_transformers_wants),
 		cmocka_unit_test(a_pre_norm_model_is_megatron_bert_and_says_so),
 		cmocka_unit_test(a_model_that_projects_sequences_is_of_a_type_of_its_own),
+		cmocka_unit_test(a_model_that_sees_neighbours_is_of_a_type_of_its_own),
 		cmocka_unit_test(numbers_are_written_without_noise_and_read_back_to_the_bit),
 		cmocka_unit_test(what_others_leave_out_has_its_usual_value),
 		cmocka_unit_test(other_spellings_are_understood),

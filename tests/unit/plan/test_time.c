@@ -59,6 +59,23 @@ static void a_projected_sequence_takes_the_work_of_the_metrics_too(void **state)
 	same(time_of(&in, &one_rate, 0.25).total, sp_flops_step(&in.model.config, &work) / 1e9);
 }
 
+/* Neighbours are fewer at the ends of a sample: what plan counts of them is a little more. */
+static void a_window_takes_about_the_work_of_the_metrics_too(void **state)
+{
+	(void)state;
+	const int64_t window = 10, tokens = 256, near = tokens * (2 * window + 1) - window * (window + 1) + 2 * (tokens - 1 - window);
+	struct sp_plan_input in = input_of(1, "window");
+	const struct sp_work work = { .samples = 4, .tokens = 4 * tokens, .pairs = 4 * tokens * tokens,
+		                        .read_pairs = 4 * 64 * tokens, .predicted = 4 * 64, .near = 4 * near, .read_near = near };
+	in.model.config.window = in.model.choice.window = window;
+	in.model.config.globals = in.model.choice.globals = 1;
+	for (int every = 0; every < 3; every++) {
+		in.model.config.global_every = every;
+		const double planned = time_of(&in, &one_rate, 0.25).total, counted = sp_flops_step(&in.model.config, &work) / 1e9;
+		assert_true(planned > 0.97 * counted && planned < 1.03 * counted);
+	}
+}
+
 static void head_and_directions_of_attention_have_rates_of_their_own(void **state)
 {
 	(void)state;
@@ -198,6 +215,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_rank_takes_the_work_of_the_metrics_over_its_rate),
 		cmocka_unit_test(a_projected_sequence_takes_the_work_of_the_metrics_too),
+		cmocka_unit_test(a_window_takes_about_the_work_of_the_metrics_too),
 		cmocka_unit_test(head_and_directions_of_attention_have_rates_of_their_own),
 		cmocka_unit_test(what_is_computed_again_takes_time),
 		cmocka_unit_test(ranks_whose_messages_are_free_share_the_work),

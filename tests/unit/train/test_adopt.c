@@ -128,6 +128,39 @@ static void dropout_sentence_order_and_extended_positions_are_free(void **state)
 	assert_int_equal(adopt(&s, "model.layers=3", "model.norm=pre"), SP_OK); /* said twice */
 }
 
+static void a_window_belongs_to_the_model(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *word, *says;
+	} wrong[] = {
+		{ "parallel.attention=ring", "parallel.attention = ring contradicts" },
+		{ "model.window=8", "model.window = 8 contradicts" },
+		{ "model.globals=8", "model.globals = 8 contradicts" },
+		{ "model.global_every=0", "model.global_every = 0 contradicts" },
+		{ "model.global_tokens=first", "model.global_tokens = first contradicts" },
+	};
+	struct sp_model_config with = model;
+	struct sp_settings s;
+	assert_int_equal(adopt(&s, "parallel.attention=window", "model.window=7"), SP_OK); /* one without may be given it */
+	assert_int_equal(s.model.window, 7);
+	with.window = 19;
+	with.globals = 3;
+	with.global_every = 2;
+	with.global_separators = 1;
+	assert_int_equal(write_config(&with), 0);
+	assert_int_equal(adopt(&s, "train.iters=1", "train.iters=1"), SP_OK);
+	assert_string_equal(s.parallel.attention, "window");
+	assert_true(s.model.window == 19 && s.model.globals == 3 && s.model.global_every == 2);
+	assert_int_equal(s.model.global_tokens, SP_GLOBAL_SEPARATORS);
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		assert_int_equal(adopt(&s, wrong[i].word, "train.iters=1"), SP_ERR_SETTING);
+		if (!strstr(logged, wrong[i].says))
+			fail_msg("not \"%s\" but: %s", wrong[i].says, logged);
+	}
+	assert_int_equal(write_config(&model), 0);
+}
+
 static void what_projects_sequences_belongs_to_the_model(void **state)
 {
 	(void)state;
@@ -191,6 +224,7 @@ int main(void)
 		cmocka_unit_test(what_contradicts_it_is_refused_by_name),
 		cmocka_unit_test(dropout_sentence_order_and_extended_positions_are_free),
 		cmocka_unit_test(what_projects_sequences_belongs_to_the_model),
+		cmocka_unit_test(a_window_belongs_to_the_model),
 		cmocka_unit_test(the_vocabulary_is_the_directorys_unless_given),
 		cmocka_unit_test(a_directory_without_a_model_is_refused),
 	};

@@ -65,6 +65,9 @@ static struct whole whole_sample(int64_t slot)
 	return w;
 }
 
+enum { WINDOW = 3 };
+static int64_t globals; /* most of a sequence; 0: no window */
+
 struct part {
 	struct sp_grid grid;
 	struct sp_batches_options options;
@@ -88,6 +91,8 @@ static void open_part(struct part *p, int data, int d, int sequence, int s, int6
 		.micro_batch = micro,
 		.sentence_order = 1,
 		.packed = dataset == packed,
+		.window = globals > 0 ? WINDOW : 0,
+		.globals = globals,
 	};
 	assert_int_equal(sp_batches_create(&p->options, &p->batches), SP_OK);
 	assert_int_equal(sp_batches_load(p->batches, SP_TRAIN, STEP, &p->work), SP_OK);
@@ -255,6 +260,88 @@ static void packed_samples_are_counted_each_for_itself(void **state)
 	dataset = alone;
 }
 
+/* The first token of each document is global, up to `globals` of them. */
+static void find_globals(const struct whole *w, int8_t *is)
+{
+	int64_t count = 0;
+	for (int t = 0; t < LENGTH; t++)
+		is[t] = w->doc[t] >= 0 && (t == 0 || w->doc[t - 1] != w->doc[t]) && count++ < globals;
+}
+
+static void pairs_in_a_window_are_counted_one_by_one(void **state)
+{
+	(void)state;
+	for (globals = 1; globals < 20; globals += 6) {
+		struct part p;
+		int64_t near = 0, read_near = 0;
+		dataset = packed;
+		for (int64_t slot = 0; slot < GLOBAL; slot++) {
+			struct whole w = whole_sample(slot);
+			int8_t is[LENGTH];
+			find_globals(&w, is);
+			for (int i = 0; i < LENGTH; i++)
+				for (int j = 0; j < LENGTH; j++) {
+					const int meet = w.doc[i] >= 0 && w.doc[i] == w.doc[j] && (is[i] || is[j] || abs(i - j) <= WINDOW);
+					near += meet;
+					read_near += meet && (w.label[i] >= 0 || w.order[i] >= 0);
+				}
+		}
+		open_part(&p, 1, 0, 3, 0, 4);
+		assert_int_equal(p.work.near, near);
+		assert_int_equal(p.work.read_near, read_near);
+		assert_true(near < p.work.pairs);
+		sp_batches_destroy(p.batches);
+	}
+	globals = 0;
+	dataset = alone;
+}
+
+/* Each is listed by the rank that has it, and on no side of the others' attention. */
+static void ranks_hold_their_global_tokens(void **state)
+{
+	(void)state;
+	enum { RANKS = 3, MICRO = 4 };
+	globals = 4;
+	dataset = packed;
+	for (int s = 0; s < RANKS; s++) {
+		struct part p;
+		struct sp_batch b;
+		int32_t row[MICRO * 4], slot[MICRO * 4], doc[MICRO * 4], *other = calloc(MICRO * (LENGTH + 64), 4);
+		int64_t seen = 0;
+		open_part(&p, 1, 0, RANKS, s, MICRO);
+		assert_int_equal(sp_batches_take(p.batches, 1, &b), SP_OK);
+		copy_out(row, b.global_row, b.globals);
+		copy_out(slot, b.global_slot, b.globals);
+		copy_out(doc, b.global_doc, MICRO * globals);
+		copy_out(other, b.other_doc, MICRO * RANKS * b.chunk);
+		for (int64_t i = 0; i < MICRO; i++) {
+			struct whole w = whole_sample(MICRO + i);
+			int8_t is[LENGTH];
+			int64_t count = 0;
+			find_globals(&w, is);
+			for (int64_t t = 0; t < RANKS * b.chunk; t++) {
+				const int global = t < LENGTH && is[t];
+				assert_int_equal(other[(t / b.chunk * MICRO + i) * b.chunk + t % b.chunk], t < LENGTH && !global ? w.doc[t] : -1);
+				if (!global)
+					continue;
+				assert_int_equal(doc[i * globals + count], w.doc[t]);
+				if (t / b.chunk == s) {
+					assert_int_equal(row[seen], i * b.chunk + t % b.chunk);
+					assert_int_equal(slot[seen++], i * globals + count);
+				}
+				count++;
+			}
+			for (; count < globals; count++)
+				assert_int_equal(doc[i * globals + count], -1);
+		}
+		assert_int_equal(seen, b.globals);
+		free(other);
+		sp_batches_destroy(p.batches);
+	}
+	globals = 0;
+	dataset = alone;
+}
+
 static void a_batch_that_does_not_divide_is_refused(void **state)
 {
 	(void)state;
@@ -271,6 +358,8 @@ int main(void)
 		cmocka_unit_test(ranks_hold_their_tokens_of_their_slots),
 		cmocka_unit_test(ranks_hold_their_tokens_and_orders_of_packed_samples),
 		cmocka_unit_test(packed_samples_are_counted_each_for_itself),
+		cmocka_unit_test(pairs_in_a_window_are_counted_one_by_one),
+		cmocka_unit_test(ranks_hold_their_global_tokens),
 		cmocka_unit_test(counts_are_of_whole_samples_and_said_once_per_sequence),
 		cmocka_unit_test(a_batch_that_does_not_divide_is_refused),
 	};

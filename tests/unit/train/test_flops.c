@@ -56,6 +56,26 @@ static void a_projected_sequence_counts_its_projections_and_rows(void **state)
 	assert_true(fabs(more - 3 * (12 * 2 * product(100, 768, 2048) + 11 * whole + read)) < 1e-9 * more);
 }
 
+/* Twelve layers, of which every fifth (0, 5, 10) meets all, and the last does not. */
+static void layers_with_a_window_count_the_pairs_in_it(void **state)
+{
+	(void)state;
+	const struct sp_work work = { .samples = 4, .tokens = 2048, .pairs = 1000000, .read_pairs = 100000, .predicted = 300,
+		                        .near = 10000, .read_near = 1000 };
+	const struct sp_work none = { .samples = 4, .tokens = 2048, .predicted = 300 };
+	struct sp_model_config with = base;
+	with.window = 3;
+	with.global_every = 5;
+	double more = sp_flops_step(&with, &work) - sp_flops_step(&with, &none);
+	assert_true(fabs(more - 12.0 * 768 * (3 * 1000000 + 8 * 10000 + 1000)) < 1);
+	with.global_every = 0;
+	more = sp_flops_step(&with, &work) - sp_flops_step(&with, &none);
+	assert_true(fabs(more - 12.0 * 768 * (11 * 10000 + 1000)) < 1);
+	with.global_every = 11;
+	more = sp_flops_step(&with, &work) - sp_flops_step(&with, &none);
+	assert_true(fabs(more - 12.0 * 768 * (1000000 + 10 * 10000 + 100000)) < 1);
+}
+
 static void padding_counts_for_nothing(void **state)
 {
 	(void)state;
@@ -69,6 +89,7 @@ int main(void)
 		cmocka_unit_test(bert_base_is_the_sum_of_its_products),
 		cmocka_unit_test(sentence_order_adds_pooler_classifier_and_a_row_per_sample),
 		cmocka_unit_test(a_projected_sequence_counts_its_projections_and_rows),
+		cmocka_unit_test(layers_with_a_window_count_the_pairs_in_it),
 		cmocka_unit_test(padding_counts_for_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

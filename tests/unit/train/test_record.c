@@ -128,6 +128,9 @@ static void attention_with_weights_of_its_own_is_another_model(void **state)
 	strcpy(s.parallel.attention, "linformer");
 	assert_int_equal(compare(&s, &told), SP_DIFFERENCE_FATAL);
 	assert_string_equal(told.words, "3 parallel.attention ring linformer;");
+	strcpy(s.parallel.attention, "window");
+	assert_int_equal(compare(&s, &told), SP_DIFFERENCE_FATAL);
+	assert_string_equal(told.words, "3 parallel.attention ring window;");
 }
 
 static void what_is_no_record_is_refused(void **state)
