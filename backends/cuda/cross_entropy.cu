@@ -1,4 +1,4 @@
-/* Cross-entropy: a block a row. The first pass over a row keeps a running maximum and sum (Milakov & Gimelshein 2018) and
+/* Cross-entropy, of whole rows or of rows whose columns are shared out: a block a row. The first pass over a row keeps a running maximum and sum (Milakov & Gimelshein 2018) and
  * where the maximum is; the second turns the logits into their gradient in place. */
 #include "cuda/common.cuh"
 #include "cuda/kernels.h"
@@ -107,5 +107,113 @@ extern "C" int sp_cuda_cross_entropy(void *ctx, const struct sp_cross_entropy *a
 	const struct entropy a = { rows_of(args->logits), args->label, args->logits.cols, args->scale, args->gradient,
 		                       is_wide(args->logits.cols, &args->logits, 1), losses, correct };
 	int status = SP_LAUNCH(cuda, cross_entropy, n, THREADS, WARPS * sizeof(struct partial), a);
+	return status ? status : sp_cuda_sum_numbers(cuda, losses, correct, n, args->loss, args->correct);
+}
+
+/* ---- columns that are shared out ---- */
+
+enum { STATS = 4 }; /* of a row: maximum, sum, the label's logit, whether that is the first of the largest */
+
+struct part {
+	struct rows logits, stats;
+	const int32_t *label;
+	int64_t cols, first;
+	int wide;
+};
+
+static __global__ void __launch_bounds__(THREADS) entropy_part(struct part a)
+{
+	SP_SHARED(struct partial, slots);
+	const float *x = row_at(a.logits, blockIdx.x);
+	const struct partial p = block_partial(row_partial(x, a.cols, a.wide), slots);
+	if (threadIdx.x > 0)
+		return;
+	const int64_t label = a.label[blockIdx.x] - a.first;
+	const int here = label >= 0 && label < a.cols;
+	float *stats = row_at(a.stats, blockIdx.x);
+	stats[0] = p.max;
+	stats[1] = p.sum;
+	stats[2] = here ? x[label] : -INFINITY;
+	stats[3] = here && p.at == label ? 1.0f : 0.0f;
+}
+
+extern "C" int sp_cuda_entropy_part(void *ctx, const struct sp_entropy_part *args)
+{
+	const struct part a = { rows_of(args->logits), rows_of(args->stats), args->label, args->logits.cols, args->first,
+		                    is_wide(args->logits.cols, &args->logits, 1) };
+	if (args->logits.rows == 0)
+		return SP_OK;
+	return SP_LAUNCH(static_cast<struct sp_cuda *>(ctx), entropy_part, args->logits.rows, THREADS,
+	                 WARPS * sizeof(struct partial), a);
+}
+
+struct whole {
+	struct rows logits, stats;
+	const int32_t *label;
+	int64_t count, cols, first, parts;
+	float scale;
+	int gradient, wide;
+	double *losses; /* [count] */
+	int *correct;   /* [count] */
+};
+
+/* All parts' numbers of a row put together. The label's logit is the first of the largest if it is that of its part, no part
+ * before reaches it and none after exceeds it. */
+struct row_whole {
+	float max, at_label;
+	double sum;
+	int correct;
+};
+
+static __device__ __forceinline__ struct row_whole combine(const struct whole &a, int64_t row)
+{
+	struct row_whole w = { -INFINITY, -INFINITY, 0.0, 0 };
+	for (int64_t p = 0; p < a.parts; p++) {
+		const float *s = row_at(a.stats, p * a.count + row);
+		if (s[0] > w.max) {
+			w.max = s[0];
+			w.correct = s[3] != 0.0f;
+		}
+		w.at_label = s[2] > w.at_label ? s[2] : w.at_label;
+	}
+	for (int64_t p = 0; p < a.parts; p++) {
+		const float *s = row_at(a.stats, p * a.count + row);
+		w.sum += (double)s[1] * exp((double)s[0] - (double)w.max);
+	}
+	return w;
+}
+
+static __global__ void __launch_bounds__(THREADS) entropy_whole(struct whole a)
+{
+	const struct row_whole w = combine(a, blockIdx.x);
+	const int64_t label = a.label[blockIdx.x] - a.first;
+	if (threadIdx.x == 0) {
+		a.losses[blockIdx.x] = log(w.sum) + ((double)w.max - (double)w.at_label);
+		a.correct[blockIdx.x] = w.correct;
+	}
+	const float share = (float)((double)a.scale / w.sum);
+	float *x = row_at(a.logits, blockIdx.x);
+	for (int64_t j = threadIdx.x * GROUP; a.gradient && j < a.cols; j += THREADS * GROUP) {
+		struct eight v = load8(x, j, a.cols, a.wide);
+#pragma unroll
+		for (int e = 0; e < GROUP; e++)
+			v.v[e] = expf(v.v[e] - w.max) * share - (j + e == label ? a.scale : 0.0f);
+		store8(x, j, a.cols, a.wide, v);
+	}
+}
+
+extern "C" int sp_cuda_entropy_whole(void *ctx, const struct sp_entropy_whole *args)
+{
+	struct sp_cuda *cuda = static_cast<struct sp_cuda *>(ctx);
+	const int64_t n = args->logits.rows;
+	if (n == 0)
+		return SP_OK;
+	double *losses = static_cast<double *>(sp_cuda_scratch(cuda, (size_t)n * (sizeof(double) + sizeof(int))));
+	if (!losses)
+		return SP_ERR_MEMORY;
+	int *correct = reinterpret_cast<int *>(losses + n);
+	const struct whole a = { rows_of(args->logits), rows_of(args->stats), args->label, n, args->logits.cols, args->first,
+		                     args->parts, args->scale, args->gradient, is_wide(args->logits.cols, &args->logits, 1), losses, correct };
+	int status = SP_LAUNCH(cuda, entropy_whole, n, THREADS, 0, a);
 	return status ? status : sp_cuda_sum_numbers(cuda, losses, correct, n, args->loss, args->correct);
 }

@@ -82,17 +82,27 @@ size_t sp_cuda_attention_shared(int64_t head_dim);
 int sp_cuda_attention_finish(void *ctx, const struct sp_attention_finish *args);
 int sp_cuda_attention_merge(void *ctx, const struct sp_attention_merge *args);
 int sp_cuda_attention_dots(void *ctx, const struct sp_attention_dots *args);
+/* scores.cu */
+int sp_cuda_scores_mask(void *ctx, const struct sp_scores_mask *args);
+int sp_cuda_scores_softmax(void *ctx, const struct sp_scores_softmax *args);
+int sp_cuda_scores_drop(void *ctx, const struct sp_scores_drop *args);
+int sp_cuda_scores_backward(void *ctx, const struct sp_scores_backward *args);
 /* rotate.cu */
 int sp_cuda_rotate(void *ctx, const struct sp_rotate *args);
 /* embedding.cu */
 int sp_cuda_embedding_forward(void *ctx, const struct sp_embedding_forward *args);
 int sp_cuda_embedding_backward(void *ctx, const struct sp_embedding_backward *args);
+/* words.cu */
+int sp_cuda_words_forward(void *ctx, const struct sp_words *args);
+int sp_cuda_words_backward(void *ctx, const struct sp_words *args);
 /* head.cu, cross_entropy.cu */
 int sp_cuda_gather_rows(void *ctx, const struct sp_row_move *args);
 int sp_cuda_scatter_add_rows(void *ctx, const struct sp_row_move *args);
 int sp_cuda_tanh_forward(void *ctx, struct sp_matrix x);
 int sp_cuda_tanh_backward(void *ctx, const struct sp_tanh_backward *args);
 int sp_cuda_cross_entropy(void *ctx, const struct sp_cross_entropy *args);
+int sp_cuda_entropy_part(void *ctx, const struct sp_entropy_part *args);
+int sp_cuda_entropy_whole(void *ctx, const struct sp_entropy_whole *args);
 /* update.cu */
 int sp_cuda_sum_squares(void *ctx, const struct sp_sum_squares *args);
 int sp_cuda_clip_factor(void *ctx, const struct sp_clip_factor *args);

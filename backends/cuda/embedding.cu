@@ -123,6 +123,7 @@ enum { PIECE = 32, ACROSS = 128, TABLE_THREADS = ACROSS / 4 };
 struct table {
 	const int32_t *id, *order;
 	int64_t count, cols, pieces, across;
+	int64_t first, held; /* ids of the table's rows */
 	struct rows rows, table;
 	float *cut; /* [pieces][2][cols]: sums of the id that comes in from before the piece, and of one that goes on after it */
 };
@@ -146,6 +147,14 @@ static __device__ __forceinline__ void put4(float *row, int64_t j, int64_t cols,
 	for (int e = 0; e < 4; e++)
 		if (j + e < cols)
 			row[j + e] = add ? row[j + e] + v[e] : v[e];
+}
+
+/* A run's sum goes to its row, if the table holds it. */
+static __device__ __forceinline__ void put_row(const struct table &a, int32_t id, int64_t j, float4 sum)
+{
+	const int64_t row = id - a.first;
+	if (row >= 0 && row < a.held)
+		put4(row_at(a.table, row), j, a.cols, sum, 1);
 }
 
 static __device__ __forceinline__ float4 plus(float4 a, float4 b)
@@ -173,7 +182,7 @@ static __global__ void __launch_bounds__(TABLE_THREADS) sum_pieces(struct table 
 		else if (goes_on(a, k + 1))
 			put4(cut + a.cols, j, a.cols, sum, 0);
 		else
-			put4(row_at(a.table, a.id[row]), j, a.cols, sum, 1);
+			put_row(a, a.id[row], j, sum);
 		sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
 		from_before = 0;
 	}
@@ -192,14 +201,22 @@ static __global__ void __launch_bounds__(TABLE_THREADS) sum_cut_runs(struct tabl
 	float4 sum = load4(a.cut + (piece * 2 + 1) * a.cols, j, a.cols);
 	for (; next < a.pieces && a.id[a.order[next * PIECE]] == id; next++)
 		sum = plus(sum, load4(a.cut + next * 2 * a.cols, j, a.cols));
-	put4(row_at(a.table, id), j, a.cols, sum, 1);
+	put_row(a, id, j, sum);
 }
 
-static int add_to_table(struct sp_cuda *cuda, const int32_t *id, struct sp_matrix rows, struct sp_matrix table, float *cut,
-                        int32_t *order)
+extern "C" int sp_cuda_add_to_table(struct sp_cuda *cuda, const int32_t *id, struct sp_matrix rows, struct sp_matrix table,
+                                    int32_t first)
 {
 	const int64_t n = rows.rows, across = ceil_div(rows.cols, ACROSS), pieces = ceil_div(n, PIECE);
-	const struct table a = { id, order, n, rows.cols, pieces, across, rows_of(rows), rows_of(table), cut };
+	if (n == 0 || rows.cols == 0)
+		return SP_OK;
+	const size_t cut = (size_t)(pieces * 2 * rows.cols) * sizeof(float);
+	char *scratch = static_cast<char *>(sp_cuda_scratch(cuda, cut + (size_t)n * sizeof(int32_t)));
+	if (!scratch)
+		return SP_ERR_MEMORY;
+	int32_t *order = reinterpret_cast<int32_t *>(scratch + cut);
+	const struct table a = { id,    order,      n,    rows.cols, pieces, across, first, table.rows, rows_of(rows), rows_of(table),
+		                     reinterpret_cast<float *>(scratch) };
 	int status = SP_LAUNCH(cuda, order_rows, ceil_div(n, ORDER_THREADS), ORDER_THREADS, ORDER_THREADS * sizeof(int32_t), id, n,
 	                       order);
 	if (status == SP_OK)
@@ -264,17 +281,12 @@ extern "C" int sp_cuda_embedding_backward(void *ctx, const struct sp_embedding_b
 		status = normal_backward(cuda, args);
 	if (status)
 		return status;
-	const size_t cut = (size_t)(ceil_div(n, PIECE) * 2 * cols) * sizeof(float);
-	char *scratch = static_cast<char *>(sp_cuda_scratch(cuda, cut + (size_t)n * sizeof(int32_t)));
-	if (!scratch)
-		return SP_ERR_MEMORY;
 	const struct {
 		const int32_t *id;
 		struct sp_matrix table;
 	} tables[] = { { args->token, args->dword }, { args->pos, args->dposition }, { args->kind, args->dtype } };
 	for (int i = 0; status == SP_OK && i < 3; i++)
 		if (tables[i].table.data)
-			status = add_to_table(cuda, tables[i].id, args->dy, tables[i].table, reinterpret_cast<float *>(scratch),
-			                      reinterpret_cast<int32_t *>(scratch + cut));
+			status = sp_cuda_add_to_table(cuda, tables[i].id, args->dy, tables[i].table, 0);
 	return status;
 }

@@ -16,6 +16,9 @@ int sp_cuda_spread_bias(struct sp_cuda *cuda, struct sp_matrix bias, struct sp_m
 int sp_cuda_sweep(struct sp_cuda *cuda, struct sp_matrix x, struct sp_matrix pre, enum sp_activation act,
                   struct sp_matrix sums);
 
+/* embedding.cu. table[id[i] - first] += rows[i] for the ids that the table holds; rows of one id in row order. Uses the scratch. */
+int sp_cuda_add_to_table(struct sp_cuda *cuda, const int32_t *id, struct sp_matrix rows, struct sp_matrix table, int32_t first);
+
 /* sums.cu. totals[k][j] += sums[0][k][j] + sums[1][k][j] + ... for j < n, parts in order; NULL totals are left out. */
 enum { SP_CUDA_MOST_TOTALS = 3 };
 struct sp_cuda_totals {

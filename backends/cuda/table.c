@@ -35,6 +35,11 @@ const struct sp_compute_ops sp_cuda_ops = {
 	.attention_dots = sp_cuda_attention_dots,
 	.attention_backward = sp_cuda_attention_backward,
 
+	.scores_mask = sp_cuda_scores_mask,
+	.scores_softmax = sp_cuda_scores_softmax,
+	.scores_drop = sp_cuda_scores_drop,
+	.scores_backward = sp_cuda_scores_backward,
+
 	.rotate = sp_cuda_rotate,
 
 	.embedding_forward = sp_cuda_embedding_forward,
@@ -45,6 +50,11 @@ const struct sp_compute_ops sp_cuda_ops = {
 	.cross_entropy = sp_cuda_cross_entropy,
 	.tanh_forward = sp_cuda_tanh_forward,
 	.tanh_backward = sp_cuda_tanh_backward,
+
+	.words_forward = sp_cuda_words_forward,
+	.words_backward = sp_cuda_words_backward,
+	.entropy_part = sp_cuda_entropy_part,
+	.entropy_whole = sp_cuda_entropy_whole,
 
 	.sum_squares = sp_cuda_sum_squares,
 	.clip_factor = sp_cuda_clip_factor,

@@ -238,7 +238,9 @@ static struct sp_matrix part_of(const struct rsa *r, int owner)
 static int sum_whole(const struct rsa *r, struct sp_matrix own)
 {
 	const int64_t elements = r->whole.rows * r->whole.cols;
-	int rc = r->ranks > 1 ? sp_comm_all_reduce(r->setup.comm, r->whole.data, elements, SP_F32, SP_SUM) : SP_OK;
+	int rc = SP_OK;
+	if (r->ranks > 1)
+		rc = sp_comm_all_reduce_on(r->setup.comm, r->setup.compute, r->whole.data, elements, SP_F32, SP_SUM);
 	return rc ? rc : sp_compute_copy_rows(r->setup.compute, part_of(r, r->rank), own);
 }
 

@@ -464,6 +464,22 @@ int sp_comm_all_reduce(struct sp_comm *comm, void *data, int64_t count, enum sp_
 	return finished(comm, "all_reduce", begin, 2 * others_share(comm, count, dtype) / (uint64_t)comm->place.size, status);
 }
 
+int sp_comm_all_reduce_on(struct sp_comm *comm, struct sp_compute *compute, void *data, int64_t count, enum sp_dtype dtype,
+                          enum sp_reduction op)
+{
+	const size_t bytes = (size_t)count * sp_dtype_size(dtype);
+	const struct sp_stage_range all = { bytes, 0, bytes, 0, bytes };
+	struct sp_staged staged = { 0 };
+	if (!sp_stage_needed(compute))
+		return sp_comm_all_reduce(comm, data, count, dtype, op);
+	int status = reduction_fits(comm, "all_reduce", data, count, dtype);
+	if (status == SP_OK)
+		status = sp_stage_collective(compute, &data, all, &staged);
+	if (status)
+		return status;
+	return sp_stage_finish(compute, sp_comm_all_reduce(comm, data, count, dtype, op), &staged);
+}
+
 int sp_comm_broadcast(struct sp_comm *comm, void *data, size_t bytes, int root)
 {
 	if (root < 0 || root >= comm->place.size || (bytes && !data))

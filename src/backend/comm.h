@@ -64,6 +64,9 @@ int sp_comm_test(struct sp_comm *comm, struct sp_transfer *transfer, int *done);
 int sp_comm_progress(struct sp_comm *comm);
 
 int sp_comm_all_reduce(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype, enum sp_reduction op);
+/* The same in memory of `compute`, through host memory if the device's is not that. NULL: host memory. */
+int sp_comm_all_reduce_on(struct sp_comm *comm, struct sp_compute *compute, void *data, int64_t count, enum sp_dtype dtype,
+                          enum sp_reduction op);
 int sp_comm_broadcast(struct sp_comm *comm, void *data, size_t bytes, int root);
 int sp_comm_barrier(struct sp_comm *comm);
 

@@ -98,7 +98,9 @@ static int64_t most_read(const struct sp_encoder_widths *w, int64_t rows)
 
 int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct sp_matrix y)
 {
-	return attention->tensor ? sp_comm_all_reduce(attention->tensor, y.data, y.rows * y.cols, SP_F32, SP_SUM) : SP_OK;
+	if (!attention->tensor)
+		return SP_OK;
+	return sp_comm_all_reduce_on(attention->tensor, attention->compute, y.data, y.rows * y.cols, SP_F32, SP_SUM);
 }
 
 /* One of the three matrices that lie where dqkv will. */

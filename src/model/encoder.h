@@ -110,6 +110,7 @@ struct sp_encoder_attention {
 	double rope_base;        /* 0: queries and keys are as they are projected; else rotated by position */
 	const uint32_t *sample; /* [batch] sample * tensor ranks + own one: with the own heads, the coordinates of dropout */
 	struct sp_comm *tensor; /* ranks that share the weights of a layer; NULL: this one holds them all */
+	struct sp_compute *compute;
 };
 
 /* Carves it, but for dy and dsum. */

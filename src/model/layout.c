@@ -73,7 +73,7 @@ int sp_model_renorms(const struct sp_model *m)
 static int gather_stats(void *context, struct sp_matrix stats)
 {
 	const struct sp_encoder_attention *a = context;
-	struct sp_transfer transfer = { 0 };
+	struct sp_transfer transfer = { .compute = a->compute };
 	const int64_t own = stats.rows / sp_comm_size(a->tensor) * stats.cols;
 	int rc = sp_comm_all_gather_start(a->tensor, stats.data, own, SP_F32, &transfer);
 	return rc ? rc : sp_comm_wait(a->tensor, &transfer);

@@ -77,7 +77,7 @@ int sp_model_create(struct sp_compute *compute, const struct sp_model_options *o
 	if (!m)
 		return sp_fail(SP_ERR_MEMORY, "no memory for a model of %zu bytes", sizeof *m);
 	const int ranks = options->sequence ? sp_comm_size(options->sequence) : 1;
-	m->compute = compute;
+	m->compute = m->attention.compute = compute;
 	int rc = sp_model_prepare(m, options);
 	if (rc == SP_OK)
 		rc = count(m, ranks);

@@ -5,7 +5,8 @@ cudasim_sources = tests/cudasim/simulator.hpp tests/cudasim/simulator.cpp tests/
 	tests/cudasim/kernels/activation.cpp tests/cudasim/kernels/attention_backward.cpp \
 	tests/cudasim/kernels/attention_forward.cpp tests/cudasim/kernels/attention_rows.cpp \
 	tests/cudasim/kernels/cross_entropy.cpp tests/cudasim/kernels/embedding.cpp tests/cudasim/kernels/head.cpp \
-	tests/cudasim/kernels/norm.cpp tests/cudasim/kernels/rotate.cpp tests/cudasim/kernels/sums.cpp tests/cudasim/kernels/update.cpp
+	tests/cudasim/kernels/norm.cpp tests/cudasim/kernels/rotate.cpp tests/cudasim/kernels/scores.cpp tests/cudasim/kernels/sums.cpp tests/cudasim/kernels/update.cpp \
+	tests/cudasim/kernels/words.cpp
 
 if HAVE_CUDASIM
 if MODULES

@@ -1,5 +1,5 @@
 /* A small model trained on the cuda module's kernels, simulated, against the same training on the cpu module: losses,
- * gradients and parameters, dropout on, the sequence split over the ranks that there are. SEQPAR_TEST_DEVICE names another
+ * gradients and parameters, dropout on, the sequence, or the weights, split over the ranks that there are. SEQPAR_TEST_DEVICE names another
  * module to hold against the cpu, such as cuda itself. */
 #include "config.h"
 
@@ -27,7 +27,7 @@ struct result {
 };
 
 /* Two heads of 16, sequences that do not divide by the ranks, so there is padding; every kind of site that drops. */
-static int settings(struct sp_settings *s, const char *norm, const char *activation)
+static int settings(struct sp_settings *s, const char *norm, const char *activation, const char *layout)
 {
 	const char *const words[] = {
 		"model.layers=2",          "model.hidden=32",
@@ -44,7 +44,9 @@ static int settings(struct sp_settings *s, const char *norm, const char *activat
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		bad = bad || sp_settings_word(s, words[i]) != 0;
 	bad = bad || sp_settings_word(s, norm) != 0 || sp_settings_word(s, activation) != 0;
-	s->parallel.sequence = ranks.size;
+	bad = bad || sp_settings_word(s, layout) != 0;
+	if (s->parallel.tensor == 1)
+		s->parallel.sequence = ranks.size;
 	return bad || sp_settings_finish(s) != 0;
 }
 
@@ -82,7 +84,7 @@ static int train(const struct sp_settings *s, struct sp_compute *compute, struct
 	if (sp_setup_open(s, compute, ranks.world, &setup))
 		return 1;
 	int bad = sp_optimizer_create(compute, ranks.world, setup.reduce, sp_model_parameters(setup.model), &options, &o) != 0;
-	bad = bad || sp_parameters_create(&setup.config, &r->table) != 0;
+	bad = bad || sp_parameters_create_part(&setup.config, &setup.options.part, &r->table) != 0;
 	bad = bad || take_steps(s, compute, &setup, o, r);
 	bad = bad || take_out(compute, sp_model_values(setup.model), r->table.elements, &r->values);
 	sp_optimizer_destroy(o);
@@ -139,11 +141,11 @@ static void free_result(struct result *r)
 	sp_parameters_destroy(&r->table);
 }
 
-static void training_equals_the_cpu(const char *norm, const char *activation)
+static void training_equals_the_cpu(const char *norm, const char *activation, const char *layout)
 {
 	struct result got = { .loss = { 0 } }, want = { .loss = { 0 } };
 	struct sp_settings s;
-	int bad = settings(&s, norm, activation);
+	int bad = settings(&s, norm, activation, layout);
 	bad = bad || train(&s, device, &got);
 	bad = bad || train(&s, ranks.compute, &want);
 	bad = bad || differ(&got, &want);
@@ -155,13 +157,28 @@ static void training_equals_the_cpu(const char *norm, const char *activation)
 static void training_of_a_post_norm_model_equals_the_cpu(void **state)
 {
 	(void)state;
-	training_equals_the_cpu("model.norm=post", "model.activation=gelu");
+	training_equals_the_cpu("model.norm=post", "model.activation=gelu", "parallel.attention=ring");
 }
 
 static void training_of_a_pre_norm_model_equals_the_cpu(void **state)
 {
 	(void)state;
-	training_equals_the_cpu("model.norm=pre", "model.activation=gelu_tanh");
+	training_equals_the_cpu("model.norm=pre", "model.activation=gelu_tanh", "parallel.attention=ring");
+}
+
+static void training_on_whole_rows_of_scores_equals_the_cpu(void **state)
+{
+	(void)state;
+	training_equals_the_cpu("model.norm=post", "model.activation=gelu", "parallel.attention=rsa");
+}
+
+/* One head and half the vocabulary on each of two ranks. */
+static void training_on_tensor_ranks_equals_the_cpu(void **state)
+{
+	(void)state;
+	if (ranks.size > 2)
+		skip();
+	training_equals_the_cpu("model.norm=pre", "model.activation=gelu", ranks.size == 2 ? "parallel.tensor=2" : "parallel.tensor=1");
 }
 
 static const char *device_name(void)
@@ -185,7 +202,7 @@ static void training_in_tf32_is_near_the_cpu(void **state)
 	struct sp_compute *tf32 = NULL;
 	struct sp_settings s;
 	(void)state;
-	int bad = settings(&s, "model.norm=post", "model.activation=gelu");
+	int bad = settings(&s, "model.norm=post", "model.activation=gelu", "parallel.attention=ring");
 	bad = bad || sp_compute_open(device_name(), &options, &tf32) != 0;
 	bad = bad || train(&s, tf32, &got) || train(&s, ranks.compute, &want);
 	for (int i = 0; i < STEPS && !bad; i++)
@@ -214,6 +231,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(training_of_a_post_norm_model_equals_the_cpu),
 		cmocka_unit_test(training_of_a_pre_norm_model_equals_the_cpu),
+		cmocka_unit_test(training_on_whole_rows_of_scores_equals_the_cpu),
+		cmocka_unit_test(training_on_tensor_ranks_equals_the_cpu),
 		cmocka_unit_test(training_in_tf32_is_near_the_cpu),
 		cmocka_unit_test(the_cpu_refuses_tf32),
 	};
