@@ -32,6 +32,33 @@ struct gather {
 	struct sp_transfer keys[2], gradients;
 };
 
+/* Tokens of the rank that has most. */
+static int64_t longest(const struct gather *g)
+{
+	int64_t most = 0;
+	for (int r = 0; r < g->ranks; r++)
+		most = sp_max(most, sp_attention_chunk(&g->setup, r));
+	return most;
+}
+
+/* A piece is the same tokens on every rank, as far as it has them; its rows are those of the rank that has most. Of a rank: tokens of
+ * each sample in the piece, all of them together, and where they begin among those that it holds. */
+static int64_t tokens_in(const struct gather *g, const struct sp_piece *p, int rank)
+{
+	return sp_max(0, sp_min(p->tokens, sp_attention_chunk(&g->setup, rank) - p->token));
+}
+
+static int64_t rows_in(const struct gather *g, const struct sp_piece *p, int rank)
+{
+	return p->samples * tokens_in(g, p, rank);
+}
+
+static int64_t own_row(const struct gather *g, const struct sp_piece *p)
+{
+	const int64_t chunk = g->setup.shape.chunk;
+	return p->sample * chunk + sp_min(p->token, chunk);
+}
+
 /* As many rows at a time as the choice allows, the same on every rank. One rank has nothing to gather. */
 static void cut(struct gather *g)
 {
@@ -83,6 +110,14 @@ static int gather_create(const struct sp_attention_setup *setup, struct sp_arena
 	return SP_OK;
 }
 
+static void gather_share(void *work, const struct sp_attention_parts *parts)
+{
+	struct gather *g = work;
+	sp_attention_share(&g->setup, parts, &g->rows);
+	g->cut.chunk = longest(g); /* and no piece has more rows than before */
+	g->cut.pieces = sp_ceil_div(g->cut.batch, g->cut.samples) * sp_ceil_div(g->cut.chunk, g->cut.tokens);
+}
+
 static int gather_check(const struct sp_attention_shape_host *shape)
 {
 	(void)shape;
@@ -92,15 +127,21 @@ static int gather_check(const struct sp_attention_shape_host *shape)
 /* ---- what is sent ---- */
 
 /* Rank `rank`'s part of a gathered piece. */
-static struct sp_matrix part_of(struct sp_matrix gathered, const struct sp_piece *p, int rank)
+static struct sp_matrix part_of(const struct gather *g, struct sp_matrix gathered, const struct sp_piece *p, int rank)
 {
-	return sp_matrix_rows(gathered, rank * p->rows, p->rows);
+	return sp_matrix_rows(gathered, rank * p->rows, rows_in(g, p, rank));
 }
 
-static struct sp_matrix keys_of(struct sp_matrix qkv, const struct sp_piece *p)
+/* What the queries of rank `rank` contribute to own keys. */
+static struct sp_matrix arrived_of(const struct gather *g, const struct sp_piece *p, int rank)
+{
+	return sp_matrix_rows(g->arrived, rank * p->rows, rows_in(g, p, g->rank));
+}
+
+static struct sp_matrix keys_of(const struct gather *g, struct sp_matrix qkv, const struct sp_piece *p)
 {
 	const int64_t hidden = qkv.cols / 3;
-	return sp_matrix_rows(sp_matrix_columns(qkv, hidden, 2 * hidden), p->row, p->rows);
+	return sp_matrix_rows(sp_matrix_columns(qkv, hidden, 2 * hidden), own_row(g, p), rows_in(g, p, g->rank));
 }
 
 static int gather_start(struct gather *g, const struct sp_attention_state *state, int64_t i)
@@ -108,7 +149,7 @@ static int gather_start(struct gather *g, const struct sp_attention_state *state
 	const struct sp_piece p = sp_cut_piece(&g->cut, i);
 	struct sp_matrix kv = g->kv[i % 2];
 	struct sp_transfer *transfer = &g->keys[i % 2];
-	int rc = sp_compute_copy_rows(g->setup.compute, keys_of(state->qkv, &p), part_of(kv, &p, g->rank));
+	int rc = sp_compute_copy_rows(g->setup.compute, keys_of(g, state->qkv, &p), part_of(g, kv, &p, g->rank));
 	if (rc)
 		return rc;
 	*transfer = (struct sp_transfer){ .compute = g->setup.compute };
@@ -131,11 +172,11 @@ static int scatter_start(struct gather *g, int64_t i)
 static int scatter_end(struct gather *g, int64_t i, struct sp_matrix dqkv)
 {
 	const struct sp_piece p = sp_cut_piece(&g->cut, i);
-	const struct sp_matrix sum = part_of(g->arrived, &p, 0);
+	const struct sp_matrix sum = arrived_of(g, &p, 0);
 	int rc = sp_comm_wait(g->setup.comm, &g->gradients);
 	for (int r = 1; rc == SP_OK && r < g->ranks; r++)
-		rc = sp_compute_add(g->setup.compute, sum.data, part_of(g->arrived, &p, r).data, sum.rows * sum.cols);
-	return rc ? rc : sp_compute_copy_rows(g->setup.compute, sum, keys_of(dqkv, &p));
+		rc = sp_compute_add(g->setup.compute, sum.data, arrived_of(g, &p, r).data, sum.rows * sum.cols);
+	return rc ? rc : sp_compute_copy_rows(g->setup.compute, sum, keys_of(g, dqkv, &p));
 }
 
 /* ---- what is computed ---- */
@@ -146,9 +187,9 @@ static struct sp_attention_shape step_shape(const struct gather *g, const struct
 {
 	struct sp_attention_shape shape = sp_attention_step_shape(&g->setup, call, g->rank, rank);
 	shape.batch = p->samples;
-	shape.keys = p->tokens;
 	shape.query_doc += p->sample * shape.chunk;
-	shape.key_doc += p->row;
+	shape.key_doc += p->sample * shape.keys + sp_min(p->token, shape.keys);
+	shape.keys = tokens_in(g, p, rank);
 	shape.sample += p->sample;
 	shape.first_key += (uint32_t)p->token;
 	return shape;
@@ -171,7 +212,7 @@ static struct sp_matrix lines_of(const struct gather *g, struct sp_matrix m, con
 static struct sp_matrix step_keys(const struct gather *g, const struct sp_attention_state *state, const struct sp_piece *p,
                                   int64_t i, int rank)
 {
-	return rank == g->rank ? keys_of(state->qkv, p) : part_of(g->kv[i % 2], p, rank);
+	return rank == g->rank ? keys_of(g, state->qkv, p) : part_of(g, g->kv[i % 2], p, rank);
 }
 
 static int forward_step(const struct gather *g, const struct sp_attention_call *call, const struct sp_attention_state *state,
@@ -190,6 +231,8 @@ static int forward_step(const struct gather *g, const struct sp_attention_call *
 		.l = lines_of(g, g->rows, &p),
 		.first = rank == g->rank && p.token == 0,
 	};
+	if (step.shape.keys == 0)
+		return SP_OK;
 	sp_trace_begin(SP_TRACE_COMPUTE, "allgather forward piece", (int)i);
 	int rc = sp_compute_attention_forward(g->setup.compute, &step);
 	sp_trace_end(SP_TRACE_COMPUTE);
@@ -208,7 +251,7 @@ static int backward_step(const struct gather *g, const struct backward *b, int64
 {
 	const struct sp_piece p = sp_cut_piece(&g->cut, i);
 	const struct sp_matrix kv = step_keys(g, b->state, &p, i, rank);
-	const struct sp_matrix dkv = g->ranks == 1 ? keys_of(b->dqkv, &p) : part_of(g->grad[i % 2], &p, rank);
+	const struct sp_matrix dkv = g->ranks == 1 ? keys_of(g, b->dqkv, &p) : part_of(g, g->grad[i % 2], &p, rank);
 	const int64_t hidden = kv.cols / 2;
 	const struct sp_attention_backward step = {
 		.shape = step_shape(g, b->call, &p, rank),
@@ -224,6 +267,8 @@ static int backward_step(const struct gather *g, const struct backward *b, int64
 		.overwrite_dq = rank == g->rank && p.token == 0,
 		.overwrite_dkv = 1,
 	};
+	if (step.shape.keys == 0)
+		return SP_OK;
 	sp_trace_begin(SP_TRACE_COMPUTE, "allgather backward piece", (int)i);
 	int rc = sp_compute_attention_backward(g->setup.compute, &step);
 	sp_trace_end(SP_TRACE_COMPUTE);
@@ -302,6 +347,7 @@ const struct sp_attention_variant sp_attention_allgather = {
 	.check = gather_check,
 	.create = gather_create,
 	.destroy = gather_destroy,
+	.share = gather_share,
 	.forward = gather_forward,
 	.backward = gather_backward,
 	.sent_forward = gather_sent_forward,

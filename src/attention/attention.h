@@ -27,11 +27,19 @@ struct sp_attention_shape_host {
 	struct sp_attention_choice choice;
 };
 
+/* Where ranks hold parts of unequal length: rank r's queries and keys are rows of chunk[r] tokens a sample, the first of them
+ * token first[r] of the sequence. All zero: `chunk` of the shape each, one part behind the other. */
+struct sp_attention_parts {
+	const int64_t *first, *chunk; /* [ranks], host */
+	int64_t most;                 /* what the shape's chunk was when buffers were laid out: chunk[r] are at most that */
+};
+
 /* What every call of one variant shares. Borrowed pointers. */
 struct sp_attention_setup {
 	struct sp_compute *compute;
 	struct sp_comm *comm; /* the sequence group */
 	struct sp_attention_shape_host shape;
+	struct sp_attention_parts parts; /* set by `share` alone; then the shape's chunk is this rank's */
 	int overlap; /* 0: each transfer is waited for before the compute it could hide behind */
 	int forward_only; /* backward is never called: nothing is laid out for it */
 };
@@ -55,7 +63,7 @@ struct sp_attention_globals {
 
 /* The micro-batch at hand: where its tokens lie, who may attend to whom, which dropout. */
 struct sp_attention_call {
-	const int32_t *doc;     /* [ranks][batch][chunk], device */
+	const int32_t *doc;     /* [ranks][batch][chunk], device; unequal parts begin where they would if all had the most tokens */
 	/* [batch][chunk], device: as this rank's part of doc, but -1 where nobody reads what the query finds: o may be 0
 	 * there, and dout must be. NULL: all is read. */
 	const int32_t *query_doc;
@@ -88,6 +96,9 @@ struct sp_attention_variant {
 	 * is given back. An arena that only counts gives a work that may only be destroyed. Else collective. */
 	int (*create)(const struct sp_attention_setup *setup, struct sp_arena *arena, void **work);
 	void (*destroy)(void *work);
+	/* Optional: NULL means that ranks hold equal parts. How sequences are shared out in the calls that follow; arrays stay as they are
+	 * until the next such call. The same on all ranks; nothing is sent. */
+	void (*share)(void *work, const struct sp_attention_parts *parts);
 	/* o and lse from qkv. Collective over the sequence group. */
 	int (*forward)(void *work, const struct sp_attention_call *call, const struct sp_attention_state *state);
 	/* Optional: NULL means that nothing can be done ahead. Before backward with the same state, while other things are computed: what

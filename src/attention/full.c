@@ -35,6 +35,12 @@ static int full_create(const struct sp_attention_setup *setup, struct sp_arena *
 	return SP_OK;
 }
 
+static void full_share(void *work, const struct sp_attention_parts *parts)
+{
+	struct full *f = work;
+	sp_attention_share(&f->setup, parts, &f->rows);
+}
+
 static int full_forward(void *work, const struct sp_attention_call *call, const struct sp_attention_state *state)
 {
 	struct full *f = work;
@@ -88,6 +94,7 @@ const struct sp_attention_variant sp_attention_full = {
 	.check = full_check,
 	.create = full_create,
 	.destroy = free,
+	.share = full_share,
 	.forward = full_forward,
 	.backward = full_backward,
 	.sent_forward = full_sent,

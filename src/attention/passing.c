@@ -8,6 +8,14 @@ int sp_passing_rank(const struct sp_passing *p, int hops)
 	return (p->setup->shape.rank + ranks + hops * p->stride) % ranks;
 }
 
+struct sp_matrix sp_passing_block(const struct sp_passing *p, struct sp_matrix m, int hops)
+{
+	const struct sp_attention_setup *s = p->setup;
+	if (!s->parts.chunk)
+		return m;
+	return sp_matrix_rows(m, 0, s->shape.batch * s->parts.chunk[sp_passing_rank(p, -hops % p->places)]);
+}
+
 static int64_t up_to_page(int64_t bytes)
 {
 	return (bytes + SP_WINDOW_PAGE - 1) / SP_WINDOW_PAGE * SP_WINDOW_PAGE;

@@ -54,6 +54,8 @@ int sp_passing_create(struct sp_passing *p, int64_t rows, int64_t cols, int64_t 
 /* The matrices were made for the most columns that are needed; places of one ring use the same. */
 void sp_passing_narrow(struct sp_passing *p, int64_t cols, int64_t gradient_cols);
 void sp_passing_destroy(struct sp_passing *p); /* before the arena's memory is given back; zeroed is fine */
+/* Of a matrix that holds, or is to hold, what belongs to the place `hops` places back, 0 <= hops <= R: the rows that do. */
+struct sp_matrix sp_passing_block(const struct sp_passing *p, struct sp_matrix m, int hops);
 /* The sequence rank that is `hops` places further on, -R < hops < R. */
 int sp_passing_rank(const struct sp_passing *p, int hops);
 

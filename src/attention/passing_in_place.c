@@ -53,11 +53,12 @@ static int all_have_read(struct sp_passing *p)
 /* Each block is read by all others: as many bytes as if every rank had passed it on. */
 static int keys_begin(struct sp_passing *p, struct sp_matrix own)
 {
+	const struct sp_matrix to = sp_passing_block(p, p->kv[0], 0);
 	int rc = all_have_read(p);
 	if (rc == SP_OK)
-		rc = sp_compute_copy_rows(p->setup->compute, own, p->kv[0]);
+		rc = sp_compute_copy_rows(p->setup->compute, own, to);
 	if (rc == SP_OK)
-		sp_comm_window_post(p->window, KEYS, ++p->rounds, (uint64_t)(p->places - 1) * message_bytes(p->kv[0]));
+		sp_comm_window_post(p->window, KEYS, ++p->rounds, (uint64_t)(p->places - 1) * message_bytes(to));
 	return rc;
 }
 
@@ -66,7 +67,7 @@ static int keys(struct sp_passing *p, int hop, struct sp_matrix *kv)
 	const int owner = sp_passing_rank(p, -hop);
 	if (hop > 1)
 		sp_comm_window_leave(p->window, sp_passing_rank(p, 1 - hop));
-	*kv = as_of(p, p->kv[0], owner);
+	*kv = as_of(p, sp_passing_block(p, p->kv[0], hop), owner);
 	return sp_comm_window_await(p->window, owner, KEYS, p->rounds);
 }
 
@@ -78,8 +79,7 @@ static void keys_end(struct sp_passing *p)
 
 static int gradients(struct sp_passing *p, int hop, struct sp_matrix *dkv)
 {
-	(void)hop;
-	*dkv = gradient(p, p->sums + 1);
+	*dkv = sp_passing_block(p, gradient(p, p->sums + 1), hop);
 	return room_for(p, p->sums + 1);
 }
 
@@ -98,7 +98,7 @@ static int add_previous(struct sp_passing *p, struct sp_matrix to, uint64_t bloc
 
 static int gradients_on(struct sp_passing *p, int hop)
 {
-	const struct sp_matrix own = gradient(p, p->sums + 1);
+	const struct sp_matrix own = sp_passing_block(p, gradient(p, p->sums + 1), hop);
 	int rc = hop == 1 ? SP_OK : add_previous(p, own, p->sums);
 	if (rc == SP_OK)
 		sp_comm_window_post(p->window, SUMS, ++p->sums, message_bytes(own));
@@ -108,7 +108,7 @@ static int gradients_on(struct sp_passing *p, int hop)
 /* Nothing is received into kv[1] here. Gradients are at most as wide. */
 static struct sp_matrix gradients_own(struct sp_passing *p)
 {
-	return sp_matrix(p->kv[1].data, p->fresh.rows, p->fresh.cols);
+	return sp_passing_block(p, sp_matrix(p->kv[1].data, p->fresh.rows, p->fresh.cols), 0);
 }
 
 static int gradients_home(struct sp_passing *p, struct sp_matrix *sum)

@@ -27,12 +27,13 @@ static int pass_on(struct sp_passing *p, struct sp_matrix out, struct sp_matrix 
 
 static int keys_on(struct sp_passing *p, int hop)
 {
-	return pass_on(p, p->kv[hop % 2], p->kv[(hop + 1) % 2], &p->keys_under_way);
+	const struct sp_matrix here = p->kv[hop % 2], next = p->kv[(hop + 1) % 2];
+	return pass_on(p, sp_passing_block(p, here, hop), sp_passing_block(p, next, hop + 1), &p->keys_under_way);
 }
 
 static int keys_begin(struct sp_passing *p, struct sp_matrix own)
 {
-	int rc = sp_compute_copy_rows(p->setup->compute, own, p->kv[0]);
+	int rc = sp_compute_copy_rows(p->setup->compute, own, sp_passing_block(p, p->kv[0], 0));
 	return rc ? rc : keys_on(p, 0);
 }
 
@@ -41,7 +42,7 @@ static int keys(struct sp_passing *p, int hop, struct sp_matrix *kv)
 	int rc = sp_comm_wait(p->setup->comm, &p->keys_under_way);
 	if (rc == SP_OK && hop + 1 < p->places)
 		rc = keys_on(p, hop);
-	*kv = p->kv[hop % 2];
+	*kv = sp_passing_block(p, p->kv[hop % 2], hop);
 	return rc;
 }
 
@@ -53,7 +54,7 @@ static void keys_end(struct sp_passing *p)
 /* Hop t: travel[t % 2] is on its way in (none at t = 1) with what the ranks before have summed for the keys at hand. */
 static int gradients(struct sp_passing *p, int hop, struct sp_matrix *dkv)
 {
-	*dkv = hop == 1 ? p->travel[1] : p->fresh;
+	*dkv = sp_passing_block(p, hop == 1 ? p->travel[1] : p->fresh, hop);
 	return SP_OK;
 }
 
@@ -65,19 +66,20 @@ static int add_fresh(struct sp_passing *p, struct sp_matrix sum)
 
 static int gradients_on(struct sp_passing *p, int hop)
 {
-	const struct sp_matrix here = p->travel[hop % 2], next = p->travel[(hop + 1) % 2];
+	const struct sp_matrix here = sp_passing_block(p, p->travel[hop % 2], hop);
+	const struct sp_matrix next = sp_passing_block(p, p->travel[(hop + 1) % 2], hop + 1);
 	int rc = hop == 1 ? SP_OK : add_fresh(p, here);
 	return rc ? rc : pass_on(p, here, next, &p->gradients_under_way);
 }
 
 static struct sp_matrix gradients_own(struct sp_passing *p)
 {
-	return p->fresh;
+	return sp_passing_block(p, p->fresh, 0);
 }
 
 static int gradients_home(struct sp_passing *p, struct sp_matrix *sum)
 {
-	*sum = p->travel[p->places % 2];
+	*sum = sp_passing_block(p, p->travel[p->places % 2], 0);
 	return add_fresh(p, *sum);
 }
 

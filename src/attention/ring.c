@@ -58,7 +58,8 @@ int sp_attention_ring_settle(struct sp_attention_ring *r)
 /* A block's rows of a matrix of tokens, and of row vectors. */
 static struct sp_matrix tokens_of(const struct sp_attention_ring *r, struct sp_matrix m, int block)
 {
-	return sp_matrix_rows(m, block * tokens(r), tokens(r));
+	const int64_t each = m.rows / r->blocks;
+	return sp_matrix_rows(m, block * each, each);
 }
 
 static struct sp_matrix lines_of(const struct sp_attention_ring *r, struct sp_matrix m, int block)
@@ -250,6 +251,12 @@ static int ring_create(const struct sp_attention_setup *setup, struct sp_arena *
 	return SP_OK;
 }
 
+static void ring_share(void *work, const struct sp_attention_parts *parts)
+{
+	struct sp_attention_ring *r = work;
+	sp_attention_share(&r->setup, parts, &r->rows);
+}
+
 /* Keys and values, the last two thirds of a projection's columns. */
 static struct sp_matrix keys_of(struct sp_matrix qkv)
 {
@@ -324,6 +331,7 @@ const struct sp_attention_variant sp_attention_ring = {
 	.check = ring_check,
 	.create = ring_create,
 	.destroy = ring_destroy,
+	.share = ring_share,
 	.forward = ring_forward,
 	.begin_backward = ring_begin_backward,
 	.backward = ring_backward,

@@ -36,21 +36,23 @@ int sp_attention_ring_layout_queries(struct sp_attention_ring *r, struct sp_aren
 	return rc ? rc : sp_passing_create(&r->passing, rows, cols, r->setup.shape.heads * r->setup.shape.head_dim, arena);
 }
 
-static struct sp_matrix lines_at(const struct sp_attention_ring *r, float *at)
+/* Row vectors of a message of `rows` tokens. */
+static struct sp_matrix lines_at(const struct sp_attention_ring *r, float *at, int64_t rows)
 {
-	return sp_matrix(at, r->blocks * r->setup.shape.batch * r->setup.shape.heads, r->setup.shape.chunk);
+	const int64_t samples = r->blocks * r->setup.shape.batch;
+	return sp_matrix(at, samples * r->setup.shape.heads, rows / samples);
 }
 
 static struct side in_message(const struct sp_attention_ring *r, struct sp_matrix message)
 {
-	const int64_t rows = r->blocks * tokens(r), heads = r->setup.shape.heads, h = heads * r->setup.shape.head_dim;
+	const int64_t rows = message.rows, heads = r->setup.shape.heads, h = heads * r->setup.shape.head_dim;
 	float *at = message.data;
 	const struct sp_matrix features = sp_matrix(at, rows, 2 * h);
 	return (struct side){
 		.q = sp_matrix_columns(features, 0, h),
 		.dout = sp_matrix_columns(features, h, h),
-		.lse = lines_at(r, at + rows * 2 * h),
-		.dots = lines_at(r, at + rows * (2 * h + heads)),
+		.lse = lines_at(r, at + rows * 2 * h, rows),
+		.dots = lines_at(r, at + rows * (2 * h + heads), rows),
 	};
 }
 
@@ -78,17 +80,18 @@ static int step(const struct sp_attention_ring *r, const struct sp_attention_rin
                 struct sp_matrix dq, int hop, int own, int other)
 {
 	const int64_t t = tokens(r), lines = r->setup.shape.batch * r->setup.shape.heads, h = pass->q.cols;
+	const int64_t there = side->q.rows / r->blocks;
 	const int from = (r->place - hop + r->places) % r->places;
 	const struct sp_matrix kv = sp_matrix_rows(pass->kv, own * t, t), dkv = sp_matrix_rows(pass->dkv, own * t, t);
 	struct sp_attention_backward args = {
 		.shape = sp_attention_step_shape(&r->setup, pass->call, from * r->blocks + other, r->place * r->blocks + own),
-		.q = sp_matrix_rows(side->q, other * t, t),
+		.q = sp_matrix_rows(side->q, other * there, there),
 		.k = sp_matrix_columns(kv, 0, h),
 		.v = sp_matrix_columns(kv, h, h),
-		.dout = sp_matrix_rows(side->dout, other * t, t),
+		.dout = sp_matrix_rows(side->dout, other * there, there),
 		.lse = sp_matrix_rows(side->lse, other * lines, lines),
 		.dots = sp_matrix_rows(side->dots, other * lines, lines),
-		.dq = sp_matrix_rows(dq, other * t, t),
+		.dq = sp_matrix_rows(dq, other * there, there),
 		.dk = sp_matrix_columns(dkv, 0, h),
 		.dv = sp_matrix_columns(dkv, h, h),
 		.overwrite_dq = own == 0,
@@ -128,7 +131,7 @@ int sp_attention_ring_backward_queries(struct sp_attention_ring *r, const struct
 	struct sp_passing *p = &r->passing;
 	struct sp_matrix sum;
 	sp_passing_narrow(p, sp_attention_ring_query_cols(r), pass->q.cols);
-	r->queries = sp_matrix(r->queries.data, p->kv[0].rows, p->kv[0].cols);
+	r->queries = sp_passing_block(p, sp_matrix(r->queries.data, p->kv[0].rows, p->kv[0].cols), 0);
 	int rc = set_out(r, pass);
 	for (int hop = 1; rc == SP_OK && hop < r->places; hop++)
 		rc = hop_of(r, pass, hop);

@@ -10,6 +10,30 @@ static void move_on(void *comm)
 	(void)sp_comm_progress(comm);
 }
 
+int64_t sp_attention_chunk(const struct sp_attention_setup *setup, int rank)
+{
+	return setup->parts.chunk ? setup->parts.chunk[rank] : setup->shape.chunk;
+}
+
+int64_t sp_attention_first(const struct sp_attention_setup *setup, int rank)
+{
+	return setup->parts.first ? setup->parts.first[rank] : rank * setup->shape.chunk;
+}
+
+void sp_attention_share(struct sp_attention_setup *setup, const struct sp_attention_parts *parts, struct sp_matrix *rows)
+{
+	setup->parts = *parts;
+	setup->shape.chunk = parts->chunk[setup->shape.rank];
+	*rows = sp_matrix(rows->data, rows->rows, setup->shape.chunk);
+}
+
+/* Documents of the tokens that a rank holds. */
+static const int32_t *documents(const struct sp_attention_setup *setup, const struct sp_attention_call *call, int rank)
+{
+	const int64_t each = setup->parts.chunk ? setup->parts.most : setup->shape.chunk;
+	return call->doc + rank * setup->shape.batch * each;
+}
+
 struct sp_attention_shape sp_attention_step_shape(const struct sp_attention_setup *setup, const struct sp_attention_call *call,
                                                   int rank, int keys_of)
 {
@@ -19,14 +43,14 @@ struct sp_attention_shape sp_attention_step_shape(const struct sp_attention_setu
 		.batch = s->batch,
 		.heads = s->heads,
 		.head_dim = s->head_dim,
-		.chunk = s->chunk,
-		.keys = s->chunk,
+		.chunk = sp_attention_chunk(setup, rank),
+		.keys = sp_attention_chunk(setup, keys_of),
 		.scale = 1.0f / sqrtf((float)s->head_dim),
-		.query_doc = read ? call->query_doc : call->doc + rank * s->batch * s->chunk,
-		.key_doc = call->doc + keys_of * s->batch * s->chunk,
+		.query_doc = read ? call->query_doc : documents(setup, call, rank),
+		.key_doc = documents(setup, call, keys_of),
 		.sample = call->sample,
-		.first_query = (uint32_t)(rank * s->chunk),
-		.first_key = (uint32_t)(keys_of * s->chunk),
+		.first_query = (uint32_t)sp_attention_first(setup, rank),
+		.first_key = (uint32_t)sp_attention_first(setup, keys_of),
 		.dropout = call->dropout,
 		.poll = polls ? move_on : NULL,
 		.poll_ctx = polls ? setup->comm : NULL,

@@ -24,6 +24,12 @@ struct sp_attention_qkv {
 };
 struct sp_attention_qkv sp_attention_split(struct sp_matrix qkv);
 
+/* What a rank's part of the sequences at hand is: tokens of a sample, the first of them. */
+int64_t sp_attention_chunk(const struct sp_attention_setup *setup, int rank);
+int64_t sp_attention_first(const struct sp_attention_setup *setup, int rank);
+/* Takes over what `share` was given, and gives row vectors of this rank, (B A, C), their columns. */
+void sp_attention_share(struct sp_attention_setup *setup, const struct sp_attention_parts *parts, struct sp_matrix *rows);
+
 /* Elements of one of q, k, v of this rank: B C H. */
 uint64_t sp_attention_block(const struct sp_attention_shape_host *shape);
 /* Waits at once if transfers shall not overlap. */

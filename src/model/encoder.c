@@ -185,13 +185,19 @@ static struct sp_cut tiles_of(const struct sp_encoder_widths *widths, int64_t ba
 	return sp_cut_make(batch, chunk, all ? batch * chunk : widths->tile);
 }
 
+static void read_so_many(struct sp_encoder_layer *layer, const struct sp_encoder_widths *widths, int64_t rows)
+{
+	layer->most_read = most_read(widths, layer->tiles.samples * layer->tiles.tokens);
+	layer->reads = layer->most_read > 0 ? most_read(widths, rows) : 0;
+}
+
 static void cut(struct sp_encoder_layer *layer, const struct sp_encoder_widths *widths, int64_t batch, int64_t chunk,
                 enum sp_recompute recompute)
 {
 	layer->again = recompute == SP_RECOMPUTE_LAYER;
 	layer->tiles = tiles_of(widths, batch, chunk, !layer->again);
-	layer->most_read = most_read(widths, layer->tiles.samples * layer->tiles.tokens);
-	layer->reads = layer->most_read > 0 ? most_read(widths, batch * chunk) : 0;
+	layer->room = layer->tiles.samples * layer->tiles.tokens;
+	read_so_many(layer, widths, batch * chunk);
 }
 
 int sp_encoder_layer_reads(const struct sp_encoder_layer *layer, int64_t rows)
@@ -231,6 +237,16 @@ void sp_encoder_layer_borrow(struct sp_encoder_layer *layer, const struct sp_enc
 	for (int i = 0; i < count; i++)
 		if (own[i].place == LENT || own[i].place == THIRD)
 			*own[i].view = *theirs[i].view;
+}
+
+void sp_encoder_layer_fit(struct sp_encoder_layer *layer, const struct sp_encoder_widths *widths, int64_t batch, int64_t chunk)
+{
+	struct left left[LEFT];
+	layer->tiles = sp_cut_make(batch, chunk, layer->room);
+	read_so_many(layer, widths, batch * chunk);
+	const int count = list(layer, widths, batch, chunk, SP_RECOMPUTE_NONE, left); /* which decides about places alone */
+	for (int i = 0; i < count; i++)
+		*left[i].view = sp_matrix(left[i].view->data, left[i].rows, left[i].cols);
 }
 
 int sp_encoder_shared_layout(struct sp_encoder_shared *shared, struct sp_arena *arena, int64_t rows, int64_t hidden)
@@ -277,6 +293,7 @@ void sp_encoder_layer_share(struct sp_encoder_layer *layer, const struct sp_enco
 {
 	layer->attention = (struct sp_attention_state){ shared->qkv, shared->o, shared->lse, shared->scores, shared->kept };
 	layer->tiles = shared->tiles;
+	layer->room = shared->tiles.samples * shared->tiles.tokens;
 	layer->mlp.pre = shared->pre;
 	layer->mlp.hidden = shared->hidden;
 	layer->joint_attention.mean = shared->mean;

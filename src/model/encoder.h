@@ -40,6 +40,7 @@ struct sp_encoder_layer {
 	/* the layout's: */
 	int again;           /* nothing is kept but the stream */
 	struct sp_cut tiles; /* of the rows, for the MLP; one if its buffers are kept */
+	int64_t room;        /* rows of the largest there is room for */
 	/* Of the rows that are read so many at a time, and in all, whatever is kept. Alike on all tensor ranks, which sum them. */
 	int64_t most_read, reads;
 	struct sp_dense_weights qkv; /* (3 H, H) */
@@ -79,6 +80,9 @@ int sp_encoder_layer_layout_lent(struct sp_encoder_layer *lent, struct sp_arena 
                                  const struct sp_encoder_scratch *scratch);
 void sp_encoder_layer_borrow(struct sp_encoder_layer *layer, const struct sp_encoder_layer *lent,
                              enum sp_recompute recompute);
+
+/* All of these, wherever they lie, are from now on of samples of `chunk` tokens, at most as many as they were laid out for. */
+void sp_encoder_layer_fit(struct sp_encoder_layer *layer, const struct sp_encoder_widths *widths, int64_t batch, int64_t chunk);
 
 /* Buffers of a forward pass that no backward follows: one set, which every layer writes anew. */
 struct sp_encoder_shared {

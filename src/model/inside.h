@@ -71,5 +71,7 @@ void sp_model_bind(struct sp_model *m);
  * is. Undone by sp_model_unlay. */
 int sp_model_lay(struct sp_model *m, struct sp_arena *arena, int ranks);
 void sp_model_unlay(struct sp_model *m);
+/* Views of what a micro-batch uses in a piece, and of what all share, become those of samples of `chunk` tokens. */
+void sp_model_fit(struct sp_model *m, int piece, int64_t micro, int64_t chunk);
 
 #endif

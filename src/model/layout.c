@@ -411,6 +411,40 @@ int sp_model_lay(struct sp_model *m, struct sp_arena *arena, int ranks)
 	return rc;
 }
 
+/* Rows of as many as it has room for. */
+static void fit(struct sp_matrix *view, int64_t rows)
+{
+	if (view->cols > 0)
+		*view = sp_matrix(view->data, rows, view->cols);
+}
+
+static void fit_slot(const struct sp_model *m, const struct sp_model_piece *p, struct sp_model_slot *slot, int64_t chunk)
+{
+	const int64_t rows = m->options.batch * chunk;
+	struct sp_matrix *const tall[] = { &slot->embedding.s, &slot->embedding.y, &slot->entry.y };
+	struct sp_matrix *const flat[] = { &slot->embedding.mean, &slot->embedding.rstd, &slot->entry.mean, &slot->entry.rstd };
+	for (size_t i = 0; i < sizeof tall / sizeof *tall; i++)
+		fit(tall[i], rows);
+	for (size_t i = 0; i < sizeof flat / sizeof *flat; i++)
+		if (flat[i]->cols > 0)
+			*flat[i] = sp_matrix(flat[i]->data, 1, rows);
+	for (int64_t i = 0; i < p->layers.end - p->layers.first; i++)
+		sp_encoder_layer_fit(&slot->layer[i], &m->widths, m->options.batch, chunk);
+}
+
+void sp_model_fit(struct sp_model *m, int piece, int64_t micro, int64_t chunk)
+{
+	struct sp_model_piece *p = &m->piece[piece];
+	const int64_t rows = m->options.batch * chunk;
+	struct sp_matrix *const shared[] = { &m->scratch.dsum, &m->scratch.dx, &m->scratch.dout, &m->scratch.dqkv, &m->words.words,
+		                                 &p->entrance[micro % (p->slots + 1)] };
+	for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+		fit(shared[i], rows);
+	for (int i = 0; i < SP_MODEL_STREAM_GRADIENTS; i++)
+		fit(&m->stream_gradient[i], rows);
+	fit_slot(m, p, &p->slot[micro % p->slots], chunk);
+}
+
 void sp_model_unlay(struct sp_model *m)
 {
 	if (m->attention.work)

@@ -15,8 +15,10 @@
 /* One micro-batch as a rank sees it. All arrays are device memory, T = batch * chunk rows, sample-major. */
 struct sp_batch {
 	int64_t batch, chunk;
+	struct sp_attention_parts parts;        /* where ranks hold parts of unequal length: what all hold, `chunk` here; most: the
+	                                           options' chunk, at most which `chunk` is. All zero: all hold that */
 	const int32_t *token, *position, *kind; /* [T]; padding: 0 */
-	const int32_t *doc;                     /* [ranks][batch][chunk]: document ids of all ranks of the sequence; -1 padding */
+	const int32_t *doc;                     /* [ranks][batch][chunk], see struct sp_attention_call: document ids of all ranks of the sequence; -1 padding */
 	const int32_t *read_doc;                /* [T] `doc` of those of this rank's tokens that are predicted or tell an order, -1 of
 	                                           the others; NULL: not known */
 	const int32_t *length;                  /* [batch], host: tokens of each sample that are not padding, which is behind them;
@@ -56,7 +58,7 @@ const char *sp_model_full_attention(int ranks);
 
 struct sp_model_options {
 	struct sp_model_config config;
-	int64_t batch, chunk; /* of every micro-batch: activations are laid out for them once */
+	int64_t batch, chunk; /* of every micro-batch, or the most: activations are laid out for them once */
 	int packed;           /* a sequence may hold several samples, each with a sentence order */
 	const struct sp_attention_variant *attention;
 	struct sp_attention_choice choice; /* what that looks at */
@@ -105,7 +107,8 @@ struct sp_layer_range sp_model_layers(const struct sp_model *m, int piece);
 /* ---- one piece at a time, for the stages of a pipeline ----
  *
  * Micro-batches 0, 1, 2, ... go through each piece in this order, forward and backward, at most `slots` of them between
- * the two. What enters and leaves a piece is one (T, H) matrix without gaps, in device memory: the residual stream. */
+ * the two. What enters and leaves a piece is one (T, H) matrix without gaps, in device memory: the residual stream. There is room
+ * for the most tokens; these are of as many as the micro-batch has, from the place's begin. */
 
 /* Where the stream of a micro-batch is put before its forward, unless the model begins with this piece. Free as soon as the
  * micro-batch (slots + 1) before it has gone backward, or in a forward-only model 2 before it forward. */

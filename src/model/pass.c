@@ -251,7 +251,9 @@ static int backward(const struct sp_model *m, int piece, int64_t micro, const st
 
 static int check_batch(const struct sp_model *m, const struct sp_batch *b)
 {
-	if (b->batch == m->options.batch && b->chunk == m->options.chunk)
+	const int fits = b->parts.chunk ? b->chunk <= m->options.chunk && b->parts.most == m->options.chunk :
+	                                  b->chunk == m->options.chunk;
+	if (b->batch == m->options.batch && fits)
 		return SP_OK;
 	return sp_fail(SP_ERR_SHAPE, "model laid out for %lld samples of %lld tokens was given %lld of %lld",
 	               (long long)m->options.batch, (long long)m->options.chunk, (long long)b->batch, (long long)b->chunk);
@@ -269,9 +271,23 @@ static struct sp_layer_context context(const struct sp_model *m, const struct sp
 	};
 }
 
-static int begin(struct sp_model *m, const struct sp_batch *batch, const struct sp_pass *pass)
+static int share(struct sp_model *m, int piece, int64_t micro, const struct sp_batch *batch)
+{
+	const struct sp_attention_variant *variant = m->options.attention;
+	if (!batch->parts.chunk)
+		return SP_OK;
+	if (!variant->share)
+		return sp_fail(SP_ERR_ARGUMENT, "%s attention wants parts of equal length", variant->name);
+	sp_model_fit(m, piece, micro, batch->chunk);
+	variant->share(m->attention.work, &batch->parts);
+	return SP_OK;
+}
+
+static int begin(struct sp_model *m, int piece, int64_t micro, const struct sp_batch *batch, const struct sp_pass *pass)
 {
 	int rc = check_batch(m, batch);
+	if (rc == SP_OK)
+		rc = share(m, piece, micro, batch);
 	if (rc == SP_OK && pass->training && m->options.forward_only)
 		rc = sp_fail(SP_ERR_ARGUMENT, "a forward-only model cannot be trained");
 	if (rc == SP_OK && m->options.attention->projects && !batch->length)
@@ -298,7 +314,7 @@ int sp_model_forward(struct sp_model *m, int piece, int64_t micro, const struct 
 	const struct sp_tokens tokens = tokens_of(batch);
 	const struct sp_layer_context ctx = context(m, batch, pass);
 	struct sp_read_rows read;
-	int rc = begin(m, batch, pass);
+	int rc = begin(m, piece, micro, batch, pass);
 	if (rc == SP_OK)
 		rc = forward(m, piece, micro, &ctx, &tokens, read_rows(m, piece, batch, pass->training, &read));
 	if (rc || pass->training || !m->piece[piece].ends)
@@ -311,9 +327,10 @@ int sp_model_backward(struct sp_model *m, int piece, int64_t micro, int i, const
 {
 	const struct sp_tokens tokens = tokens_of(batch);
 	const struct sp_layer_context ctx = context(m, batch, pass);
-	struct sp_encoder_scratch scratch = m->scratch;
+	struct sp_encoder_scratch scratch;
 	struct sp_read_rows read;
-	int rc = begin(m, batch, pass);
+	int rc = begin(m, piece, micro, batch, pass);
+	scratch = m->scratch;
 	scratch.dy = m->stream_gradient[i];
 	if (rc == SP_OK && m->piece[piece].ends && sp_model_renorms(m))
 		rc = enter_again(m, piece, micro, &ctx, layers_of(&m->piece[piece]));
@@ -344,7 +361,7 @@ int sp_model_encode(struct sp_model *m, const struct sp_batch *batch, struct sp_
 	const struct sp_layer_context ctx = context(m, batch, &pass);
 	int rc = check_whole(m);
 	if (rc == SP_OK)
-		rc = begin(m, batch, &pass);
+		rc = begin(m, 0, 0, batch, &pass);
 	*hidden = stream_out(m, 0, 0).y;
 	return rc ? rc : forward(m, 0, 0, &ctx, &tokens, NULL);
 }

@@ -29,14 +29,15 @@ static struct sp_batch_layout batch_layout(const struct sp_plan_input *in)
 size_t sp_plan_batch_bytes(const struct sp_plan_input *in)
 {
 	const struct sp_batch_layout at = batch_layout(in);
-	return (size_t)(at.size * sp_plan_micro_batches(in) + SAMPLE_ARRAYS * in->length) * sizeof(int32_t);
+	const int64_t blocks = at.size * sp_plan_micro_batches(in), whole = SAMPLE_ARRAYS * in->length * in->model.batch;
+	return (size_t)(blocks + whole) * sizeof(int32_t) + ((size_t)in->length + 1) * sizeof(int64_t);
 }
 
 struct sp_plan_input sp_plan_with_length(const struct sp_plan_input *in, int64_t length)
 {
 	struct sp_plan_input other = *in;
 	other.length = length;
-	other.model.chunk = sp_shard_of(length, in->sequence_ranks, 0, in->multiple).chunk;
+	other.model.chunk = sp_shard_room(length, in->sequence_ranks, in->multiple, in->slack);
 	if (!in->model.packed && in->model.config.rope_base == 0)
 		other.model.config.max_positions = sp_max(in->model.config.max_positions, length);
 	return other;

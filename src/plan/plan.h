@@ -14,6 +14,7 @@ struct sp_plan_input {
 	int sequence_rank;    /* whose traffic is planned: where heads are shared out unevenly they differ; what they hold does not */
 	int64_t length;       /* tokens of a sequence */
 	int64_t multiple;     /* tokens per rank are rounded up to it */
+	double slack;         /* ranks may hold more than an equal share by so much of it; then what is sent is that at most */
 	int64_t global_batch; /* sequences of a step */
 	int checkpoints;      /* they are saved */
 	int whole_optimizer;  /* every replica keeps all moments */
@@ -38,7 +39,7 @@ struct sp_plan {
 /* SP_ERR_MEMORY if sizes overflow. Needs neither device nor ranks. */
 int sp_plan_make(const struct sp_plan_input *input, struct sp_plan *plan);
 
-/* Bytes of the host arrays of a step's samples: `micro_batches` blocks and one whole sample. */
+/* Bytes of the host arrays of a step's samples: `micro_batches` blocks, the whole samples of one, and what their tokens cost. */
 size_t sp_plan_batch_bytes(const struct sp_plan_input *input);
 
 /* The same input with sequences of `length` tokens, and a position table that is at least as long. */

@@ -2,6 +2,8 @@
 
 #include "plan/time.h"
 
+#include "parallel/shard.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
@@ -55,9 +57,15 @@ static double tensors(const struct stage *s)
 	return s->in->model.part.tensors > 1 ? s->in->model.part.tensors : 1;
 }
 
+/* Tokens of a sequence on a rank: where they may be more, shares of equal work are as long as equal ones on average. */
+static int64_t chunk(const struct sp_plan_input *in)
+{
+	return in->slack > 0 ? sp_shard_of(in->length, in->sequence_ranks, 0, in->multiple).chunk : in->model.chunk;
+}
+
 static double tokens(const struct stage *s)
 {
-	return (double)(s->in->model.batch * s->in->model.chunk);
+	return (double)(s->in->model.batch * chunk(s->in));
 }
 
 static double count_layers(const struct sp_plan_input *in)
@@ -176,7 +184,7 @@ static void time_sequence(struct stage *s)
 	const struct sp_plan_input *in = s->in;
 	const struct sp_model_config *c = &in->model.config;
 	const struct sp_attention_shape_host shape = {
-		in->model.batch, in->model.chunk, c->heads / (int64_t)tensors(s), c->hidden / c->heads, in->sequence_ranks,
+		in->model.batch, chunk(in), c->heads / (int64_t)tensors(s), c->hidden / c->heads, in->sequence_ranks,
 		in->sequence_rank, in->model.choice,
 	};
 	const struct hiding hiding = hiding_of(s);

@@ -17,6 +17,7 @@ enum sp_setting_extend { SP_POSITIONS_NO = 0, SP_POSITIONS_TILE, SP_POSITIONS_IN
 enum sp_setting_linformer { SP_LINFORMED_HEAD = 0, SP_LINFORMED_LAYER, SP_LINFORMED_MODEL };
 enum sp_setting_global { SP_GLOBAL_FIRST = 0, SP_GLOBAL_SEPARATORS };
 enum sp_setting_ring { SP_RING_KV = 0, SP_RING_Q };
+enum sp_setting_balance { SP_BALANCE_TOKENS = 0, SP_BALANCE_COST };
 enum sp_setting_last_layer { SP_LAST_LAYER_READ = 0, SP_LAST_LAYER_ALL };
 enum sp_setting_recompute { SP_RECOMPUTED_NONE = 0, SP_RECOMPUTED_ATTENTION, SP_RECOMPUTED_LAYER };
 enum sp_setting_precision { SP_TRAIN_FP32 = 0, SP_TRAIN_TF32 };
@@ -69,6 +70,8 @@ struct sp_settings {
 		int64_t gather_chunk; /* tokens; 0: all */
 		int ring;             /* enum sp_setting_ring */
 		int64_t ulysses;      /* ranks that exchange heads; 0: as many as can */
+		int balance;          /* enum sp_setting_balance */
+		double balance_slack; /* share of an equal part that a rank may hold beyond it */
 		int overlap;
 		int optimizer_shard; /* moments, and updating, shared out over replicas */
 	} parallel;

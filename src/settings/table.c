@@ -113,6 +113,11 @@ const struct sp_setting_entry sp_settings_table[] = {
 	INTEGER(parallel.ulysses, "0", "[0,1048576]",
 	        "With parallel.attention = hybrid, ranks that exchange heads inside of the ring; it must divide parallel.sequence; 0: as "
 	        "many as can."),
+	CHOICE(parallel.balance, "tokens", "tokens|cost",
+	       "Where ranks cut sequences: after as many tokens each; or, in each micro-batch anew, so that the rank with most work has as "
+	       "little as can be, which counts with data.packing. With parallel.attention = ring, allgather or full."),
+	NUMBER(parallel.balance_slack, "0.25", "[0,1000]",
+	       "With parallel.balance = cost, by how much of an equal part a rank may hold more tokens than that: buffers have room for it."),
 	CHOICE(parallel.overlap, "true", "false|true",
 	       "Transfers run behind compute; false waits for each, to measure what that hides."),
 	CHOICE(parallel.optimizer_shard, "true", "false|true",

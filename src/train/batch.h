@@ -3,7 +3,8 @@
  *
  * Step t of G sequences: slot j of 0 .. G - 1 is sample t G + j of the split. Data replica d of D takes slots
  * [d G / D, (d + 1) G / D), in micro-batches of B in ascending order; of each sample this rank holds the tokens that
- * sp_shard_of() gives it. So what a step computes does not depend on the grid. */
+ * sp_shard_of() gives it, or those between two cuts that are made for each micro-batch, the same for all its samples, so that ranks
+ * have as much to do as each other. So what a step computes does not depend on the grid. */
 #ifndef SP_TRAIN_BATCH_H
 #define SP_TRAIN_BATCH_H
 
@@ -18,7 +19,11 @@ struct sp_batches_options {
 	struct sp_compute *compute; /* borrowed, like the next two */
 	const struct sp_grid *grid;
 	struct sp_dataset *dataset;
-	struct sp_shard shard; /* of this rank */
+	int64_t length;   /* tokens of a sequence */
+	int64_t multiple; /* tokens of a rank are rounded up to it */
+	int64_t room;     /* the most that a rank holds: sp_shard_room() */
+	int balanced;     /* 0: all ranks hold the same number of tokens; 1: cuts by cost */
+	struct sp_token_cost cost;
 	int64_t global_batch, micro_batch;
 	int sentence_order, packed;
 	int64_t window, globals; /* of attention; 0: all tokens attend to all */
@@ -39,6 +44,8 @@ int sp_batches_load(struct sp_batches *b, enum sp_split split, uint64_t step, st
 void sp_batches_limit(struct sp_batches *b, int64_t samples);
 /* Micro-batches of a step on this rank. */
 int64_t sp_batches_count(const struct sp_batches *b);
+/* Rows of the i-th micro-batch of the loaded step on this rank. */
+int64_t sp_batches_rows(const struct sp_batches *b, int64_t i);
 /* Moves the i-th micro-batch of the loaded step to the device; valid until the next call. */
 int sp_batches_take(struct sp_batches *b, int64_t i, struct sp_batch *batch);
 

@@ -17,6 +17,24 @@ static double attention(const struct sp_model_config *c, const struct sp_work *w
 	return 12 * h * sum;
 }
 
+struct sp_token_cost sp_flops_token(const struct sp_model_config *c, int read_rows_only)
+{
+	const int64_t later = c->hidden + 2 * c->intermediate; /* output; two of the MLP */
+	struct sp_token_cost cost = {
+		.row = c->layers * 3 * c->hidden + (c->layers - 1) * later,
+		.read = later,
+		.predicted = c->hidden + c->vocab_size,
+		.pair = 2 * (c->layers - 1),
+		.read_pair = 2,
+	};
+	if (read_rows_only)
+		return cost;
+	cost.row += cost.read;
+	cost.pair += cost.read_pair;
+	cost.read = cost.read_pair = 0;
+	return cost;
+}
+
 double sp_flops_step(const struct sp_model_config *c, const struct sp_work *work)
 {
 	double h = (double)c->hidden, layers = (double)c->layers, samples = c->sentence_order ? (double)work->samples : 0;

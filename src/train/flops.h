@@ -16,7 +16,19 @@ struct sp_work {
 	int64_t predicted; /* tokens the MLM head sees */
 	int64_t sequences; /* without packing as many as samples */
 	int64_t near, read_near; /* pairs and read_pairs of layers with a window, which not all tokens meet in */
+	int64_t micro_batches;
+	int64_t uneven; /* summed over them, in millionths: by how much the rank that has most to do has more than the mean of those
+	                   that share its sequences */
 };
+
+/* What tokens cost, forward and backward, in units of 6 x hidden operations: so it is a whole number. */
+struct sp_token_cost {
+	int64_t row;             /* each row of a layer's matrices, padding too */
+	int64_t read, predicted; /* beyond that if a head reads it, if it is to be predicted */
+	int64_t pair, read_pair; /* for each token of its sample; and if a head reads it */
+};
+/* With read_rows_only as in struct sp_model_options. */
+struct sp_token_cost sp_flops_token(const struct sp_model_config *config, int read_rows_only);
 
 /* Forward and backward: 6 per weight and row of each matrix product, 12 x layers x hidden per query-key pair. The last layer
  * counts, but for its queries, keys and values, for the tokens that a head reads; recomputation does not count. */

@@ -116,18 +116,24 @@ static int gradient_of(const struct sp_flow *f, int64_t i)
 	return f->pipeline.stages > 1 ? (int)(i % SP_MODEL_STREAM_GRADIENTS) : 0;
 }
 
+/* A place of the stream, of as many rows as the micro-batch has. */
+static struct sp_matrix of_micro(const struct sp_flow *f, int64_t micro, struct sp_matrix place)
+{
+	return sp_matrix(place.data, sp_batches_rows(f->options.batches, micro), place.cols);
+}
+
 static struct sp_matrix input_of(const struct sp_flow *f, const struct sp_pipeline_work *work, int64_t i)
 {
 	if (work->backward)
-		return sp_model_stream_gradient(f->options.model, gradient_of(f, i));
-	return sp_model_entrance(f->options.model, work->piece, work->micro);
+		return of_micro(f, work->micro, sp_model_stream_gradient(f->options.model, gradient_of(f, i)));
+	return of_micro(f, work->micro, sp_model_entrance(f->options.model, work->piece, work->micro));
 }
 
 static struct sp_matrix output_of(const struct sp_flow *f, const struct sp_pipeline_work *work, int64_t i)
 {
 	if (work->backward)
-		return sp_model_stream_gradient(f->options.model, gradient_of(f, i));
-	return sp_model_exit(f->options.model, work->piece, work->micro);
+		return of_micro(f, work->micro, sp_model_stream_gradient(f->options.model, gradient_of(f, i)));
+	return of_micro(f, work->micro, sp_model_exit(f->options.model, work->piece, work->micro));
 }
 
 /* What is still being sent from where the i-th work of its direction will write. */

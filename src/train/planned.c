@@ -58,6 +58,20 @@ struct sp_attention_choice sp_planned_choice(const struct sp_settings *s)
 		                                     .globals = s->model.globals };
 }
 
+double sp_planned_slack(const struct sp_settings *s)
+{
+	return s->parallel.balance == SP_BALANCE_COST ? s->parallel.balance_slack : 0;
+}
+
+int sp_planned_shares(const struct sp_settings *s, const struct sp_attention_variant *attention)
+{
+	if (s->parallel.balance != SP_BALANCE_COST || attention->share)
+		return SP_OK;
+	return sp_fail(SP_ERR_SETTING,
+	               "parallel.balance = cost does not go with parallel.attention = %s, which wants as many tokens on every rank; "
+	               "choose ring or allgather, or parallel.balance = tokens", attention->name);
+}
+
 int64_t sp_planned_synthetic_vocab_size(void)
 {
 	return SYNTHETIC_VOCABULARY;
@@ -89,14 +103,15 @@ static int check_division(const struct sp_settings *s, const struct sp_grid_poin
 	return SP_OK;
 }
 
-static int check_attention(const struct sp_plan_input *in)
+static int check_attention(const struct sp_settings *s, const struct sp_plan_input *in)
 {
 	const struct sp_model_config *c = &in->model.config;
 	const struct sp_attention_shape_host shape = {
 		in->model.batch, in->model.chunk, c->heads / in->model.part.tensors, c->hidden / c->heads, in->sequence_ranks,
 		0, in->model.choice,
 	};
-	return in->model.attention ? in->model.attention->check(&shape) : SP_ERR_SETTING;
+	int status = in->model.attention ? in->model.attention->check(&shape) : SP_ERR_SETTING;
+	return status ? status : sp_planned_shares(s, in->model.attention);
 }
 
 int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, struct sp_plan_input *input)
@@ -111,7 +126,7 @@ int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, s
 		.model = {
 			.config = sp_planned_config(s),
 			.batch = s->train.micro_batch,
-			.chunk = sp_shard_of(s->train.sequence_length, (int)s->parallel.sequence, 0, multiple).chunk,
+			.chunk = sp_shard_room(s->train.sequence_length, (int)s->parallel.sequence, multiple, sp_planned_slack(s)),
 			.packed = s->data.packing,
 			.attention = sp_attention_find(s->parallel.attention),
 			.choice = sp_planned_choice(s),
@@ -124,11 +139,12 @@ int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, s
 		.sequence_ranks = shape.at[SP_AXIS_SEQUENCE],
 		.length = s->train.sequence_length,
 		.multiple = multiple,
+		.slack = sp_planned_slack(s),
 		.global_batch = s->train.global_batch,
 		.checkpoints = s->checkpoint.dir[0] != 0,
 		.whole_optimizer = !s->parallel.optimizer_shard,
 	};
-	status = check_attention(&in);
+	status = check_attention(s, &in);
 	if (!status)
 		status = settle_vocab_size(s, &in.model.config);
 	const struct sp_pipeline pipeline = sp_plan_pipeline(&in);

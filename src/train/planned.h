@@ -8,6 +8,11 @@
 /* What the settings say to parallel.attention. */
 struct sp_attention_choice sp_planned_choice(const struct sp_settings *settings);
 
+/* By how much of an equal share a rank may hold more tokens of a sequence: 0 if all hold as many. */
+double sp_planned_slack(const struct sp_settings *settings);
+/* SP_ERR_SETTING, logged, if a kind of attention cannot do with the shares that the settings want. */
+int sp_planned_shares(const struct sp_settings *settings, const struct sp_attention_variant *attention);
+
 /* The model that the settings describe; vocab_size is 0 where it is left to the data. */
 struct sp_model_config sp_planned_config(const struct sp_settings *settings);
 

@@ -84,7 +84,8 @@ static int check_attention(const struct sp_setup *setup)
 		o->batch, o->chunk, o->config.heads / o->part.tensors, o->config.hidden / o->config.heads,
 		setup->grid.shape.at[SP_AXIS_SEQUENCE], setup->grid.place.at[SP_AXIS_SEQUENCE], o->choice,
 	};
-	return o->attention ? o->attention->check(&shape) : SP_ERR_SETTING;
+	int status = o->attention ? o->attention->check(&shape) : SP_ERR_SETTING;
+	return status ? status : sp_planned_shares(setup->settings, o->attention);
 }
 
 static int fill_options(struct sp_setup *setup)
@@ -93,6 +94,8 @@ static int fill_options(struct sp_setup *setup)
 	const struct sp_grid_point *shape = &setup->grid.shape, *place = &setup->grid.place;
 	setup->shard = sp_shard_of(s->train.sequence_length, shape->at[SP_AXIS_SEQUENCE], place->at[SP_AXIS_SEQUENCE],
 	                           sp_compute_chunk_multiple(setup->compute));
+	setup->shard.chunk = sp_shard_room(s->train.sequence_length, shape->at[SP_AXIS_SEQUENCE],
+	                                   sp_compute_chunk_multiple(setup->compute), sp_planned_slack(s));
 	fill_pipeline(setup);
 	setup->options = (struct sp_model_options){
 		.config = setup->config,
@@ -177,7 +180,11 @@ static int open_batches(struct sp_setup *setup)
 		.compute = setup->compute,
 		.grid = &setup->grid,
 		.dataset = setup->dataset,
-		.shard = setup->shard,
+		.length = setup->shard.length,
+		.multiple = sp_compute_chunk_multiple(setup->compute),
+		.room = setup->shard.chunk,
+		.balanced = s->parallel.balance == SP_BALANCE_COST,
+		.cost = sp_flops_token(&setup->config, s->train.last_layer == SP_LAST_LAYER_READ),
 		.global_batch = s->train.global_batch,
 		.micro_batch = s->train.micro_batch,
 		.sentence_order = s->model.sentence_order,

@@ -24,7 +24,7 @@ struct sp_setup {
 	struct sp_model_config config; /* vocab_size settled */
 	struct sp_grid grid;
 	struct sp_dataset *dataset;
-	struct sp_shard shard;
+	struct sp_shard shard; /* with parallel.balance = cost: not its first and real tokens, and chunk is what there is room for */
 	struct sp_model_options options;
 	struct sp_model *model; /* initial values from the seed or from checkpoint.init */
 	struct sp_weights_note note; /* what checkpoint.init gave, on rank 0 */

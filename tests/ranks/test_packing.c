@@ -6,6 +6,8 @@
 
 #include "ranks/training.h"
 
+#include "train/planned.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +65,148 @@ static void samples_of_a_few_tokens_are_counted_each(void **state)
 	struct sp_settings s = settings();
 	s.model.max_positions = 4;
 	assert_false(test_ranks_agree(&ranks, differs_from_unsplit(&s)));
+}
+
+/* Samples of lengths that differ much, so that parts of equal work differ in length. */
+static struct sp_settings balanced(double slack)
+{
+	struct sp_settings s = settings();
+	s.model.max_positions = 100;
+	s.parallel.balance = SP_BALANCE_COST;
+	s.parallel.balance_slack = slack;
+	return s;
+}
+
+/* The one rank has equal parts, so what is compared with knows nothing of cuts. */
+static int balanced_differs_by(struct sp_settings split, double bound)
+{
+	struct sp_settings whole = test_training_unsplit(&split);
+	struct test_training a = { .loss = { 0 } }, b = { .loss = { 0 } };
+	whole.parallel.balance = SP_BALANCE_TOKENS;
+	int bad = test_training_run(&ranks, &split, ranks.world, 3, &a);
+	bad = bad || test_training_run(&ranks, &whole, ranks.alone, 3, &b);
+	bad = bad || test_training_gradients_differ(&ranks, &a, &b);
+	bad = bad || test_training_losses_differ(&ranks, &a, &b, 3, 1e-5);
+	bad = bad || test_training_evaluations_differ(&a, &b, 1e-5);
+	bad = bad || test_training_values_differ(&ranks, &a, &b, bound);
+	test_training_free(&a);
+	test_training_free(&b);
+	return bad;
+}
+
+static int balanced_differs(struct sp_settings split)
+{
+	return balanced_differs_by(split, 1e-4);
+}
+
+static void training_is_independent_of_where_sequences_are_cut(void **state)
+{
+	static const struct {
+		const char *kind;
+		int ring, overlap;
+		int64_t gather_chunk;
+		double slack;
+	} cases[] = {
+		{ "ring", SP_RING_KV, 1, 0, 0.25 }, { "ring", SP_RING_KV, 0, 0, 1 }, { "ring", SP_RING_Q, 1, 0, 0.5 },
+		{ "allgather", SP_RING_KV, 1, 0, 0.25 }, { "allgather", SP_RING_KV, 1, 7, 3 },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct sp_settings s = balanced(cases[i].slack);
+		snprintf(s.parallel.attention, sizeof s.parallel.attention, "%s", cases[i].kind);
+		s.parallel.ring = cases[i].ring;
+		s.parallel.overlap = cases[i].overlap;
+		s.parallel.gather_chunk = cases[i].gather_chunk;
+		s.model.norm = i % 2 ? SP_NORM_PRE : SP_NORM_POST;
+		s.train.recompute = (int)i % 3;
+		s.train.last_layer = i == 3 ? SP_LAST_LAYER_ALL : SP_LAST_LAYER_READ;
+		s.model.position = i % 2 ? SP_POSITION_LEARNED : SP_POSITION_ROPE;
+		assert_false(test_ranks_agree(&ranks, balanced_differs(s)));
+	}
+}
+
+/* Without packing what is cut away is padding at the end. */
+static void padded_training_is_independent_of_where_sequences_are_cut(void **state)
+{
+	(void)state;
+	struct sp_settings s = balanced(0.25);
+	s.data.packing = 0;
+	s.model.max_positions = 128;
+	assert_false(test_ranks_agree(&ranks, balanced_differs(s)));
+}
+
+/* A sequence of fewer tokens than ranks, or hardly more: some hold padding alone. Of gradients of so few tokens more is rounding, which
+ * Adam scales up. */
+static void short_sequences_are_cut_too(void **state)
+{
+	(void)state;
+	struct sp_settings s = balanced(0.25);
+	s.train.sequence_length = 7;
+	s.model.max_positions = 4;
+	assert_false(test_ranks_agree(&ranks, balanced_differs_by(s, 1e-3)));
+	s.train.sequence_length = 3;
+	assert_false(test_ranks_agree(&ranks, balanced_differs_by(s, 1e-3)));
+}
+
+/* Several stages, whose streams have as many rows as the micro-batch: half the ranks share a sequence. */
+static void stages_pass_on_what_a_micro_batch_has(void **state)
+{
+	(void)state;
+	struct sp_settings s = balanced(0.5);
+	if (ranks.size % 2)
+		return;
+	s.parallel.sequence = ranks.size / 2;
+	s.parallel.pipeline = 2;
+	assert_false(test_ranks_agree(&ranks, balanced_differs(s)));
+	s.model.norm = SP_NORM_POST;
+	s.train.recompute = SP_RECOMPUTED_LAYER;
+	s.parallel.overlap = 0;
+	assert_false(test_ranks_agree(&ranks, balanced_differs(s)));
+}
+
+static void tensor_ranks_cut_alike(void **state)
+{
+	(void)state;
+	struct sp_settings s = balanced(0.5);
+	if (ranks.size % 2)
+		return;
+	s.parallel.sequence = ranks.size / 2;
+	s.parallel.tensor = 2;
+	assert_false(test_ranks_agree(&ranks, balanced_differs(s)));
+}
+
+static void work_is_shared_out_more_evenly_by_cost(void **state)
+{
+	(void)state;
+	double uneven[2] = { 0 };
+	for (int cost = 0; cost < 2; cost++) {
+		struct sp_settings s = balanced(1);
+		struct sp_setup setup;
+		struct sp_outcome outcome;
+		s.parallel.balance = cost ? SP_BALANCE_COST : SP_BALANCE_TOKENS;
+		int bad = sp_setup_open(&s, ranks.compute, ranks.world, &setup) != 0;
+		bad = bad || sp_setup_pass(&setup, SP_TRAIN, 0, 0, &outcome) != 0;
+		bad = bad || outcome.work.micro_batches != s.train.global_batch / s.train.micro_batch;
+		uneven[cost] = (double)outcome.work.uneven;
+		sp_setup_close(&setup);
+		assert_false(test_ranks_agree(&ranks, bad));
+	}
+	assert_false(test_ranks_agree(&ranks, ranks.size == 1 ? uneven[1] != 0 : !(uneven[1] < 0.5 * uneven[0])));
+}
+
+static void kinds_that_want_equal_parts_are_refused(void **state)
+{
+	static const char *const kinds[] = { "ulysses", "hybrid", "rsa", "linformer" };
+	(void)state;
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		struct sp_settings s = balanced(0.25);
+		struct sp_plan_input input;
+		snprintf(s.parallel.attention, sizeof s.parallel.attention, "%s", kinds[i]);
+		s.data.packing = 0;
+		s.model.max_positions = 128;
+		const int refused = sp_planned_input(&s, ranks.size, 1, &input) == SP_ERR_SETTING;
+		assert_false(test_ranks_agree(&ranks, !refused));
+	}
 }
 
 /* ---- each sample alone ---- */
@@ -225,6 +369,13 @@ int main(void)
 		cmocka_unit_test(packed_training_is_independent_of_the_layout),
 		cmocka_unit_test(samples_of_a_few_tokens_are_counted_each),
 		cmocka_unit_test(a_packed_step_is_that_of_its_samples_alone),
+		cmocka_unit_test(training_is_independent_of_where_sequences_are_cut),
+		cmocka_unit_test(padded_training_is_independent_of_where_sequences_are_cut),
+		cmocka_unit_test(short_sequences_are_cut_too),
+		cmocka_unit_test(stages_pass_on_what_a_micro_batch_has),
+		cmocka_unit_test(tensor_ranks_cut_alike),
+		cmocka_unit_test(work_is_shared_out_more_evenly_by_cost),
+		cmocka_unit_test(kinds_that_want_equal_parts_are_refused),
 	};
 	int rc = test_ranks_open(&ranks);
 	if (rc)

@@ -7,6 +7,7 @@
 #include "backend/comm.h"
 #include "backend/compute.h"
 #include "backend/module.h"
+#include "base/size.h"
 #include "train/batch.h"
 
 #include <seqpar/status.h>
@@ -75,6 +76,8 @@ struct part {
 	struct sp_work work;
 };
 
+static int balanced; /* the parts that follow: by cost */
+
 static void open_part(struct part *p, int data, int d, int sequence, int s, int64_t micro)
 {
 	p->grid = (struct sp_grid){
@@ -86,7 +89,11 @@ static void open_part(struct part *p, int data, int d, int sequence, int s, int6
 		.compute = compute,
 		.grid = &p->grid,
 		.dataset = dataset,
-		.shard = sp_shard_of(LENGTH, sequence, s, MULTIPLE),
+		.length = LENGTH,
+		.multiple = MULTIPLE,
+		.room = sp_shard_room(LENGTH, sequence, MULTIPLE, balanced ? 0.6 : 0),
+		.balanced = balanced,
+		.cost = { .row = 1, .read = 2, .predicted = 3, .pair = 1, .read_pair = 1 },
 		.global_batch = GLOBAL,
 		.micro_batch = micro,
 		.sentence_order = 1,
@@ -103,12 +110,56 @@ static void copy_out(void *to, const void *from, int64_t n)
 	assert_int_equal(sp_compute_copy_out(compute, to, from, (size_t)n * 4), SP_OK);
 }
 
+/* Of a rank's tokens, the first, and the first behind them. */
+static int64_t first_of(const struct part *p, const struct sp_batch *b, int rank)
+{
+	return balanced ? b->parts.first[rank] : sp_shard_of(LENGTH, p->grid.shape.at[SP_AXIS_SEQUENCE], rank, MULTIPLE).first;
+}
+
+static int64_t end_of(const struct part *p, const struct sp_batch *b, int rank)
+{
+	int64_t longest = 0;
+	if (rank + 1 < p->grid.shape.at[SP_AXIS_SEQUENCE])
+		return sp_min(LENGTH, first_of(p, b, rank + 1));
+	for (int64_t i = 0; i < b->batch; i++)
+		longest = sp_max(longest, b->length[i]);
+	return balanced ? longest : LENGTH;
+}
+
+static void check_parts(const struct part *p, const struct sp_batch *b, int rank)
+{
+	assert_int_equal(b->parts.chunk == NULL, !balanced);
+	if (!balanced)
+		return;
+	assert_int_equal(b->parts.most, p->options.room);
+	assert_int_equal(b->parts.chunk[p->grid.place.at[SP_AXIS_SEQUENCE]], b->chunk);
+	assert_in_range(b->parts.chunk[rank], 1, p->options.room);
+	assert_int_equal(b->parts.chunk[rank] % MULTIPLE, 0);
+}
+
+/* Of the i-th sample, on all ranks. Nobody's padding at the end is left out. */
+static void check_documents(const struct part *p, const struct sp_batch *b, const int32_t *doc, int64_t i, const struct whole *w)
+{
+	for (int rank = 0; rank < p->grid.shape.at[SP_AXIS_SEQUENCE]; rank++) {
+		const int64_t first = first_of(p, b, rank), end = end_of(p, b, rank);
+		const int64_t chunk = balanced ? b->parts.chunk[rank] : b->chunk;
+		check_parts(p, b, rank);
+		for (int64_t t = 0; t < chunk; t++)
+			assert_int_equal(doc[rank * b->batch * p->options.room + i * chunk + t], first + t < end ? w->doc[first + t] : -1);
+		for (int64_t t = end; rank + 1 == p->grid.shape.at[SP_AXIS_SEQUENCE] && t < LENGTH; t++)
+			assert_int_equal(w->doc[t], -1);
+	}
+}
+
 /* One micro-batch against the samples it should be of. */
 static void check_micro(const struct part *p, int64_t m, int64_t slot)
 {
 	struct sp_batch b;
 	assert_int_equal(sp_batches_take(p->batches, m, &b), SP_OK);
-	const int64_t rows = b.batch * b.chunk, n = rows * p->grid.shape.at[SP_AXIS_SEQUENCE];
+	const int ranks = p->grid.shape.at[SP_AXIS_SEQUENCE], rank = p->grid.place.at[SP_AXIS_SEQUENCE];
+	const int64_t rows = b.batch * b.chunk, n = b.batch * p->options.room * ranks;
+	const int64_t end = end_of(p, &b, rank);
+	assert_int_equal(rows, sp_batches_rows(p->batches, m));
 	int32_t *token = calloc((size_t)n, 4), *position = calloc((size_t)n, 4), *kind = calloc((size_t)n, 4);
 	int32_t *doc = calloc((size_t)n, 4), *predicted = calloc((size_t)n, 4), *label = calloc((size_t)n, 4);
 	int32_t *read = calloc((size_t)n, 4);
@@ -122,7 +173,7 @@ static void check_micro(const struct part *p, int64_t m, int64_t slot)
 	copy_out(label, b.label, b.predictions);
 	copy_out(sample, b.sample, b.batch);
 	int64_t seen = 0, order = 0;
-	assert_int_equal(b.first, p->options.shard.first);
+	assert_int_equal(b.first, first_of(p, &b, rank));
 	for (int64_t i = 0; i < b.batch; i++) {
 		struct whole w = whole_sample(slot + i);
 		assert_int_equal(sample[i], slot + i);
@@ -132,7 +183,7 @@ static void check_micro(const struct part *p, int64_t m, int64_t slot)
 		assert_int_equal(b.length[i], real_tokens);
 		for (int64_t t = 0; t < b.chunk; t++) {
 			int64_t at = b.first + t, row = i * b.chunk + t;
-			int real = at < LENGTH;
+			int real = at < end;
 			assert_int_equal(token[row], real ? w.token[at] : 0);
 			assert_int_equal(position[row], real ? w.position[at] : 0);
 			assert_int_equal(kind[row], real ? w.kind[at] : 0);
@@ -150,12 +201,11 @@ static void check_micro(const struct part *p, int64_t m, int64_t slot)
 				assert_int_equal(swapped, w.order[at]);
 			}
 		}
-		for (int64_t at = 0; at < p->grid.shape.at[SP_AXIS_SEQUENCE] * b.chunk; at++)
-			assert_int_equal(doc[(at / b.chunk * b.batch + i) * b.chunk + at % b.chunk], at < LENGTH ? w.doc[at] : -1);
+		check_documents(p, &b, doc, i, &w);
 	}
 	assert_int_equal(seen, b.predictions);
 	assert_int_equal(order, b.orders);
-	if (dataset == alone)
+	if (dataset == alone && !balanced)
 		assert_int_equal(order, p->grid.place.at[SP_AXIS_SEQUENCE] == 0 ? b.batch : 0);
 	free(token);
 	free(position);
@@ -198,6 +248,35 @@ static void ranks_hold_their_tokens_and_orders_of_packed_samples(void **state)
 	dataset = packed;
 	check_grids();
 	dataset = alone;
+}
+
+static void ranks_hold_the_tokens_between_cuts(void **state)
+{
+	(void)state;
+	balanced = 1;
+	dataset = alone;
+	check_grids();
+	dataset = packed;
+	check_grids();
+	dataset = alone;
+	balanced = 0;
+}
+
+static void cuts_make_work_even(void **state)
+{
+	(void)state;
+	int64_t uneven[2];
+	dataset = packed;
+	for (balanced = 0; balanced < 2; balanced++) {
+		struct part p;
+		open_part(&p, 1, 0, 3, 0, 2);
+		assert_int_equal(p.work.micro_batches, GLOBAL / 2);
+		uneven[balanced] = p.work.uneven;
+		sp_batches_destroy(p.batches);
+	}
+	balanced = 0;
+	dataset = alone;
+	assert_true(uneven[1] * 3 < uneven[0]);
 }
 
 static void counts_are_of_whole_samples_and_said_once_per_sequence(void **state)
@@ -254,6 +333,9 @@ static void packed_samples_are_counted_each_for_itself(void **state)
 		}
 	}
 	open_part(&p, 1, 0, 3, 0, 4);
+	work.micro_batches = GLOBAL / 4;
+	assert_true(p.work.uneven > 0);
+	work.uneven = p.work.uneven;
 	assert_memory_equal(&p.work, &work, sizeof work);
 	assert_true(work.samples > 3 * GLOBAL);
 	sp_batches_destroy(p.batches);
@@ -347,7 +429,8 @@ static void a_batch_that_does_not_divide_is_refused(void **state)
 	(void)state;
 	struct sp_batches *batches = NULL;
 	struct sp_grid grid = { .world = self, .shape.at = { 3, 1, 1, 1 } };
-	struct sp_batches_options options = { compute, &grid, dataset, sp_shard_of(LENGTH, 1, 0, 1), GLOBAL, 1, 0, 0 };
+	struct sp_batches_options options = { .compute = compute, .grid = &grid, .dataset = dataset, .length = LENGTH, .multiple = 1, .room = LENGTH, .global_batch = GLOBAL,
+		                                .micro_batch = 1 };
 	assert_int_equal(sp_batches_create(&options, &batches), SP_ERR_SETTING);
 	assert_null(batches);
 }
@@ -357,6 +440,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ranks_hold_their_tokens_of_their_slots),
 		cmocka_unit_test(ranks_hold_their_tokens_and_orders_of_packed_samples),
+		cmocka_unit_test(ranks_hold_the_tokens_between_cuts),
+		cmocka_unit_test(cuts_make_work_even),
 		cmocka_unit_test(packed_samples_are_counted_each_for_itself),
 		cmocka_unit_test(pairs_in_a_window_are_counted_one_by_one),
 		cmocka_unit_test(ranks_hold_their_global_tokens),
