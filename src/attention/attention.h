@@ -39,9 +39,9 @@ struct sp_attention_setup {
 	struct sp_compute *compute;
 	struct sp_comm *comm; /* the sequence group */
 	struct sp_attention_shape_host shape;
-	struct sp_attention_parts parts; /* set by `share` alone; then the shape's chunk is this rank's */
 	int overlap; /* 0: each transfer is waited for before the compute it could hide behind */
 	int forward_only; /* backward is never called: nothing is laid out for it */
+	struct sp_attention_parts parts; /* set by `share` alone; then the shape's chunk is this rank's */
 };
 
 /* What projects keys and values along the sequence: row p has the weights with which the token at position p of a sample

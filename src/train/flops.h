@@ -30,6 +30,12 @@ struct sp_token_cost {
 /* With read_rows_only as in struct sp_model_options. */
 struct sp_token_cost sp_flops_token(const struct sp_model_config *config, int read_rows_only);
 
+/* By how much of the mean the rank with most to do has more, on average. */
+static inline double sp_work_imbalance(const struct sp_work *work)
+{
+	return work->micro_batches ? 1e-6 * (double)work->uneven / (double)work->micro_batches : 0;
+}
+
 /* Forward and backward: 6 per weight and row of each matrix product, 12 x layers x hidden per query-key pair. The last layer
  * counts, but for its queries, keys and values, for the tokens that a head reads; recomputation does not count. */
 double sp_flops_step(const struct sp_model_config *config, const struct sp_work *work);

@@ -43,7 +43,7 @@ struct trainer {
 	int64_t saved;        /* the step that was saved last; -1: none */
 	int64_t done;         /* steps, also those before this run */
 	/* for the summary: of this run alone */
-	double first_loss, last_loss, seconds, tokens, places, flops, idle;
+	double first_loss, last_loss, seconds, tokens, places, flops, idle, imbalance;
 	double exposed, kind[SP_EXPOSED_KINDS]; /* sums over steps of struct cost's */
 	double eval_loss;
 	int evaluated;
@@ -265,6 +265,8 @@ static int record_step(struct trainer *t, const struct sp_outcome *o, const stru
 {
 	const int64_t places = o->work.sequences * t->setup.shard.length;
 	double rate = sp_flops_step(&t->setup.config, &o->work) / seconds;
+	/* other kinds do not share out attention as they share out tokens */
+	const double imbalance = t->setup.options.attention->share ? sp_work_imbalance(&o->work) : 0;
 	struct sp_report_step line = { t->done, o->loss, lr, norm, seconds, rate / t->gemm_rate, o->work.tokens, places };
 	t->first_loss = t->done == t->report.first + 1 ? o->loss : t->first_loss;
 	t->last_loss = o->loss;
@@ -273,6 +275,7 @@ static int record_step(struct trainer *t, const struct sp_outcome *o, const stru
 	t->places += (double)places;
 	t->flops += rate * seconds;
 	t->idle += o->bubble * seconds;
+	t->imbalance += imbalance * seconds;
 	t->exposed += cost->exposed;
 	for (int k = 0; k < SP_EXPOSED_KINDS; k++)
 		t->kind[k] += cost->kind[k];
@@ -282,11 +285,11 @@ static int record_step(struct trainer *t, const struct sp_outcome *o, const stru
 	if (status)
 		return status;
 	json_t *fields =
-		json_pack("{s:I, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:f}", "step", (json_int_t)t->done, "loss",
+		json_pack("{s:I, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)t->done, "loss",
 	              o->loss, "lr", lr, "grad_norm", norm, "loss_scale", 1, "tokens_per_s", (double)o->work.tokens / seconds,
 	              "fill", (double)o->work.tokens / (double)places, "step_ms", 1e3 * seconds, "flops_per_s", rate, "gemm_fraction", rate / t->gemm_rate, "peak_mib",
 	              cost->peak, "comm_bytes", (json_int_t)cost->bytes, "comm_exposed_ms", 1e3 * cost->exposed,
-	              "gradient_reduction_ms", 1e3 * cost->reducing, "bubble", o->bubble);
+	              "gradient_reduction_ms", 1e3 * cost->reducing, "bubble", o->bubble, "imbalance", imbalance);
 	return sp_metrics_write(&t->metrics, "step", with_kinds(fields, cost));
 }
 
@@ -459,6 +462,16 @@ static int report_bubble(struct trainer *t)
 	                      "takes %.1f %%", 100 * t->idle / t->seconds, 100 * sp_pipeline_bubble(p));
 }
 
+/* Less than a hundredth is not worth a word. */
+static int report_imbalance(struct trainer *t, double seconds)
+{
+	const int by_cost = t->settings->parallel.balance == SP_BALANCE_COST;
+	if (t->imbalance < 0.01 * seconds)
+		return SP_OK;
+	return sp_report_line(&t->report, "of the ranks that share a sequence the one with most work had %.1f %% more than their mean%s",
+	                      100 * t->imbalance / seconds, by_cost ? "" : "; see parallel.balance");
+}
+
 /* Also after a stop, so that what was done can be read. */
 static int summarise(struct trainer *t, int stopped)
 {
@@ -469,16 +482,18 @@ static int summarise(struct trainer *t, int stopped)
 	if (!status)
 		status = report_bubble(t);
 	if (!status)
+		status = report_imbalance(t, seconds);
+	if (!status)
 		status = sp_report_line(
 			&t->report, "%s after %lld steps: loss %.6f to %.6f, %.0f tokens/s, gemm %.1f %%, peak %.0f MiB",
 			stopped ? "stopped" : "done", (long long)t->done, t->first_loss, t->last_loss, t->tokens / seconds,
 			100 * t->flops / seconds / t->gemm_rate, peak_mib());
-	json_t *fields = json_pack("{s:I, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "steps", (json_int_t)t->done, "stopped",
+	json_t *fields = json_pack("{s:I, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "steps", (json_int_t)t->done, "stopped",
 	                           stopped, "first_loss", t->first_loss, "last_loss", t->last_loss, "tokens", t->tokens,
 	                           "seconds", t->seconds, "tokens_per_s", t->tokens / seconds, "fill",
 	                           t->places > 0 ? t->tokens / t->places : 0, "flops_per_s",
 	                           t->flops / seconds, "gemm_fraction", t->flops / seconds / t->gemm_rate,
-	                           "bubble", t->idle / seconds);
+	                           "bubble", t->idle / seconds, "imbalance", t->imbalance / seconds);
 	if (fields && t->evaluated)
 		json_object_set_new(fields, "eval_loss", json_real(t->eval_loss));
 	int written = sp_metrics_write(&t->metrics, "summary", fields);
