@@ -262,6 +262,41 @@ static void ranks_hold_the_tokens_between_cuts(void **state)
 	balanced = 0;
 }
 
+/* What the i-th sample of a micro-batch costs at place t, by looking at all other tokens. */
+static int64_t cost_at(const struct whole *w, int64_t t)
+{
+	int64_t size = 0;
+	if (w->doc[t] < 0)
+		return 1;
+	for (int64_t u = 0; u < LENGTH; u++)
+		size += w->doc[u] == w->doc[t];
+	const int predicted = w->label[t] >= 0, read = predicted || w->order[t] >= 0;
+	return 1 + size + read * (2 + size) + predicted * 3;
+}
+
+/* The step's, of parts that the loaded batches say. */
+static int64_t uneven_of(const struct part *p, int ranks)
+{
+	int64_t sum = 0;
+	for (int64_t m = 0; m < sp_batches_count(p->batches); m++) {
+		struct sp_batch b;
+		int64_t all = 0, most = 0;
+		assert_int_equal(sp_batches_take(p->batches, m, &b), SP_OK);
+		for (int rank = 0; rank < ranks; rank++) {
+			int64_t own = 0;
+			for (int64_t i = 0; i < b.batch; i++) {
+				const struct whole w = whole_sample(m * b.batch + i);
+				for (int64_t t = first_of(p, &b, rank); t < end_of(p, &b, rank); t++)
+					own += cost_at(&w, t);
+			}
+			all += own;
+			most = sp_max(most, own);
+		}
+		sum += (int64_t)(1e6 * ((double)most * ranks / (double)all - 1));
+	}
+	return sum;
+}
+
 static void cuts_make_work_even(void **state)
 {
 	(void)state;
@@ -272,6 +307,7 @@ static void cuts_make_work_even(void **state)
 		open_part(&p, 1, 0, 3, 0, 2);
 		assert_int_equal(p.work.micro_batches, GLOBAL / 2);
 		uneven[balanced] = p.work.uneven;
+		assert_int_equal(uneven[balanced], uneven_of(&p, 3));
 		sp_batches_destroy(p.batches);
 	}
 	balanced = 0;

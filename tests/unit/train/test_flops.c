@@ -83,6 +83,24 @@ static void padding_counts_for_nothing(void **state)
 	assert_true(sp_flops_step(&base, &none) == 0);
 }
 
+/* Documents of 100 and 28 tokens, 19 of them to be predicted. */
+static void costs_of_tokens_add_up_to_a_step(void **state)
+{
+	(void)state;
+	const struct sp_work work = { .samples = 2, .tokens = 128, .pairs = 100 * 100 + 28 * 28, .read_pairs = 15 * 100 + 4 * 28,
+		                        .predicted = 19 };
+	const struct sp_token_cost each = sp_flops_token(&base, 1), all = sp_flops_token(&base, 0);
+	const double units = 6 * 768, step = sp_flops_step(&base, &work);
+	const double sum = (double)(128 * each.row + 19 * (each.read + each.predicted) + work.pairs * each.pair +
+	                            work.read_pairs * each.read_pair);
+	assert_true(fabs(units * sum - step) < 1e-12 * step);
+	const struct sp_work read = { .samples = 2, .tokens = 128, .pairs = work.pairs, .read_pairs = work.pairs, .predicted = 128 };
+	const double whole = (double)(128 * (all.row + all.predicted) + work.pairs * all.pair);
+	assert_true(fabs(units * whole - sp_flops_step(&base, &read)) < 1e-12 * sp_flops_step(&base, &read));
+	assert_int_equal(all.read, 0);
+	assert_int_equal(all.read_pair, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -91,6 +109,7 @@ int main(void)
 		cmocka_unit_test(a_projected_sequence_counts_its_projections_and_rows),
 		cmocka_unit_test(layers_with_a_window_count_the_pairs_in_it),
 		cmocka_unit_test(padding_counts_for_nothing),
+		cmocka_unit_test(costs_of_tokens_add_up_to_a_step),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
