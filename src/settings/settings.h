@@ -72,6 +72,7 @@ struct sp_settings {
 		int64_t ulysses;      /* ranks that exchange heads; 0: as many as can */
 		int balance;          /* enum sp_setting_balance */
 		double balance_slack; /* share of an equal part that a rank may hold beyond it */
+		double balance_attention; /* time of an operation of attention, in those of products */
 		int overlap;
 		int optimizer_shard; /* moments, and updating, shared out over replicas */
 	} parallel;

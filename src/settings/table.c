@@ -118,6 +118,9 @@ const struct sp_setting_entry sp_settings_table[] = {
 	       "little as can be, which counts with data.packing. With parallel.attention = ring, allgather or full."),
 	NUMBER(parallel.balance_slack, "0.25", "[0,1000]",
 	       "With parallel.balance = cost, by how much of an equal part a rank may hold more tokens than that: buffers have room for it."),
+	NUMBER(parallel.balance_attention, "1.4", "[0.1,100]",
+	       "With parallel.balance = cost, how much longer an operation of attention takes than one of the layers' products: seqpar bench "
+	       "attention measures shares of the products' rate."),
 	CHOICE(parallel.overlap, "true", "false|true",
 	       "Transfers run behind compute; false waits for each, to measure what that hides."),
 	CHOICE(parallel.optimizer_shard, "true", "false|true",

@@ -17,15 +17,16 @@ static double attention(const struct sp_model_config *c, const struct sp_work *w
 	return 12 * h * sum;
 }
 
-struct sp_token_cost sp_flops_token(const struct sp_model_config *c, int read_rows_only)
+struct sp_token_cost sp_flops_token(const struct sp_model_config *c, int read_rows_only, double attention)
 {
 	const int64_t later = c->hidden + 2 * c->intermediate; /* output; two of the MLP */
+	const int64_t pair = (int64_t)(2 * SP_TOKEN_COST_UNITS * attention + 0.5);
 	struct sp_token_cost cost = {
-		.row = c->layers * 3 * c->hidden + (c->layers - 1) * later,
-		.read = later,
-		.predicted = c->hidden + c->vocab_size,
-		.pair = 2 * (c->layers - 1),
-		.read_pair = 2,
+		.row = SP_TOKEN_COST_UNITS * (c->layers * 3 * c->hidden + (c->layers - 1) * later),
+		.read = SP_TOKEN_COST_UNITS * later,
+		.predicted = SP_TOKEN_COST_UNITS * (c->hidden + c->vocab_size),
+		.pair = (c->layers - 1) * pair,
+		.read_pair = pair,
 	};
 	if (read_rows_only)
 		return cost;

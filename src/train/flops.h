@@ -21,14 +21,15 @@ struct sp_work {
 	                   that share its sequences */
 };
 
-/* What tokens cost, forward and backward, in units of 6 x hidden operations: so it is a whole number. */
+/* What tokens cost, forward and backward, in whole numbers: SP_TOKEN_COST_UNITS are 6 x hidden operations of products. */
+enum { SP_TOKEN_COST_UNITS = 64 };
 struct sp_token_cost {
 	int64_t row;             /* each row of a layer's matrices, padding too */
 	int64_t read, predicted; /* beyond that if a head reads it, if it is to be predicted */
 	int64_t pair, read_pair; /* for each token of its sample; and if a head reads it */
 };
-/* With read_rows_only as in struct sp_model_options. */
-struct sp_token_cost sp_flops_token(const struct sp_model_config *config, int read_rows_only);
+/* With read_rows_only as in struct sp_model_options; an operation of attention takes as long as `attention` of products. */
+struct sp_token_cost sp_flops_token(const struct sp_model_config *config, int read_rows_only, double attention);
 
 /* By how much of the mean the rank with most to do has more, on average. */
 static inline double sp_work_imbalance(const struct sp_work *work)

@@ -184,7 +184,7 @@ static int open_batches(struct sp_setup *setup)
 		.multiple = sp_compute_chunk_multiple(setup->compute),
 		.room = setup->shard.chunk,
 		.balanced = s->parallel.balance == SP_BALANCE_COST,
-		.cost = sp_flops_token(&setup->config, s->train.last_layer == SP_LAST_LAYER_READ),
+		.cost = sp_flops_token(&setup->config, s->train.last_layer == SP_LAST_LAYER_READ, s->parallel.balance_attention),
 		.global_batch = s->train.global_batch,
 		.micro_batch = s->train.micro_batch,
 		.sentence_order = s->model.sentence_order,

@@ -89,8 +89,8 @@ static void costs_of_tokens_add_up_to_a_step(void **state)
 	(void)state;
 	const struct sp_work work = { .samples = 2, .tokens = 128, .pairs = 100 * 100 + 28 * 28, .read_pairs = 15 * 100 + 4 * 28,
 		                        .predicted = 19 };
-	const struct sp_token_cost each = sp_flops_token(&base, 1), all = sp_flops_token(&base, 0);
-	const double units = 6 * 768, step = sp_flops_step(&base, &work);
+	const struct sp_token_cost each = sp_flops_token(&base, 1, 1), all = sp_flops_token(&base, 0, 1);
+	const double units = 6.0 * 768 / SP_TOKEN_COST_UNITS, step = sp_flops_step(&base, &work);
 	const double sum = (double)(128 * each.row + 19 * (each.read + each.predicted) + work.pairs * each.pair +
 	                            work.read_pairs * each.read_pair);
 	assert_true(fabs(units * sum - step) < 1e-12 * step);
@@ -99,6 +99,9 @@ static void costs_of_tokens_add_up_to_a_step(void **state)
 	assert_true(fabs(units * whole - sp_flops_step(&base, &read)) < 1e-12 * sp_flops_step(&base, &read));
 	assert_int_equal(all.read, 0);
 	assert_int_equal(all.read_pair, 0);
+	assert_int_equal(sp_flops_token(&base, 1, 2.5).pair * 2, each.pair * 5);
+	assert_int_equal(sp_flops_token(&base, 1, 2.5).read_pair * 2, each.read_pair * 5);
+	assert_int_equal(sp_flops_token(&base, 1, 2.5).row, each.row);
 }
 
 int main(void)
