@@ -105,7 +105,7 @@ static int make_model(struct harness *h, const struct sp_model_config *config, c
 	const struct sp_model_options options = {
 		.config = *config,
 		.batch = h->batch.batch,
-		.chunk = h->batch.chunk,
+		.chunk = h->room ? h->room : h->batch.chunk,
 		.attention = sp_attention_find(attention),
 		.sequence = h->comm,
 		.overlap = 1,
@@ -117,6 +117,9 @@ static int make_model(struct harness *h, const struct sp_model_config *config, c
 	};
 	if (!options.attention)
 		return SP_ERR_ARGUMENT;
+	h->chunk = h->batch.chunk;
+	if (h->room)
+		h->batch.parts = (struct sp_attention_parts){ &h->first, &h->chunk, h->room };
 	int rc = sp_model_create(h->compute, &options, &h->model);
 	if (rc)
 		return rc;

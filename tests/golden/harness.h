@@ -28,11 +28,13 @@ struct harness {
 	int forward_only;
 	enum sp_recompute recompute;
 	int64_t tile;
+	int64_t room;            /* tokens of a sample that the model is laid out for; 0: as many as there are */
+	int64_t first, chunk;    /* of the one part, if there is more room */
 	int read_rows_only;
 	const int *slots; /* as in struct sp_model_options */
 };
 
-/* All zero on entry but for forward_only, recompute, tile, read_rows_only and slots. SP_OK, or what failed, logged; to be closed in either case. */
+/* All zero on entry but for forward_only, recompute, tile, room, read_rows_only and slots. SP_OK, or what failed, logged; to be closed in either case. */
 int harness_open(struct harness *h, const struct sp_model_config *config, const struct harness_batch *batch,
                  const char *attention);
 void harness_close(struct harness *h);

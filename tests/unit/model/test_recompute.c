@@ -167,6 +167,30 @@ static void the_mlp_may_be_done_a_few_rows_at_a_time(void **state)
 	}
 }
 
+/* Views are those of the tokens there are, and tiles no larger than there is room for: with 9 tokens in place of 10, two samples would
+ * fit a tile of 19 rows, but buffers are laid out for one. */
+static void a_batch_may_have_fewer_tokens_than_there_is_room_for(void **state)
+{
+	static const struct { int64_t room, tile; } cases[] = { { 9, 0 }, { 10, 0 }, { 23, 0 }, { 10, 19 }, { 17, 6 }, { 40, 1 } };
+	(void)state;
+	for (int k = 0; k < KINDS && kinds[k].hidden < 100; k++) {
+		struct harness exact = { 0 };
+		double loss, expected;
+		open_model(&exact, &kinds[k], SP_RECOMPUTE_NONE, NULL);
+		assert_int_equal(harness_run(&exact, 1, 1, 1, &expected), SP_OK);
+		for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+			for (int mode = 0; mode < MODES; mode++) {
+				struct harness h = { .room = cases[i].room, .tile = cases[i].tile };
+				open_model(&h, &kinds[k], (enum sp_recompute)mode, NULL);
+				assert_int_equal(harness_run(&h, 1, 1, 1, &loss), SP_OK);
+				assert_true(fabs(loss - expected) <= 1e-6 * expected);
+				assert_same_but_for_rounding(&h, &exact);
+				harness_close(&h);
+			}
+		harness_close(&exact);
+	}
+}
+
 static void memory_falls_and_is_as_planned(void **state)
 {
 	(void)state;
@@ -191,6 +215,7 @@ int main(void)
 		cmocka_unit_test(losses_and_gradients_have_the_same_bits),
 		cmocka_unit_test(micro_batches_under_way_do_not_disturb_each_other),
 		cmocka_unit_test(the_mlp_may_be_done_a_few_rows_at_a_time),
+		cmocka_unit_test(a_batch_may_have_fewer_tokens_than_there_is_room_for),
 		cmocka_unit_test(memory_falls_and_is_as_planned),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
