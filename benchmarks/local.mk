@@ -1,7 +1,7 @@
 # Programs that measure: built by name (make benchmarks/ops), run by hand. benchmarks/README.md has their columns.
 EXTRA_PROGRAMS += benchmarks/ops
 CLEANFILES += $(EXTRA_PROGRAMS)
-EXTRA_DIST += benchmarks/README.md benchmarks/memory benchmarks/overlap benchmarks/packing benchmarks/compare \
+EXTRA_DIST += benchmarks/README.md benchmarks/memory benchmarks/overlap benchmarks/packing benchmarks/balance benchmarks/compare \
 	benchmarks/comparison/charts.py benchmarks/comparison/machine.py benchmarks/comparison/matrix.py \
 	benchmarks/comparison/page.py benchmarks/comparison/run.py \
 	benchmarks/peers/bert_step.py benchmarks/peers/ring_operators.py
