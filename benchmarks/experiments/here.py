@@ -7,14 +7,14 @@ import tempfile
 
 from comparison.matrix import cores
 from comparison.run import environment, machine_memory
-from experiments.predicted import KINDS
+from experiments.predicted import KINDS, LONG_KINDS, LONG_RANKS, long_words
 
 # cap: memory of a rank; model: of the experiments in it. checks: layers of `check_model` whose step is predicted and timed.
 QUICK = dict(name="quick", model="tiny", cap="160MiB", length=64, ranks=[1, 2], stages=[1], length_batch=8,
              weak=[(1, 4, 32)], weak_stages=2, weak_micro=2, repeats=1, check_kinds=["ring"], check_more=False,
              check_model=["model.preset=tiny", "model.vocab_size=2000"], check_length=64, check_batch=4, check_repeats=2, check_rows=64, large=[],
              kinds=[64, 128], kinds_ranks=[2], kinds_model=["model.preset=tiny"], kinds_repeats=1,
-             steps=10, text_length=64, text_batch=8, text_words=600, text_model=["model.preset=tiny"], text_rate="1e-3")
+             long=[256], long_model="tiny", steps=10, text_length=64, text_batch=8, text_words=600, text_model=["model.preset=tiny"], text_rate="1e-3")
 FULL = dict(name="full", model="mini", cap="512MiB", length=512, ranks=[1, 2, 4, 8], stages=[1, 2, 4], length_batch=16,
             weak=[(1, 8, 512), (2, 16, 512), (4, 32, 512), (1, 8, 256), (2, 8, 512), (4, 8, 1024)], weak_stages=2, weak_micro=4,
             repeats=3, check_kinds=["ring", "rsa", "allgather", "ulysses"], check_more=True,
@@ -30,12 +30,13 @@ FULL = dict(name="full", model="mini", cap="512MiB", length=512, ranks=[1, 2, 4,
                    (2, "small, 40 sequences, 2 tensor, last layer whole", ["model.preset=small", "train.sequence_length=512",
                     "train.micro_batch=40", "parallel.tensor=2", "train.last_layer=all"])],
             kinds=[512, 1024, 2048, 4096, 8192], kinds_ranks=[2, 4], kinds_model=["model.hidden=256", "model.heads=4"],
-            kinds_repeats=3, steps=400, text_length=128, text_batch=16, text_words=4096,
+            kinds_repeats=3, long=[16384, 131072], long_model="base", steps=400, text_length=128, text_batch=16, text_words=4096,
             text_model=["model.layers=2", "model.hidden=128", "model.heads=2", "model.intermediate=512", "model.norm=pre"],
             text_rate="8e-4")
 
 SCHEMES = ("sequence", "tensor")
-EXPERIMENTS = ("checks", "large", "kinds", "batch", "stages", "length", "weak", "convergence")
+EXPERIMENTS = ("checks", "large", "kinds", "batch", "stages", "length", "weak", "convergence", "long")
+HOURS = ("long", )  # only where it is asked for
 
 
 class Here:
@@ -271,6 +272,22 @@ class Here:
                                             peak=row["peak"], error=row["error"]))
         return out
 
+    # ---- one long sequence ----
+
+    def long(self):
+        """Two steps of each kind that does not compare every token with every other: does it fit, and does it learn?"""
+        out, m = [], self.m
+        for length in m["long"]:
+            for kind in (k for k in LONG_KINDS if k != "ring"):
+                words = long_words(m["long_model"], kind, LONG_RANKS, length) + [
+                    "model.sentence_order=false", "optimizer.lr=5e-4", "optimizer.warmup_fraction=0", "backend.threads=1",
+                    "backend.timeout=0"]
+                row = self.train("long", "%s, S = %d" % (kind, length), LONG_RANKS, words, 2)
+                if row:
+                    out.append(dict(kind=kind, S=length, planned=row["planned"], peak=row["peak max"], all=LONG_RANKS * row["peak avg"],
+                                    seconds=1e-3 * row["median"], first=row["loss first"], last=row["loss last"]))
+        return out
+
     # ---- learning ----
 
     def convergence(self, text):
@@ -350,7 +367,7 @@ def measure(run, plans, matrix, ranks, text, only, keep):
     """The experiments named by `only`, or all. `keep` is called with what there is after each experiment."""
     here, out = Here(run, plans, matrix, ranks), {}
     for name in EXPERIMENTS:
-        if only is None or name in only:
+        if name in only if only else name not in HOURS:
             out[name] = here.convergence(text) if name == "convergence" else getattr(here, name)()
             out["libraries"] = {str(n): mib for n, mib in here.base.items()}
             keep(out)

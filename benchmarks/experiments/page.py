@@ -1,7 +1,7 @@
 """The report: one HTML file with everything in it."""
 from comparison import charts
 from comparison.page import STYLE, escape, figure, pair, section, table
-from experiments import published
+from experiments import predicted, published
 
 PAPER, COLOURS = 5, {"sequence": 0, "tensor": 1}
 NAMES = {"tables": "its Tables 1, 2", "counted": "all counted, 16 bit", "whole": "seqpar rsa, moments whole",
@@ -18,6 +18,12 @@ def ratio(x):
 
 def deviation(predicted, measured):
     return 100 * (predicted - measured) / measured
+
+
+def bend(points):
+    """How far the points are off the straight line through the first and the last, in per cent, at most."""
+    (x0, y0), (x1, y1) = points[0], points[-1]
+    return max(100 * abs(y - y0 - (y1 - y0) * (x - x0) / (x1 - x0)) / y for x, y in points)
 
 
 class Report:
@@ -178,10 +184,31 @@ class Report:
         text = ("Figure 5b: Base, four sequences, 16 GiB a rank, up to 32 ranks; printed are 114 thousand tokens with Linformer on 32. To how "
                 "many rows it projected, and whose the projections were, is not printed; here 256 rows. Projections are as long as the "
                 "sequence, and values and gradients of them are whole on every rank, as those of all weights and of positions, so more "
-                "ranks do not help for ever; whole attention by the ring has no such weights but positions, and takes longer instead.")
+                "ranks do not help for ever; whole attention by the ring, and that to 256 neighbours on each side, have no such weights but positions; "
+                "the first takes longer instead.")
         return section("Longest sequence with sparse attention", text,
                        pair(figure("Tokens of each of four sequences", charts.curves(series, "ranks", "tokens", logy=True))),
                        table(("predicted", "printed") + tuple(kinds), lines))
+
+    def long(self):
+        rows, measured = self.p.get("long", []), self.m.get("long", [])
+        if not rows:
+            return ""
+        kinds = [k for k in rows[0] if k != "S"]
+        series = [("%s, predicted" % k, [(r["S"], r[k]) for r in rows if r[k]], i, False) for i, k in enumerate(kinds)]
+        series += [("%s, measured" % k, [(r["S"], r["peak"]) for r in measured if r["kind"] == k], i, True)
+                   for i, k in enumerate(kinds) if any(r["kind"] == k for r in measured)]
+        bends = ", ".join("%s %.1f %%" % (k, bend([(r["S"], r[k]) for r in rows])) for k in kinds if all(r[k] for r in rows))
+        lines = [("S = %d" % r["S"],) + tuple(number(r[k]) for k in kinds) for r in rows]
+        here = [("%s, S = %d" % (r["kind"], r["S"]), number(r["planned"]), number(r["peak"]), "%.2f" % (r["all"] * 2**20 / 1e9),
+                 number(r["seconds"]), number(r["first"], 4), number(r["last"], 4)) for r in measured]
+        text = ("One sequence of Base on %d ranks, layers computed again in backward (train.recompute=layer), moments shared. Memory of a rank "
+                "is a straight line in the length; at most off it: %s. Of it a rank's share of the sequence is divided by the ranks; weights, "
+                "learned positions and projections as long as the sequence are whole on each." % (predicted.LONG_RANKS, bends))
+        return section("Memory against the length of one sequence", text,
+                       pair(figure("Memory of a rank", charts.curves(series, "S, tokens", "MiB", logx=False))),
+                       table(("predicted", ) + tuple("%s, MiB" % k for k in kinds), lines),
+                       table(("measured here", "planned MiB", "a rank, MiB", "all ranks, GB", "a step, s", "first loss", "last loss"), here))
 
     # ---- ring and rsa, losses ----
 
@@ -245,7 +272,7 @@ class Report:
                 "measured on up to 64 P100 of 16 GB. <b>Printed</b> is what they print. <b>Predicted</b> is arithmetic: seqpar plan for this "
                 "program, their Tables 1 and 2, and a count of all that half precision keeps (Korthikanti et al. 2022). <b>Measured</b> was "
                 "run on the machine named below.</p>")
-        parts = [self.ratios(), self.checks(), self.batch(), self.stages(), self.length(), self.weak(), self.sparse(), self.kinds(),
+        parts = [self.ratios(), self.checks(), self.batch(), self.stages(), self.length(), self.weak(), self.sparse(), self.long(), self.kinds(),
                  self.convergence(), self.commands()]
         return ('<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
                 '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>Sequence parallelism, again</title>\n'

@@ -9,6 +9,13 @@ from experiments import accounting, published
 
 GIB = 2**30
 WHOLE = ["parallel.optimizer_shard=false"]  # moments on every sequence rank, as in the paper
+# What is used where one sequence is long: its layers computed again, and no scores anywhere.
+LONG = ["train.micro_batch=1", "train.global_batch=1", "train.recompute=layer", "data.short_seq_prob=0"]
+LONG_KINDS = {"ring": ["parallel.attention=ring"],
+              "linformer": ["parallel.attention=linformer", "model.linformer_k=256", "model.linformer_share=model"],
+              "window": ["parallel.attention=window", "model.window=256"]}
+LONG_RANKS, LONG_LENGTHS = 4, (16384, 32768, 65536, 98304, 131072)
+
 KINDS = ("rsa", "ring")  # of sequence ranks; tensor ranks that keep scores are rsa's of one rank, the others ring's
 
 
@@ -141,15 +148,32 @@ def of_weak(plans, rates):
 
 def of_sparse(plans):
     """The longest of four sequences, base: whole attention by rings, and Linformer's to 256 rows with projections of each layer or
-    of the model; the paper names neither."""
+    of the model; the paper names neither. And to 256 neighbours on each side."""
     rows = []
     kinds = {"rsa": ["rsa"], "ring": ["ring"], "linformer, a layer's": ["linformer", "model.linformer_share=layer"],
-             "linformer, the model's": ["linformer", "model.linformer_share=model"]}
+             "linformer, the model's": ["linformer", "model.linformer_share=model"], "window": ["window", "model.window=256"]}
     for ranks in (1, 2, 4, 8, 16, 32):
         row = dict(ranks=ranks, printed=published.SPARSE_LENGTH if ranks == published.SPARSE_RANKS else None)
         for name, (kind, *more) in kinds.items():
             got = plans.plan(ranks, layout("base", "sequence", kind, ranks, published.SPARSE_BATCH, 64) + more, published.MEMORY)
             row[name] = got["fitting"]["longest"] if got else 0
+        rows.append(row)
+    return rows
+
+
+def long_words(model, kind, ranks, length):
+    return ["model.preset=" + model, "parallel.sequence=%d" % ranks, "train.sequence_length=%d" % length,
+            "model.max_positions=%d" % max(512, length)] + LONG + LONG_KINDS[kind]
+
+
+def of_long(plans):
+    """Memory of a rank against the length of one sequence."""
+    rows = []
+    for length in LONG_LENGTHS:
+        row = dict(S=length)
+        for kind in LONG_KINDS:
+            got = plans.plan(LONG_RANKS, long_words("base", kind, LONG_RANKS, length))
+            row[kind] = (got["total"] + got["base"]) / 2**20 if got else None
         rows.append(row)
     return rows
 
@@ -188,5 +212,5 @@ def everything(program):
     rates = rates_of_p100(plans)
     weak = of_weak(plans, rates)
     say("sparse attention")
-    return dict(batch=batch, stages=stages, length=length, rates=rates, weak=weak, sparse=of_sparse(plans),
+    return dict(batch=batch, stages=stages, length=length, rates=rates, weak=weak, sparse=of_sparse(plans), long=of_long(plans),
                 ratios=ratios(batch, length), plans=plans.commands)
