@@ -550,8 +550,8 @@ void attention_ignores_rows_that_attended_to_nothing(void **state)
 
 /* ---- window ---- */
 
-/* Keys before, around and behind the queries; windows that end inside of tiles, that reach across several and further than
- * there are tokens; keys that no query reaches at all; more queries and keys than a device may hold at once. */
+/* Keys before, around and behind the queries; windows that end inside of tiles, that leave out a single pair of one, that reach
+ * across several and further than there are tokens; keys that no query reaches at all; more queries and keys than a device may hold at once. */
 static const struct attention_case near[] = {
 	{ 2, 3, 5, 7, { 11 }, 1, 0, 0, DOC_ONE, 0, 2, 5, 1, BOUND_ATTENTION_FORWARD, 3 },
 	{ 1, 2, 64, 33, { 65 }, 1, 0, 0, DOC_ONE, 0, 8, 16, 1, BOUND_ATTENTION_FORWARD, 1 },
@@ -559,6 +559,8 @@ static const struct attention_case near[] = {
 	{ 1, 1, 16, 40, { 40 }, 1, 0, 0, DOC_ONE, 0, 961, 1003, 1, BOUND_ATTENTION_FORWARD, 5 },
 	{ 1, 1, 16, 40, { 40 }, 1, 0, 0, DOC_ONE, 0, 5, 3000000003u, 1, BOUND_ATTENTION_FORWARD, 7 },
 	{ 1, 1, 16, 12, { 20 }, 1, 0, 0, DOC_ONE, 0, 7, 3, 1, BOUND_ATTENTION_FORWARD, INT64_C(1) << 40 },
+	{ 1, 1, 16, 12, { 16 }, 1, 0, 0, DOC_ONE, 0, 7, 3, 1, BOUND_ATTENTION_FORWARD, 14 },
+	{ 1, 1, 16, 12, { 16 }, 1, 0, 0, DOC_ONE, 0, 7, 9, 1, BOUND_ATTENTION_FORWARD, 16 },
 	{ 2, 2, 32, 300, { 300 }, 1, 1, 0, DOC_ONE, 0, 0, 0, 1, BOUND_ATTENTION_FORWARD, 20 },
 	{ 1, 1, 8, 811, { 803 }, 1, 0, 0, DOC_ONE, 0, 13, 5, 1, BOUND_ATTENTION_FORWARD, 70 },
 	{ 1, 1, 64, 261, { 1031 }, 1, 0, 0, DOC_ONE, 0, 2500, 2003, 1, BOUND_ATTENTION_FORWARD, 257 },

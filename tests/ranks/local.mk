@@ -18,7 +18,8 @@ rank_programs += tests/ranks/test_neighbours
 tests_ranks_test_neighbours_SOURCES = tests/ranks/test_neighbours.c tests/reference/dropout.c tests/reference/reference.h \
 	$(ranks_sources)
 tests_ranks_test_neighbours_LDFLAGS = $(test_ldflags)
-script_tests += tests/mutations/linformer_sum.sh tests/mutations/linformer_positions.sh
+script_tests += tests/mutations/linformer_sum.sh tests/mutations/linformer_positions.sh \
+	tests/mutations/window_places.sh tests/mutations/window_sum.sh
 ranks_sources = tests/ranks/ranks.c tests/ranks/ranks.h
 
 rank_rows += tests/ranks/test_attention_np1.mpi tests/ranks/test_attention_np2.mpi tests/ranks/test_attention_np3.mpi \
