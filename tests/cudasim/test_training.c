@@ -38,6 +38,8 @@ static int settings(struct sp_settings *s, const char *norm, const char *activat
 		"train.micro_batch=2",     "train.sequence_length=41",
 		"train.eval_interval=0",   "optimizer.lr=1e-3",
 		"optimizer.decay_iters=4", "optimizer.clip_norm=1",
+		"model.window=17",         "model.globals=3",
+		"model.global_tokens=separators",
 	};
 	int bad = 0;
 	sp_settings_default(s);
@@ -172,6 +174,13 @@ static void training_on_whole_rows_of_scores_equals_the_cpu(void **state)
 	training_equals_the_cpu("model.norm=post", "model.activation=gelu", "parallel.attention=rsa");
 }
 
+/* A halo that is less than a rank's share. */
+static void training_in_a_window_equals_the_cpu(void **state)
+{
+	(void)state;
+	training_equals_the_cpu("model.norm=post", "model.activation=gelu", "parallel.attention=window");
+}
+
 /* One head and half the vocabulary on each of two ranks. */
 static void training_on_tensor_ranks_equals_the_cpu(void **state)
 {
@@ -232,6 +241,7 @@ int main(void)
 		cmocka_unit_test(training_of_a_post_norm_model_equals_the_cpu),
 		cmocka_unit_test(training_of_a_pre_norm_model_equals_the_cpu),
 		cmocka_unit_test(training_on_whole_rows_of_scores_equals_the_cpu),
+		cmocka_unit_test(training_in_a_window_equals_the_cpu),
 		cmocka_unit_test(training_on_tensor_ranks_equals_the_cpu),
 		cmocka_unit_test(training_in_tf32_is_near_the_cpu),
 		cmocka_unit_test(the_cpu_refuses_tf32),
