@@ -163,6 +163,9 @@ static int announce(struct trainer *t)
 		return status;
 	if (warning[0])
 		sp_log(SP_LOG_WARNING, "%s", warning);
+	if (t->settings->data.packing && u->config.globals == 1)
+		sp_log(SP_LOG_WARNING, "model.globals = 1: of the samples in a sequence only the first has a global token; set it to as many "
+		       "as a sequence may hold");
 	status = u->note.text[0] ? sp_report_line(&t->report, "%s", u->note.text) : SP_OK;
 	if (status)
 		return status;

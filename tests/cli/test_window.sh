@@ -21,6 +21,12 @@ run 2 "$SEQPAR" plan -n 1 $small model.globals=0
 ends_with_the_only_error 'model.globals'
 run 0 "$SEQPAR" plan -n 4 $small parallel.pipeline=2 parallel.tensor=2
 
+### each packed sample has a first token, if there is room
+run 0 "$SEQPAR" train $small data.packing=true train.iters=1 model.globals=1
+complains 'of the samples in a sequence only the first has a global token'
+run 0 "$SEQPAR" train $small data.packing=true train.iters=1
+grep -q 'only the first has a global token' "$dir/err" && fail "there is room for more"
+
 ### memory of a rank is a straight line in S
 memory()
 {
