@@ -194,9 +194,55 @@ static void work_is_shared_out_more_evenly_by_cost(void **state)
 	assert_false(test_ranks_agree(&ranks, ranks.size == 1 ? uneven[1] != 0 : !(uneven[1] < 0.5 * uneven[0])));
 }
 
+/* Elements that all ranks together have sent round the ring; and rows of theirs, of all micro-batches. */
+static int count_sent(struct sp_setup *setup, int64_t *sent, int64_t *rows)
+{
+	struct sp_comm *sequence = setup->grid.group[SP_GROUP_SEQUENCE];
+	const uint64_t before = sp_comm_counters(sequence).bytes;
+	struct sp_outcome outcome;
+	int64_t sums[2] = { 0 };
+	int bad = sp_setup_pass(setup, SP_TRAIN, 0, 1, &outcome) != 0;
+	sums[0] = (int64_t)(sp_comm_counters(sequence).bytes - before) / (int64_t)sizeof(float);
+	for (int64_t m = 0; m < sp_batches_count(setup->batches); m++)
+		sums[1] += sp_batches_rows(setup->batches, m);
+	bad = bad || sp_comm_all_reduce(sequence, sums, 2, SP_I64, SP_SUM) != 0;
+	*sent = sums[0];
+	*rows = sums[1];
+	return bad;
+}
+
+static int misplanned(struct sp_settings s)
+{
+	struct sp_plan_input input;
+	struct sp_plan plan;
+	struct sp_setup setup;
+	int64_t sent = 0, rows = 0;
+	int bad = sp_setup_open(&s, ranks.compute, ranks.world, &setup) != 0 || sp_planned_input(&s, ranks.size, 1, &input) != 0 ||
+	          sp_plan_make(&input, &plan) != 0;
+	bad = bad || sp_model_arena(setup.model)->high != plan.model.arena;
+	bad = bad || input.model.chunk != sp_shard_room(s.train.sequence_length, ranks.size, 1, s.parallel.balance_slack);
+	bad = bad || count_sent(&setup, &sent, &rows);
+	bad = bad || sent != 6 * (ranks.size - 1) * rows * s.model.hidden * s.model.layers;
+	bad = bad || sent > (int64_t)(plan.ring_bytes / sizeof(float)) * ranks.size;
+	bad = bad || rows > s.train.global_batch * s.train.sequence_length;
+	sp_setup_close(&setup);
+	return bad;
+}
+
+/* Each part goes round as long as it is. */
+static void room_is_as_planned_and_no_padding_is_sent(void **state)
+{
+	(void)state;
+	struct sp_settings s = balanced(0.5);
+	assert_false(test_ranks_agree(&ranks, misplanned(s)));
+	s.parallel.overlap = 0;
+	s.train.recompute = SP_RECOMPUTED_ATTENTION;
+	assert_false(test_ranks_agree(&ranks, misplanned(s)));
+}
+
 static void kinds_that_want_equal_parts_are_refused(void **state)
 {
-	static const char *const kinds[] = { "ulysses", "hybrid", "rsa", "linformer" };
+	static const char *const kinds[] = { "ulysses", "hybrid", "rsa", "linformer", "window" };
 	(void)state;
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
 		struct sp_settings s = balanced(0.25);
@@ -375,6 +421,7 @@ int main(void)
 		cmocka_unit_test(stages_pass_on_what_a_micro_batch_has),
 		cmocka_unit_test(tensor_ranks_cut_alike),
 		cmocka_unit_test(work_is_shared_out_more_evenly_by_cost),
+		cmocka_unit_test(room_is_as_planned_and_no_padding_is_sent),
 		cmocka_unit_test(kinds_that_want_equal_parts_are_refused),
 	};
 	int rc = test_ranks_open(&ranks);
