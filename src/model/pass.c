@@ -51,7 +51,7 @@ struct sp_matrix sp_model_stream_gradient(const struct sp_model *m, int i)
 }
 
 /* What the heads read of the last layer, if that is to be made of it alone and fits; else NULL. */
-static const struct sp_read_rows *read_rows(const struct sp_model *m, int piece, const struct sp_batch *b, int training,
+static const struct sp_read_rows *read_rows(const struct sp_model *m, int piece, int64_t micro, const struct sp_batch *b, int training,
                                             struct sp_read_rows *read)
 {
 	const struct sp_model_piece *p = &m->piece[piece];
@@ -59,7 +59,7 @@ static const struct sp_read_rows *read_rows(const struct sp_model *m, int piece,
 	*read = (struct sp_read_rows){ b->predicted, b->order_row, b->predictions, order ? b->orders : 0, .doc = b->read_doc };
 	if (!training || !m->options.read_rows_only || !p->ends || layers_of(p) == 0)
 		return NULL;
-	return sp_encoder_layer_reads(&p->slot->layer[layers_of(p) - 1], sp_read_rows_count(read)) ? read : NULL;
+	return sp_encoder_layer_reads(&slot_of(p, micro)->layer[layers_of(p) - 1], sp_read_rows_count(read)) ? read : NULL;
 }
 
 static int is_last(const struct sp_model_piece *p, int64_t layer)
@@ -316,7 +316,7 @@ int sp_model_forward(struct sp_model *m, int piece, int64_t micro, const struct 
 	struct sp_read_rows read;
 	int rc = begin(m, piece, micro, batch, pass);
 	if (rc == SP_OK)
-		rc = forward(m, piece, micro, &ctx, &tokens, read_rows(m, piece, batch, pass->training, &read));
+		rc = forward(m, piece, micro, &ctx, &tokens, read_rows(m, piece, micro, batch, pass->training, &read));
 	if (rc || pass->training || !m->piece[piece].ends)
 		return rc;
 	return heads(m, &ctx, batch, pass, stream_out(m, piece, micro).y, nothing);
@@ -336,7 +336,7 @@ int sp_model_backward(struct sp_model *m, int piece, int64_t micro, int i, const
 		rc = enter_again(m, piece, micro, &ctx, layers_of(&m->piece[piece]));
 	if (rc == SP_OK && m->piece[piece].ends)
 		rc = heads(m, &ctx, batch, pass, stream_out(m, piece, micro).y, scratch.dy);
-	return rc ? rc : backward(m, piece, micro, &ctx, &tokens, pass, read_rows(m, piece, batch, 1, &read), &scratch);
+	return rc ? rc : backward(m, piece, micro, &ctx, &tokens, pass, read_rows(m, piece, micro, batch, 1, &read), &scratch);
 }
 
 static int check_whole(const struct sp_model *m)

@@ -207,8 +207,9 @@ static void time_tensor(struct stage *s)
 {
 	const double n = tensors(s), micro = (double)sp_plan_micro_batches(s->in);
 	const double forwards = s->in->model.recompute == SP_RECOMPUTE_LAYER ? 2 : 1;
+	const double used = (double)chunk(s->in) / (double)s->in->model.chunk; /* of the room that is planned for */
 	if (n > 1)
-		s->time.tensor = carry(s, (2 * forwards + 2) * s->layers * 2 * (n - 1), (double)s->plan.tensor_bytes / micro);
+		s->time.tensor = carry(s, (2 * forwards + 2) * s->layers * 2 * (n - 1), (double)s->plan.tensor_bytes / micro * used);
 }
 
 /* Gradients are summed behind the last micro-batch's backward pass, but the word table's, which are final when it ends; then

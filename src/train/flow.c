@@ -233,9 +233,19 @@ static int go_forward(struct sp_flow *f, const struct sp_pipeline_work *work, co
 	return status ? status : sp_model_forward(f->options.model, work->piece, work->micro, &f->batch, pass);
 }
 
+/* Backward writes over what was sent on: the gradient that came back says that it has arrived, but MPI also wants it waited for. */
+static int let_go(struct sp_flow *f, const struct sp_pipeline_work *work)
+{
+	const struct sp_pipeline_work forward = { .micro = work->micro, .piece = work->piece };
+	return sp_comm_wait(f->forward.comm, sent_from(f, &forward, 0));
+}
+
 static int go_backward(struct sp_flow *f, const struct sp_pipeline_work *work, const struct sp_pass *pass)
 {
 	struct sp_pass own = *pass;
+	int status = let_go(f, work);
+	if (status)
+		return status;
 	if (work->micro < f->pipeline.micro_batches - 1)
 		own.ready = NULL;
 	return sp_model_backward(f->options.model, work->piece, work->micro, gradient_of(f, f->backward.done), &f->batch, &own);

@@ -145,6 +145,8 @@ int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, s
 		.whole_optimizer = !s->parallel.optimizer_shard,
 	};
 	status = check_attention(s, &in);
+	if (!status && in.model.attention->has_globals)
+		in.sequence_rank = in.sequence_ranks / 2; /* has neighbours on both sides */
 	if (!status)
 		status = settle_vocab_size(s, &in.model.config);
 	const struct sp_pipeline pipeline = sp_plan_pipeline(&in);

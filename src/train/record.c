@@ -103,6 +103,7 @@ static const struct {
 	{ "model.", SP_DIFFERENCE_FATAL },
 	{ "data.", SP_DIFFERENCE_LOUD },
 	{ "train.seed", SP_DIFFERENCE_LOUD },
+	{ "train.precision", SP_DIFFERENCE_LOUD },
 	{ "train.global_batch", SP_DIFFERENCE_LOUD },
 	{ "train.sequence_length", SP_DIFFERENCE_LOUD },
 	{ "checkpoint.", SP_DIFFERENCE_NONE },
