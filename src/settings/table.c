@@ -76,8 +76,8 @@ const struct sp_setting_entry sp_settings_table[] = {
 	CHOICE(train.recompute, "none", "none|attention|layer",
 	       "What backward computes again instead of keeping it from forward: queries, keys and values; or all of a layer."),
 	CHOICE(train.precision, "fp32", "fp32|tf32",
-	       "How matrix products are computed: in fp32; or, on GPUs, with operands rounded to tf32 (10 bits behind the point) and sums in "
-	       "fp32, several times as fast. All else is fp32."),
+	       "How matrix products are computed: in fp32; or, on GPUs, by tensor cores: operands rounded to tf32 (10 bits behind the point), sums in "
+	       "fp32. All else is fp32."),
 	CHOICE(train.last_layer, "read", "read|all",
 	       "For which tokens the last layer attends and goes on behind it: those that a head reads, which is less work; or all."),
 
