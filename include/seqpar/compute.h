@@ -10,6 +10,10 @@
  *   - any size may be zero, which is a no-op that still overwrites what has size;
  *   - results repeat bit for bit for the same build, device, thread count and arguments;
  *   - returns SP_OK or SP_ERR_DEVICE, SP_ERR_MEMORY.
+ * Matrices are float32 unless they are marked E. All that are marked so in one operation have one dtype: SP_F32, or what the
+ * backend was asked about in sp_compute_needs.dtype, SP_BF16 or SP_F16. Whatever E is, arithmetic between reading and
+ * writing is that of float32; what is written is rounded once, to nearest, ties to even; sums over rows that are
+ * accumulated in float32 may add what was there before or after this rounding.
  * Letters: B samples, C tokens of this rank per sample, T = B * C rows (sample-major), H hidden, A heads, D = H / A,
  * V vocabulary. Bounds on the error of each operation are in tests/conformance. */
 #ifndef SEQPAR_COMPUTE_H
@@ -48,16 +52,16 @@ struct sp_rows {
 };
 
 /* y = act(x w^T + bias).
- *   x (T, K)   w (N, K)   bias (1, N) optional   y (T, N)
- *   pre (T, N) optional: x w^T + bias before the activation, kept for backward; required if act is not NONE. */
+ *   x (T, K) E   w (N, K) E   bias (1, N) optional   y (T, N) E
+ *   pre (T, N) E optional: x w^T + bias before the activation, kept for backward; required if act is not NONE. */
 struct sp_linear_forward {
 	struct sp_matrix x, w, bias, y, pre;
 	enum sp_activation act;
 };
 
 /* dx = [beta dx +] (dy w) * act'(pre), and dbias += column sums of the new dx.
- *   dy (T, N)   w (N, K)   dx (T, K), overwritten, or added to if `accumulate` (then act must be NONE, dbias absent)
- *   pre (T, K) required if act is not NONE   dbias (1, K) optional, accumulates */
+ *   dy (T, N) E   w (N, K) E   dx (T, K) E, overwritten, or added to if `accumulate` (then act must be NONE, dbias absent)
+ *   pre (T, K) E required if act is not NONE   dbias (1, K) optional, accumulates */
 struct sp_linear_backward_input {
 	struct sp_matrix dy, w, dx, pre, dbias;
 	enum sp_activation act;
@@ -65,12 +69,12 @@ struct sp_linear_backward_input {
 };
 
 /* dw += dy^T x, dbias += column sums of dy.
- *   dy (T, N)   x (T, K)   dw (N, K) accumulates   dbias (1, N) optional, accumulates */
+ *   dy (T, N) E   x (T, K) E   dw (N, K) accumulates   dbias (1, N) optional, accumulates */
 struct sp_linear_backward_weight {
 	struct sp_matrix dy, x, dw, dbias;
 };
 
-/* dx *= act'(pre), in place: the gradient through an activation that no GEMM precedes. pre, dx (T, N) */
+/* dx *= act'(pre), in place: the gradient through an activation that no GEMM precedes. pre, dx (T, N) E */
 struct sp_activation_backward {
 	struct sp_matrix pre, dx;
 	enum sp_activation act;
@@ -78,8 +82,8 @@ struct sp_activation_backward {
 
 /* s = residual + dropout(x + bias);  y = (s - mean(s)) * rstd(s) * gamma + beta, rows at a time, in fp32, with
  * rstd = 1 / sqrt(var(s) + eps) and var the biased variance (Ba et al. 2016).
- *   x (T, H) in: the layer's output; out: s, kept for backward
- *   bias (1, H), residual (T, H) optional   gamma, beta (1, H)   y (T, H)   mean, rstd (1, T)
+ *   x (T, H) E in: the layer's output; out: s, kept for backward. The norm is that of s before it is rounded to E.
+ *   bias (1, H) optional, residual (T, H) E optional   gamma, beta (1, H)   y (T, H) E   mean, rstd (1, T)
  * y absent: only s is formed (gamma, beta, mean, rstd are then absent too). residual may not alias x or y.
  * `rows` gives the dropout coordinates; it may be all zero if dropout.keep is 65536. */
 struct sp_norm_forward {
@@ -92,9 +96,9 @@ struct sp_norm_forward {
 /* The backward of sp_norm_forward. With g = LayerNorm backward of dy (0 if dy is absent) + dsum (0 if absent):
  * dresidual = g,  dx = dropout mask * g,  dbias += column sums of dx,
  * dgamma += sum over rows of dy * xhat,  dbeta += sum over rows of dy.
- *   dy (T, H) optional, with s (T, H), mean, rstd (1, T), gamma (1, H), dgamma, dbeta (1, H)
- *   dsum (T, H) optional: gradient that reaches s past the norm
- *   dresidual (T, H) optional, dx (T, H): may alias dy or dsum exactly; dresidual and dx may be the same only if dropout
+ *   dy (T, H) E optional, with s (T, H) E, mean, rstd (1, T), gamma (1, H), dgamma, dbeta (1, H)
+ *   dsum (T, H) E optional: gradient that reaches s past the norm
+ *   dresidual (T, H) E optional, dx (T, H) E: may alias dy or dsum exactly; dresidual and dx may be the same only if dropout
  *   is off. dbias (1, H) optional, accumulates. */
 struct sp_norm_backward {
 	struct sp_matrix dy, dsum, s, gamma, mean, rstd;
@@ -209,7 +213,7 @@ struct sp_scores_backward {
  * other as in GPT-NeoX and transformers' LLaMA: with angle a_j = position[t] base^(-2 j / D), for j < D / 2
  *   x_j' = x_j cos a_j - x_(j + D/2) sin a_j,   x_(j + D/2)' = x_(j + D/2) cos a_j + x_j sin a_j;
  * `inverse`: by -a_j, which is its backward. cos and sin are those of the angle in float64, rounded.
- *   position [T] int32, 0 .. 2^30   x (T, A D), D even   base > 1 */
+ *   position [T] int32, 0 .. 2^30   x (T, A D) E, D even   base > 1 */
 struct sp_rotate {
 	const int32_t *position;
 	struct sp_matrix x;
@@ -220,7 +224,7 @@ struct sp_rotate {
 
 /* s = word[token] + position[pos] + type[kind];  y = dropout(LayerNorm(s)), or dropout(s) if gamma is absent (then beta,
  * mean, rstd are absent too). position may be absent: nothing is added of it.
- *   token, pos, kind [T] int32   word (V, H), position (M, H), type (K, H)   s, y (T, H)   mean, rstd (1, T)
+ *   token, pos, kind [T] int32   word (V, H), position (M, H), type (K, H)   s, y (T, H) E   mean, rstd (1, T)
  * Ids are not checked on the device; the data layer guarantees their range. s and y may be the same only if gamma is
  * absent. */
 struct sp_embedding_forward {
@@ -232,6 +236,7 @@ struct sp_embedding_forward {
 };
 
 /* Adds the gradients of the tables (and of position, gamma, beta if present); dy is overwritten (it ends as the gradient of s).
+ * dy, s: E.
  * Rows of the same id are summed in row order. */
 struct sp_embedding_backward {
 	const int32_t *token, *pos, *kind;
@@ -241,7 +246,7 @@ struct sp_embedding_backward {
 	struct sp_rows rows;
 };
 
-/* y[i] = x[index[i]]  (gather)  or  y[index[i]] += x[i] (scatter_add; indices are distinct).  index [n] int32 */
+/* y[i] = x[index[i]]  (gather)  or  y[index[i]] += x[i] (scatter_add; indices are distinct).  index [n] int32   x, y E */
 struct sp_row_move {
 	const int32_t *index;
 	int64_t n;
@@ -249,7 +254,7 @@ struct sp_row_move {
 };
 
 /* Cross-entropy of n rows, in fp32, loss and gradient together, in place.
- *   logits (n, V) in; out, if `gradient`: scale * (softmax(logits) - onehot(label)); else undefined
+ *   logits (n, V) E in; out, if `gradient`: scale * (softmax(logits) - onehot(label)); else undefined
  *   label [n] int32 in [0, V)
  *   loss: one float64 on the device, accumulates sum over rows of (ln sum_j e^logit_j - logit_label)
  *   correct: one int64 on the device, optional, accumulates rows whose largest logit is the label's (first on ties) */
@@ -267,7 +272,7 @@ struct sp_cross_entropy {
  *
  * forward: y[i] = word[token[i] - first], or 0 if the part does not hold that id; the sum over parts is the lookup.
  * backward: dword[token[i] - first] += dy[i] for ids that it holds; rows of the same id in row order.
- *   token [T] int32   word, dword (V of the part, H)   y, dy (T, H) */
+ *   token [T] int32   word, dword (V of the part, H)   y, dy (T, H) E */
 struct sp_words {
 	const int32_t *token;
 	int32_t first;
@@ -276,7 +281,7 @@ struct sp_words {
 
 /* What one part contributes to the softmax of n rows: stats[i] = (max_j z_ij, sum_j e^(z_ij - max), z at the label or
  * -inf if it is not here, 1 if that is the first of the part's largest else 0).
- *   logits (n, V of the part) in   label [n] int32, whole ids   stats (n, 4) */
+ *   logits (n, V of the part) E in   label [n] int32, whole ids   stats (n, 4) */
 struct sp_entropy_part {
 	struct sp_matrix logits;
 	const int32_t *label;
@@ -285,7 +290,7 @@ struct sp_entropy_part {
 };
 
 /* sp_cross_entropy of a part, from the stats of all `parts` parts in their order: (parts n, 4).
- *   logits (n, V of the part) in; out, if `gradient`: scale * (softmax over all parts - onehot(label)), this part's
+ *   logits (n, V of the part) E in; out, if `gradient`: scale * (softmax over all parts - onehot(label)), this part's
  *   columns; else undefined   loss, correct: of whole rows, the same on every part */
 struct sp_entropy_whole {
 	struct sp_matrix logits;
@@ -299,7 +304,7 @@ struct sp_entropy_whole {
 	int gradient;
 };
 
-/* tanh, in place: forward x = tanh(x); backward dx *= 1 - y * y, y the forward's result. Same shape. */
+/* tanh, in place: forward x = tanh(x); backward dx *= 1 - y * y, y the forward's result. Same shape, E. */
 struct sp_tanh_backward {
 	struct sp_matrix y, dx;
 };
@@ -347,7 +352,7 @@ struct sp_compute_options {
 
 /* What a configuration will ask for, so that it is refused at set-up and not at step 3000. */
 struct sp_compute_needs {
-	enum sp_dtype dtype;
+	enum sp_dtype dtype; /* E of all operations */
 	int64_t head_dim;
 	float attention_dropout;
 	int parts; /* tensor parallelism: more than one part of the vocabulary */
@@ -374,6 +379,9 @@ struct sp_compute_ops {
 	int (*copy_out)(void *ctx, void *host, const void *device, size_t bytes); /* finished on return, after all queued */
 	int (*zero)(void *ctx, void *device, size_t bytes);
 	int (*copy_rows)(void *ctx, struct sp_matrix from, struct sp_matrix to); /* same rows, cols and dtype; any strides */
+	/* to = from, both E but each an E of its own; same rows and cols, any strides. What float16 cannot hold becomes infinite;
+	 * what is not a number stays none. Optional: NULL where `supports` knows float32 alone. */
+	int (*convert)(void *ctx, struct sp_matrix from, struct sp_matrix to);
 	int (*sync)(void *ctx); /* waits for all queued operations; reports their errors */
 	/* Host memory that copy_in and copy_out are fastest with. Optional, both or neither; NULL means that memory from alloc()
 	 * is host memory, which a message-passing library may read and write. bytes 0 gives a valid pointer; free_host takes NULL. */

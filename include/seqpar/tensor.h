@@ -17,6 +17,8 @@ enum sp_dtype {
 	SP_F64,
 	SP_I32,
 	SP_I64,
+	SP_BF16, /* the upper half of a float32: 8 bits of exponent, 7 behind the point */
+	SP_F16,  /* IEEE 754 binary16 */
 	SP_DTYPES /* how many there are */
 };
 
@@ -30,6 +32,13 @@ struct sp_matrix {
 	int64_t stride; /* elements from one row to the next, >= cols */
 	enum sp_dtype dtype;
 };
+
+/* Rows of an element type without gaps between them. */
+static inline struct sp_matrix sp_matrix_of(void *data, int64_t rows, int64_t cols, enum sp_dtype dtype)
+{
+	struct sp_matrix m = { data, rows, cols, cols, dtype };
+	return m;
+}
 
 static inline struct sp_matrix sp_matrix(float *data, int64_t rows, int64_t cols)
 {

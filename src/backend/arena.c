@@ -24,13 +24,18 @@ int sp_arena_take(struct sp_arena *arena, int64_t count, size_t size, void **mem
 	return SP_OK;
 }
 
-int sp_arena_take_matrix(struct sp_arena *arena, int64_t rows, int64_t cols, struct sp_matrix *m)
+int sp_arena_take_matrix_of(struct sp_arena *arena, int64_t rows, int64_t cols, enum sp_dtype dtype, struct sp_matrix *m)
 {
 	void *memory;
 	int64_t count;
 	if (__builtin_mul_overflow(rows, cols, &count))
 		count = INT64_MAX; /* refused as too large */
-	int rc = sp_arena_take(arena, count, sizeof(float), &memory);
-	*m = sp_matrix(memory, rows, cols);
+	int rc = sp_arena_take(arena, count, sp_dtype_size(dtype), &memory);
+	*m = sp_matrix_of(memory, rows, cols, dtype);
 	return rc;
+}
+
+int sp_arena_take_matrix(struct sp_arena *arena, int64_t rows, int64_t cols, struct sp_matrix *m)
+{
+	return sp_arena_take_matrix_of(arena, rows, cols, SP_F32, m);
 }

@@ -18,8 +18,9 @@ struct sp_arena {
  * then NULL. count may be 0. */
 int sp_arena_take(struct sp_arena *arena, int64_t count, size_t size, void **memory);
 
-/* A float32 matrix without gaps between its rows. The same errors; *m is then without data. */
+/* A float32 matrix without gaps between its rows, or one of another dtype. The same errors; *m is then without data. */
 int sp_arena_take_matrix(struct sp_arena *arena, int64_t rows, int64_t cols, struct sp_matrix *m);
+int sp_arena_take_matrix_of(struct sp_arena *arena, int64_t rows, int64_t cols, enum sp_dtype dtype, struct sp_matrix *m);
 
 /* Gives back all that was taken since `used` had this value. */
 static inline void sp_arena_release(struct sp_arena *arena, size_t used)

@@ -91,6 +91,11 @@ int sp_compute_has_rotate(const struct sp_compute *c)
 	return c->ops->rotate != NULL;
 }
 
+int sp_compute_has_convert(const struct sp_compute *c)
+{
+	return c->ops->convert != NULL;
+}
+
 int sp_compute_supports(struct sp_compute *c, const struct sp_compute_needs *needs)
 {
 	char why[512] = "";
@@ -101,6 +106,8 @@ int sp_compute_supports(struct sp_compute *c, const struct sp_compute_needs *nee
 		status = sp_say(SP_ERR_UNUSABLE, why, sizeof why, "it has no operations on whole rows of attention scores");
 	if (needs->rotary && !sp_compute_has_rotate(c))
 		status = sp_say(SP_ERR_UNUSABLE, why, sizeof why, "it has no operation for model.position = rope");
+	if (needs->dtype != SP_F32 && !sp_compute_has_convert(c))
+		status = sp_say(SP_ERR_UNUSABLE, why, sizeof why, "it has no operations on %s", sp_dtype_name(needs->dtype));
 	return status ? sp_fail(status, "backend.device=%s cannot do this: %s", c->name, why) : SP_OK;
 }
 
@@ -181,6 +188,20 @@ int sp_compute_copy_rows(struct sp_compute *c, struct sp_matrix from, struct sp_
 	if (SP_OPERANDS_FIT("copy_rows", parts))
 		return SP_ERR_SHAPE;
 	return c->ops->copy_rows(c->ctx, from, to);
+}
+
+int sp_compute_convert(struct sp_compute *c, struct sp_matrix from, struct sp_matrix to)
+{
+	const struct sp_operand parts[] = {
+		{ "from", from, from.rows, from.cols, .dtype = from.dtype },
+		{ "to", to, from.rows, from.cols, SP_OUT, .dtype = to.dtype },
+	};
+	if (SP_OPERANDS_FIT("convert", parts))
+		return SP_ERR_SHAPE;
+	if (!sp_operand_is_element(from.dtype) || !sp_operand_is_element(to.dtype))
+		return sp_fail(SP_ERR_SHAPE, "convert: from %s to %s: expected f32, bf16 or f16", sp_dtype_name(from.dtype),
+		               sp_dtype_name(to.dtype));
+	return sp_compute_queued(c, c->ops->convert(c->ctx, from, to));
 }
 
 int sp_compute_sync(struct sp_compute *c)

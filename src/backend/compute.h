@@ -35,6 +35,9 @@ int sp_compute_copy_in(struct sp_compute *c, void *device, const void *host, siz
 int sp_compute_copy_out(struct sp_compute *c, void *host, const void *device, size_t bytes);
 int sp_compute_zero(struct sp_compute *c, void *device, size_t bytes);
 int sp_compute_copy_rows(struct sp_compute *c, struct sp_matrix from, struct sp_matrix to);
+/* 1 if this backend has the next one. */
+int sp_compute_has_convert(const struct sp_compute *c);
+int sp_compute_convert(struct sp_compute *c, struct sp_matrix from, struct sp_matrix to);
 int sp_compute_sync(struct sp_compute *c);
 /* Whether memory from sp_compute_alloc is host memory. */
 int sp_compute_is_host_memory(const struct sp_compute *c);

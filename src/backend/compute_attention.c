@@ -168,7 +168,7 @@ int sp_compute_scores_backward(struct sp_compute *c, const struct sp_scores_back
 
 int sp_compute_rotate(struct sp_compute *c, const struct sp_rotate *a)
 {
-	const struct sp_operand parts[] = { { "x", a->x, a->x.rows, a->x.cols, SP_OUT } };
+	const struct sp_operand parts[] = { { "x", a->x, a->x.rows, a->x.cols, SP_E | SP_OUT } };
 	if (SP_OPERANDS_FIT("rotate", parts) || sp_operand_there("rotate", "position", a->position, a->x.rows))
 		return SP_ERR_SHAPE;
 	if (a->head_dim < 2 || a->head_dim % 2 != 0 || a->x.cols % a->head_dim != 0 || !(a->base > 1))

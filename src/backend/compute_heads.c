@@ -8,8 +8,8 @@
 int sp_compute_gather_rows(struct sp_compute *c, const struct sp_row_move *a)
 {
 	const struct sp_operand parts[] = {
-		{ "x", a->x, a->x.rows, a->x.cols },
-		{ "y", a->y, a->n, a->x.cols, SP_OUT },
+		{ "x", a->x, a->x.rows, a->x.cols, SP_E },
+		{ "y", a->y, a->n, a->x.cols, SP_E | SP_OUT },
 	};
 	if (SP_OPERANDS_FIT("gather_rows", parts) || sp_operand_there("gather_rows", "index", a->index, a->n))
 		return SP_ERR_SHAPE;
@@ -19,8 +19,8 @@ int sp_compute_gather_rows(struct sp_compute *c, const struct sp_row_move *a)
 int sp_compute_scatter_add_rows(struct sp_compute *c, const struct sp_row_move *a)
 {
 	const struct sp_operand parts[] = {
-		{ "x", a->x, a->n, a->x.cols },
-		{ "y", a->y, a->y.rows, a->x.cols, SP_OUT },
+		{ "x", a->x, a->n, a->x.cols, SP_E },
+		{ "y", a->y, a->y.rows, a->x.cols, SP_E | SP_OUT },
 	};
 	if (SP_OPERANDS_FIT("scatter_add_rows", parts) || sp_operand_there("scatter_add_rows", "index", a->index, a->n))
 		return SP_ERR_SHAPE;
@@ -30,7 +30,7 @@ int sp_compute_scatter_add_rows(struct sp_compute *c, const struct sp_row_move *
 int sp_compute_cross_entropy(struct sp_compute *c, const struct sp_cross_entropy *a)
 {
 	int64_t n = a->logits.rows, V = a->logits.cols;
-	const struct sp_operand parts[] = { { "logits", a->logits, n, n && V < 1 ? 1 : V, SP_OUT } };
+	const struct sp_operand parts[] = { { "logits", a->logits, n, n && V < 1 ? 1 : V, SP_E | SP_OUT } };
 	if (SP_OPERANDS_FIT("cross_entropy", parts) || sp_operand_there("cross_entropy", "label", a->label, n) ||
 	    sp_operand_there("cross_entropy", "loss", a->loss, 1))
 		return SP_ERR_SHAPE;
@@ -44,7 +44,7 @@ static int words_fit(const char *op, const struct sp_words *a, int backward)
 	const int64_t T = a->y.rows, H = a->y.cols;
 	const struct sp_operand parts[] = {
 		{ backward ? "dword" : "word", a->word, a->word.rows, H, backward ? SP_OUT : 0 },
-		{ backward ? "dy" : "y", a->y, T, H, backward ? 0 : SP_OUT },
+		{ backward ? "dy" : "y", a->y, T, H, SP_E | (backward ? 0 : SP_OUT) },
 	};
 	return SP_OPERANDS_FIT(op, parts) || sp_operand_there(op, "token", a->token, T);
 }
@@ -63,7 +63,7 @@ int sp_compute_entropy_part(struct sp_compute *c, const struct sp_entropy_part *
 {
 	const int64_t n = a->logits.rows, V = a->logits.cols;
 	const struct sp_operand parts[] = {
-		{ "logits", a->logits, n, n && V < 1 ? 1 : V },
+		{ "logits", a->logits, n, n && V < 1 ? 1 : V, SP_E },
 		{ "stats", a->stats, n, 4, SP_OUT },
 	};
 	if (SP_OPERANDS_FIT("entropy_part", parts) || sp_operand_there("entropy_part", "label", a->label, n))
@@ -75,7 +75,7 @@ int sp_compute_entropy_whole(struct sp_compute *c, const struct sp_entropy_whole
 {
 	const int64_t n = a->logits.rows, V = a->logits.cols;
 	const struct sp_operand parts[] = {
-		{ "logits", a->logits, n, n && V < 1 ? 1 : V, SP_OUT },
+		{ "logits", a->logits, n, n && V < 1 ? 1 : V, SP_E | SP_OUT },
 		{ "stats", a->stats, a->parts * n, 4 },
 	};
 	if (SP_OPERANDS_FIT("entropy_whole", parts) || sp_operand_there("entropy_whole", "label", a->label, n) ||
@@ -86,7 +86,7 @@ int sp_compute_entropy_whole(struct sp_compute *c, const struct sp_entropy_whole
 
 int sp_compute_tanh_forward(struct sp_compute *c, struct sp_matrix x)
 {
-	const struct sp_operand parts[] = { { "x", x, x.rows, x.cols, SP_OUT } };
+	const struct sp_operand parts[] = { { "x", x, x.rows, x.cols, SP_E | SP_OUT } };
 	if (SP_OPERANDS_FIT("tanh_forward", parts))
 		return SP_ERR_SHAPE;
 	return sp_compute_queued(c, c->ops->tanh_forward(c->ctx, x));
@@ -95,8 +95,8 @@ int sp_compute_tanh_forward(struct sp_compute *c, struct sp_matrix x)
 int sp_compute_tanh_backward(struct sp_compute *c, const struct sp_tanh_backward *a)
 {
 	const struct sp_operand parts[] = {
-		{ "y", a->y, a->y.rows, a->y.cols },
-		{ "dx", a->dx, a->y.rows, a->y.cols, SP_OUT },
+		{ "y", a->y, a->y.rows, a->y.cols, SP_E },
+		{ "dx", a->dx, a->y.rows, a->y.cols, SP_E | SP_OUT },
 	};
 	if (SP_OPERANDS_FIT("tanh_backward", parts))
 		return SP_ERR_SHAPE;

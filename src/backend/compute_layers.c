@@ -11,11 +11,11 @@ int sp_compute_linear_forward(struct sp_compute *c, const struct sp_linear_forwa
 {
 	int64_t T = a->x.rows, K = a->x.cols, N = a->w.rows;
 	const struct sp_operand parts[] = {
-		{ "x", a->x, T, K },
-		{ "w", a->w, N, K },
+		{ "x", a->x, T, K, SP_E },
+		{ "w", a->w, N, K, SP_E },
 		{ "bias", a->bias, 1, N, SP_OPTIONAL },
-		{ "y", a->y, T, N, SP_OUT },
-		{ "pre", a->pre, T, N, SP_OUT | (a->act == SP_ACT_NONE ? SP_OPTIONAL : 0) },
+		{ "y", a->y, T, N, SP_E | SP_OUT },
+		{ "pre", a->pre, T, N, SP_E | SP_OUT | (a->act == SP_ACT_NONE ? SP_OPTIONAL : 0) },
 	};
 	if (sp_operand_activation("linear_forward", a->act) || SP_OPERANDS_FIT("linear_forward", parts))
 		return SP_ERR_SHAPE;
@@ -26,10 +26,10 @@ int sp_compute_linear_backward_input(struct sp_compute *c, const struct sp_linea
 {
 	int64_t T = a->dy.rows, N = a->dy.cols, K = a->w.cols;
 	const struct sp_operand parts[] = {
-		{ "dy", a->dy, T, N },
-		{ "w", a->w, N, K },
-		{ "dx", a->dx, T, K, SP_OUT },
-		{ "pre", a->pre, T, K, a->act == SP_ACT_NONE ? SP_OPTIONAL : 0 },
+		{ "dy", a->dy, T, N, SP_E },
+		{ "w", a->w, N, K, SP_E },
+		{ "dx", a->dx, T, K, SP_E | SP_OUT },
+		{ "pre", a->pre, T, K, SP_E | (a->act == SP_ACT_NONE ? SP_OPTIONAL : 0) },
 		{ "dbias", a->dbias, 1, K, SP_OUT | (a->accumulate ? SP_ABSENT : SP_OPTIONAL) },
 	};
 	if (sp_operand_activation("linear_backward_input", a->act) || SP_OPERANDS_FIT("linear_backward_input", parts))
@@ -43,8 +43,8 @@ int sp_compute_linear_backward_weight(struct sp_compute *c, const struct sp_line
 {
 	int64_t T = a->dy.rows, N = a->dy.cols, K = a->x.cols;
 	const struct sp_operand parts[] = {
-		{ "dy", a->dy, T, N },
-		{ "x", a->x, T, K },
+		{ "dy", a->dy, T, N, SP_E },
+		{ "x", a->x, T, K, SP_E },
 		{ "dw", a->dw, N, K, SP_OUT },
 		{ "dbias", a->dbias, 1, N, SP_OUT | SP_OPTIONAL },
 	};
@@ -56,8 +56,8 @@ int sp_compute_linear_backward_weight(struct sp_compute *c, const struct sp_line
 int sp_compute_activation_backward(struct sp_compute *c, const struct sp_activation_backward *a)
 {
 	const struct sp_operand parts[] = {
-		{ "pre", a->pre, a->pre.rows, a->pre.cols },
-		{ "dx", a->dx, a->pre.rows, a->pre.cols, SP_OUT },
+		{ "pre", a->pre, a->pre.rows, a->pre.cols, SP_E },
+		{ "dx", a->dx, a->pre.rows, a->pre.cols, SP_E | SP_OUT },
 	};
 	if (sp_operand_activation("activation_backward", a->act) || SP_OPERANDS_FIT("activation_backward", parts))
 		return SP_ERR_SHAPE;
@@ -71,12 +71,12 @@ int sp_compute_norm_forward(struct sp_compute *c, const struct sp_norm_forward *
 	int64_t T = a->x.rows, H = a->x.cols;
 	int with_norm = a->y.data ? 0 : SP_ABSENT;
 	const struct sp_operand parts[] = {
-		{ "x", a->x, T, H, SP_OUT },
+		{ "x", a->x, T, H, SP_E | SP_OUT },
 		{ "bias", a->bias, 1, H, SP_OPTIONAL },
-		{ "residual", a->residual, T, H, SP_OPTIONAL },
+		{ "residual", a->residual, T, H, SP_E | SP_OPTIONAL },
 		{ "gamma", a->gamma, 1, H, with_norm },
 		{ "beta", a->beta, 1, H, with_norm },
-		{ "y", a->y, T, H, SP_OUT | SP_OPTIONAL },
+		{ "y", a->y, T, H, SP_E | SP_OUT | SP_OPTIONAL },
 		{ "mean", a->mean, 1, T, SP_OUT | with_norm },
 		{ "rstd", a->rstd, 1, T, SP_OUT | with_norm },
 	};
@@ -91,14 +91,14 @@ int sp_compute_norm_backward(struct sp_compute *c, const struct sp_norm_backward
 	int64_t T = a->dx.rows, H = a->dx.cols;
 	int with_norm = a->dy.data ? 0 : SP_ABSENT, both = sp_operand_dropped(&a->dropout) ? 0 : BOTH;
 	const struct sp_operand parts[] = {
-		{ "dy", a->dy, T, H, SP_OPTIONAL, DX | DRESIDUAL },
-		{ "dsum", a->dsum, T, H, SP_OPTIONAL, DX | DRESIDUAL },
-		{ "s", a->s, T, H, with_norm },
+		{ "dy", a->dy, T, H, SP_E | SP_OPTIONAL, DX | DRESIDUAL },
+		{ "dsum", a->dsum, T, H, SP_E | SP_OPTIONAL, DX | DRESIDUAL },
+		{ "s", a->s, T, H, SP_E | with_norm },
 		{ "gamma", a->gamma, 1, H, with_norm },
 		{ "mean", a->mean, 1, T, with_norm },
 		{ "rstd", a->rstd, 1, T, with_norm },
-		{ "dx", a->dx, T, H, SP_OUT, DX | both },
-		{ "dresidual", a->dresidual, T, H, SP_OUT | SP_OPTIONAL, DRESIDUAL | both },
+		{ "dx", a->dx, T, H, SP_E | SP_OUT, DX | both },
+		{ "dresidual", a->dresidual, T, H, SP_E | SP_OUT | SP_OPTIONAL, DRESIDUAL | both },
 		{ "dbias", a->dbias, 1, H, SP_OUT | SP_OPTIONAL },
 		{ "dgamma", a->dgamma, 1, H, SP_OUT | with_norm },
 		{ "dbeta", a->dbeta, 1, H, SP_OUT | with_norm },
@@ -126,8 +126,8 @@ int sp_compute_embedding_forward(struct sp_compute *c, const struct sp_embedding
 		{ "type", a->type, a->type.rows, H },
 		{ "gamma", a->gamma, 1, H, SP_OPTIONAL },
 		{ "beta", a->beta, 1, H, with_norm },
-		{ "s", a->s, T, H, SP_OUT, in_place },
-		{ "y", a->y, T, H, SP_OUT, in_place },
+		{ "s", a->s, T, H, SP_E | SP_OUT, in_place },
+		{ "y", a->y, T, H, SP_E | SP_OUT, in_place },
 		{ "mean", a->mean, 1, T, SP_OUT | with_norm },
 		{ "rstd", a->rstd, 1, T, SP_OUT | with_norm },
 	};
@@ -142,8 +142,8 @@ int sp_compute_embedding_backward(struct sp_compute *c, const struct sp_embeddin
 	int64_t T = a->dy.rows, H = a->dy.cols;
 	int with_norm = a->gamma.data ? 0 : SP_ABSENT;
 	const struct sp_operand parts[] = {
-		{ "dy", a->dy, T, H, SP_OUT },
-		{ "s", a->s, T, H, a->gamma.data ? 0 : SP_OPTIONAL },
+		{ "dy", a->dy, T, H, SP_E | SP_OUT },
+		{ "s", a->s, T, H, SP_E | (a->gamma.data ? 0 : SP_OPTIONAL) },
 		{ "gamma", a->gamma, 1, H, SP_OPTIONAL },
 		{ "mean", a->mean, 1, T, with_norm },
 		{ "rstd", a->rstd, 1, T, with_norm },

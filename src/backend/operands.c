@@ -6,6 +6,21 @@
 
 #include <inttypes.h>
 
+int sp_operand_is_element(enum sp_dtype dtype)
+{
+	return dtype == SP_F32 || dtype == SP_BF16 || dtype == SP_F16;
+}
+
+/* What the operands marked E should have: the dtype of the first that there is, or is meant to be but empty. */
+static enum sp_dtype element_of(const struct sp_operand *parts, size_t n)
+{
+	enum sp_dtype element = SP_F32;
+	for (size_t i = n; i-- > 0;)
+		if (parts[i].flags & SP_E && (parts[i].given.data || element == SP_F32))
+			element = parts[i].given.dtype;
+	return sp_operand_is_element(element) ? element : SP_F32;
+}
+
 static int refuse(const char *op, const struct sp_operand *p, const char *what)
 {
 	const struct sp_matrix *m = &p->given;
@@ -55,9 +70,14 @@ static int overlap(const struct sp_matrix *a, const struct sp_matrix *b)
 
 int sp_operands_fit(const char *op, const struct sp_operand *parts, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if (fits_alone(op, &parts[i]))
+	const enum sp_dtype element = element_of(parts, n);
+	for (size_t i = 0; i < n; i++) {
+		struct sp_operand p = parts[i];
+		if (p.flags & SP_E)
+			p.dtype = element;
+		if (fits_alone(op, &p))
 			return SP_ERR_SHAPE;
+	}
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < i; j++) {
 			const struct sp_operand *p = &parts[i], *q = &parts[j];

@@ -12,6 +12,7 @@ enum {
 	SP_OPTIONAL = 1, /* may be absent */
 	SP_ABSENT = 2,   /* must be absent */
 	SP_OUT = 4,      /* written: may not overlap another operand */
+	SP_E = 8,        /* of the dtype that all operands with this flag share, one that sp_operand_is_element knows; `dtype` is not read */
 };
 
 /* An operand and what it must look like. Two that share a bit of `alias` may be the same memory, if
@@ -25,6 +26,8 @@ struct sp_operand {
 };
 
 #define SP_OPERANDS_FIT(op, operands) sp_operands_fit(op, operands, sizeof(operands) / sizeof *(operands))
+/* Whether activations may have this dtype: SP_F32, SP_BF16, SP_F16. */
+int sp_operand_is_element(enum sp_dtype dtype);
 int sp_operands_fit(const char *op, const struct sp_operand *operands, size_t n);
 
 struct sp_matrix sp_operand_vector(const void *data, int64_t n);

@@ -10,6 +10,8 @@ static const struct {
 	[SP_F64] = { "f64", 8 },
 	[SP_I32] = { "i32", 4 },
 	[SP_I64] = { "i64", 8 },
+	[SP_BF16] = { "bf16", 2 },
+	[SP_F16] = { "f16", 2 },
 };
 
 size_t sp_dtype_size(enum sp_dtype dtype)
