@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "mpi/describe.h"
+#include "mpi/half.h"
 #include "mpi/window.h"
 
 #include <mpi.h>
@@ -51,8 +52,16 @@ static MPI_Datatype datatype(enum sp_dtype dtype)
 		[SP_F64] = MPI_DOUBLE,
 		[SP_I32] = MPI_INT32_T,
 		[SP_I64] = MPI_INT64_T,
+		[SP_BF16] = SP_MPI_HALF,
+		[SP_F16] = SP_MPI_HALF,
 	};
 	return types[dtype];
+}
+
+static MPI_Op operation(enum sp_dtype dtype, enum sp_reduction reduction)
+{
+	const MPI_Op ops[] = { [SP_SUM] = MPI_SUM, [SP_MAX] = MPI_MAX, [SP_MIN] = MPI_MIN };
+	return dtype == SP_BF16 || dtype == SP_F16 ? sp_mpi_half_op(dtype, reduction) : ops[reduction];
 }
 
 static int failed(const char *call, int code)
@@ -119,7 +128,7 @@ static int open_mpi(void **comm)
 		return SP_ERR_COMM;
 	MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
 	MPI_Comm all;
-	if (check("MPI_Comm_dup", MPI_Comm_dup(MPI_COMM_WORLD, &all)))
+	if (check("MPI_Op_create", sp_mpi_half_open()) || check("MPI_Comm_dup", MPI_Comm_dup(MPI_COMM_WORLD, &all)))
 		return SP_ERR_COMM;
 	return wrap(all, 1, comm);
 }
@@ -152,6 +161,7 @@ static void close_mpi(void *comm)
 	if (c->first) {
 		free_spare(&spare);
 		free_spare(&spare_sums);
+		sp_mpi_half_close();
 		MPI_Finalize();
 	}
 	free(c);
@@ -257,7 +267,7 @@ static int add_up(const struct request *r)
 		for (size_t at = 0; at < s->bytes && !status; at += (size_t)bytes_of(s->bytes - at))
 			status = check("MPI_Reduce_local",
 			               MPI_Reduce_local(from + at, to + at, (int)((size_t)bytes_of(s->bytes - at) / sp_dtype_size(s->dtype)),
-			                                datatype(s->dtype), MPI_SUM));
+			                                datatype(s->dtype), operation(s->dtype, SP_SUM)));
 		sum = to;
 	}
 	return status;
@@ -467,13 +477,12 @@ static int all_to_all_start(void *comm, const struct sp_all_to_all *args, void *
 
 static int all_reduce(void *comm, void *data, int64_t count, enum sp_dtype dtype, enum sp_reduction op)
 {
-	const MPI_Op ops[] = { [SP_SUM] = MPI_SUM, [SP_MAX] = MPI_MAX, [SP_MIN] = MPI_MIN };
 	struct communicator *c = comm;
 	int status = SP_OK;
 	for (int64_t at = 0; at < count && status == SP_OK; at += elements_of(count - at, dtype))
 		status = check("MPI_Allreduce",
 		               MPI_Allreduce(MPI_IN_PLACE, (char *)data + (size_t)at * sp_dtype_size(dtype),
-		                             elements_of(count - at, dtype), datatype(dtype), ops[op], c->comm));
+		                             elements_of(count - at, dtype), datatype(dtype), operation(dtype, op), c->comm));
 	return status;
 }
 

@@ -16,6 +16,7 @@
 extern "C" {
 #endif
 
+/* Sums of SP_BF16 and SP_F16 are formed in float32 and rounded to nearest, ties to even, at most once an addition. */
 enum sp_reduction { SP_SUM = 0, SP_MAX, SP_MIN };
 
 /* Where this rank stands. local_*: among the ranks of this communicator on the same machine. */

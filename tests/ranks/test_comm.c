@@ -150,9 +150,43 @@ static void a_transfer_finishes_by_testing_alone(void **state)
 
 /* ---- reductions, of every dtype; values are small integers, so sums are exact ---- */
 
+/* What 16 bits hold, from their definition. */
+static double meaning(uint16_t bits, int exponent_bits)
+{
+	const int fraction_bits = 15 - exponent_bits, most = (1 << exponent_bits) - 1, bias = most / 2;
+	const int exponent = bits >> fraction_bits & most, fraction = bits & ((1 << fraction_bits) - 1);
+	const double sign = bits >> 15 ? -1 : 1;
+	if (exponent == most)
+		return fraction ? NAN : sign * INFINITY;
+	const double amount = exponent ? 1 + ldexp(fraction, -fraction_bits) : ldexp(fraction, 1 - fraction_bits);
+	return sign * ldexp(amount, exponent - bias);
+}
+
+/* Those bits of which that is the meaning. */
+static uint16_t half_of(double value, int exponent_bits)
+{
+	for (int bits = 0; bits < 1 << 16; bits++)
+		if (meaning((uint16_t)bits, exponent_bits) == value)
+			return (uint16_t)bits;
+	fail_msg("%g cannot be had in 16 bits", value);
+	return 0;
+}
+
+/* Whole numbers from -512 to 511 that 16 bits hold. */
+static uint16_t whole(enum sp_dtype dtype, int value)
+{
+	static uint16_t known[SP_DTYPES][1024];
+	uint16_t *at = &known[dtype][value + 512];
+	if (!*at)
+		*at = half_of(value, dtype == SP_BF16 ? 8 : 5);
+	return *at;
+}
+
 static void put(void *data, enum sp_dtype dtype, int64_t i, int value)
 {
 	switch (dtype) {
+	case SP_BF16:
+	case SP_F16: ((uint16_t *)data)[i] = whole(dtype, value); break;
 	case SP_F32: ((float *)data)[i] = (float)value; break;
 	case SP_F64: ((double *)data)[i] = value; break;
 	case SP_I32: ((int32_t *)data)[i] = value; break;
@@ -163,6 +197,8 @@ static void put(void *data, enum sp_dtype dtype, int64_t i, int value)
 static double get(const void *data, enum sp_dtype dtype, int64_t i)
 {
 	switch (dtype) {
+	case SP_BF16: return meaning(((const uint16_t *)data)[i], 8);
+	case SP_F16: return meaning(((const uint16_t *)data)[i], 5);
 	case SP_F32: return ((const float *)data)[i];
 	case SP_F64: return ((const double *)data)[i];
 	case SP_I32: return ((const int32_t *)data)[i];
@@ -226,6 +262,43 @@ static void reduce_scatter_leaves_each_rank_its_share_of_the_sum(void **state)
 				bad += get(data, dtype, i) != reduced(SP_SUM, i);
 			free(data);
 		}
+	agree(bad);
+}
+
+/* What rank 0 and rank 1 contribute, and the sum of both rounded. */
+static const struct {
+	enum sp_dtype dtype;
+	double first, second, sum;
+} rounded[] = {
+	{ SP_BF16, 256, 1, 256 },          { SP_BF16, 258, 1, 260 },          { SP_BF16, -258, -1, -260 },
+	{ SP_BF16, 256, 1.5, 258 },        { SP_BF16, 1, -1, 0 },             { SP_BF16, 0x1.fep127, 0x1p127, INFINITY },
+	{ SP_BF16, INFINITY, 1, INFINITY }, { SP_BF16, 0x1p-133, 0x1p-133, 0x1p-132 },
+	{ SP_F16, 2048, 1, 2048 },         { SP_F16, 2050, 1, 2052 },         { SP_F16, -2050, -1, -2052 },
+	{ SP_F16, 2048, 1.5, 2050 },       { SP_F16, 65504, 8, 65504 },       { SP_F16, 65504, 16, INFINITY },
+	{ SP_F16, -65504, -65504, -INFINITY }, { SP_F16, 0x1p-24, 0x1p-24, 0x1p-23 },
+	{ SP_F16, 0x1.ff8p-15, 0x1p-24, 0x1p-14 }, { SP_F16, 0x1p-14, -0x1p-24, 0x1.ff8p-15 },
+};
+
+static void sums_of_16_bits_are_rounded_to_nearest_and_even(void **state)
+{
+	(void)state;
+	const int n = sizeof rounded / sizeof *rounded;
+	int bad = 0;
+	for (int i = 0; i < n && size > 1; i++) {
+		const int exponent_bits = rounded[i].dtype == SP_BF16 ? 8 : 5;
+		uint16_t all = half_of(rank == 0 ? rounded[i].first : rank == 1 ? rounded[i].second : 0, exponent_bits), shares[64];
+		struct sp_transfer transfer = { 0 };
+		for (int r = 0; r < size; r++)
+			shares[r] = all;
+		bad += sp_comm_all_reduce(world, &all, 1, rounded[i].dtype, SP_SUM) != SP_OK;
+		bad += meaning(all, exponent_bits) != rounded[i].sum;
+		bad += sp_comm_reduce_scatter_start(world, shares, 1, rounded[i].dtype, &transfer) != SP_OK;
+		bad += sp_comm_wait(world, &transfer) != SP_OK;
+		bad += meaning(shares[rank], exponent_bits) != rounded[i].sum;
+	}
+	uint16_t none[2] = { rank ? 0x3f80 : 0x7fc0, rank ? 0x3c00 : 0x7e00 }; /* not a number on rank 0, 1 on the others */
+	bad += sp_comm_all_reduce(world, &none[0], 1, SP_BF16, SP_SUM) != SP_OK || !isnan(meaning(none[0], 8));
+	bad += sp_comm_all_reduce(world, &none[1], 1, SP_F16, SP_SUM) != SP_OK || !isnan(meaning(none[1], 5));
 	agree(bad);
 }
 
@@ -497,6 +570,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_transfer_finishes_by_testing_alone),
 		cmocka_unit_test(all_reduce_is_the_reduction_of_all_ranks),
 		cmocka_unit_test(reduce_scatter_leaves_each_rank_its_share_of_the_sum),
+		cmocka_unit_test(sums_of_16_bits_are_rounded_to_nearest_and_even),
 		cmocka_unit_test(all_gather_gives_everyone_every_share),
 		cmocka_unit_test(all_to_all_brings_each_its_part_of_any_length),
 		cmocka_unit_test(a_sum_has_the_same_bits_every_time_and_on_every_rank),
