@@ -12,6 +12,7 @@ enum { COLUMNS = 6, LEFT = 36, RUNS = 12 }; /* columns beside each other, width 
 const struct sp_cli_figure sp_cli_plan_memory[] = {
 	FIGURE("parameters", "parameters", model.parameters),
 	FIGURE("gradients", "gradients", model.gradients),
+	FIGURE("copies of weights, 16 bits", "copies", model.factors),
 	FIGURE("optimizer moments", "optimizer", optimizer),
 	FIGURE("activations kept for backward", "activations", model.activations),
 	FIGURE("  of it from and to other stages", "stages", model.pipeline),

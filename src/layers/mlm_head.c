@@ -5,20 +5,21 @@
 #include "base/size.h"
 #include "layers/linear.h"
 
-int sp_mlm_head_layout(struct sp_mlm_head *head, struct sp_arena *arena, int64_t tokens, int64_t hidden, int64_t vocab)
+int sp_mlm_head_layout(struct sp_mlm_head *head, struct sp_arena *arena, int64_t tokens, int64_t hidden, int64_t vocab,
+                       enum sp_dtype element)
 {
 	const int64_t rows = sp_min(SP_HEAD_ROWS, tokens);
 	struct sp_matrix *const hidden_sized[] = { &head->x, &head->pre, &head->s, &head->y, &head->dy };
 	int rc = SP_OK;
 	head->rows = rows;
 	for (int i = 0; rc == SP_OK && i < 5; i++)
-		rc = sp_arena_take_matrix(arena, rows, hidden, hidden_sized[i]);
+		rc = sp_arena_take_matrix_of(arena, rows, hidden, element, hidden_sized[i]);
 	if (rc == SP_OK)
 		rc = sp_arena_take_matrix(arena, 1, rows, &head->mean);
 	if (rc == SP_OK)
 		rc = sp_arena_take_matrix(arena, 1, rows, &head->rstd);
 	if (rc == SP_OK)
-		rc = sp_arena_take_matrix(arena, rows, vocab, &head->logits);
+		rc = sp_arena_take_matrix_of(arena, rows, vocab, element, &head->logits);
 	if (rc == SP_OK && head->parts.parts > 1)
 		rc = sp_arena_take_matrix(arena, head->parts.parts * rows, 4, &head->stats);
 	return rc;

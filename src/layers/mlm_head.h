@@ -36,8 +36,10 @@ struct sp_mlm_head {
 	struct sp_matrix stats;            /* (parts * rows, 4); nothing with one part */
 };
 
-/* Carves the scratch for micro-batches of `tokens` rows and `vocab` columns held; weights and parts must be set. */
-int sp_mlm_head_layout(struct sp_mlm_head *head, struct sp_arena *arena, int64_t tokens, int64_t hidden, int64_t vocab);
+/* Carves the scratch for micro-batches of `tokens` rows and `vocab` columns held, activations of dtype
+ * `element`; weights and parts must be set. */
+int sp_mlm_head_layout(struct sp_mlm_head *head, struct sp_arena *arena, int64_t tokens, int64_t hidden, int64_t vocab,
+                       enum sp_dtype element);
 
 struct sp_mlm_targets {
 	int64_t n;            /* may be 0 */

@@ -7,13 +7,14 @@
 
 enum { ROWS = 256 }; /* so that scratch does not grow with the samples that are packed into a sequence */
 
-int sp_order_head_layout(struct sp_order_head *head, struct sp_arena *arena, int64_t most, int64_t hidden)
+int sp_order_head_layout(struct sp_order_head *head, struct sp_arena *arena, int64_t most, int64_t hidden,
+                         enum sp_dtype element)
 {
 	const int64_t rows = sp_min(most, ROWS);
 	struct sp_matrix *const parts[] = { &head->x, &head->pooled, &head->dpooled, &head->logits };
 	int rc = SP_OK;
 	for (int i = 0; rc == SP_OK && i < 4; i++)
-		rc = sp_arena_take_matrix(arena, rows, i < 3 ? hidden : 2, parts[i]);
+		rc = sp_arena_take_matrix_of(arena, rows, i < 3 ? hidden : 2, element, parts[i]);
 	return rc;
 }
 

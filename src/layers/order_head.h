@@ -12,8 +12,9 @@ struct sp_order_head {
 	struct sp_matrix logits;             /* scratch, (rows, 2) */
 };
 
-/* For up to `most` samples. */
-int sp_order_head_layout(struct sp_order_head *head, struct sp_arena *arena, int64_t most, int64_t hidden);
+/* For up to `most` samples, activations of dtype `element`. */
+int sp_order_head_layout(struct sp_order_head *head, struct sp_arena *arena, int64_t most, int64_t hidden,
+                         enum sp_dtype element);
 
 struct sp_order_targets {
 	int64_t n;            /* samples whose [CLS] this rank holds; may be 0 */

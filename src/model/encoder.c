@@ -52,10 +52,10 @@ void sp_encoder_layer_bind(struct sp_encoder_layer *layer, const struct sp_bindi
 	layer->attention_dropout = config->attention_dropout;
 	layer->qkv.weight = sp_bind_three(b, at, ".attention.self.query.weight");
 	layer->qkv.bias = sp_bind_three(b, at, ".attention.self.query.bias");
-	layer->projection = sp_bind(b, at, ".attention.output.dense.weight");
+	layer->projection = sp_bind_factor(b, at, ".attention.output.dense.weight");
 	snprintf(name, sizeof name, "%s.intermediate.dense", at);
 	layer->mlp.up = sp_bind_dense(b, name);
-	layer->mlp.down = sp_bind(b, at, ".output.dense.weight");
+	layer->mlp.down = sp_bind_factor(b, at, ".output.dense.weight");
 	layer->mlp.act = config->activation;
 	bind_sequence(layer, b, config, at);
 	bind_joints(layer, b, config, at);
@@ -100,28 +100,42 @@ int sp_encoder_tensor_sum(const struct sp_encoder_attention *attention, struct s
 {
 	if (!attention->tensor)
 		return SP_OK;
-	return sp_comm_all_reduce_on(attention->tensor, attention->compute, y.data, y.rows * y.cols, SP_F32, SP_SUM);
+	return sp_comm_all_reduce_on(attention->tensor, attention->compute, y.data, y.rows * y.cols, y.dtype, SP_SUM);
 }
 
 /* One of the three matrices that lie where dqkv will. */
 static struct sp_matrix third(const struct sp_encoder_scratch *scratch, int i)
 {
 	const int64_t rows = scratch->three.rows / 3;
-	return scratch->three.data ? sp_matrix_rows(scratch->three, i * rows, rows) : sp_matrix(NULL, rows, scratch->three.cols);
+	return scratch->three.data ? sp_matrix_rows(scratch->three, i * rows, rows) :
+	                             sp_matrix_of(NULL, rows, scratch->three.cols, scratch->three.dtype);
 }
 
 int sp_encoder_scratch_layout(struct sp_encoder_scratch *scratch, struct sp_arena *arena, const struct sp_encoder_widths *w,
                               int64_t rows, enum sp_recompute recompute)
 {
 	if (recompute == SP_RECOMPUTE_LAYER) {
-		int rc = sp_arena_take_matrix(arena, 3 * rows, w->hidden, &scratch->three);
+		int rc = sp_arena_take_matrix_of(arena, 3 * rows, w->hidden, w->element, &scratch->three);
 		scratch->dx = third(scratch, 2);
 		return rc;
 	}
-	int rc = sp_arena_take_matrix(arena, rows, w->hidden, &scratch->dx);
+	const int64_t dout = w->attention > w->intermediate ? w->attention : 0;
+	const int64_t dqkv = 3 * w->attention > w->intermediate ? 3 * w->attention : 0;
+	int rc = sp_arena_take_matrix_of(arena, rows, w->hidden, w->element, &scratch->dx);
 	if (rc == SP_OK)
-		rc = sp_arena_take_matrix(arena, rows, w->attention > w->intermediate ? w->attention : 0, &scratch->dout);
-	return rc ? rc : sp_arena_take_matrix(arena, rows, 3 * w->attention > w->intermediate ? 3 * w->attention : 0, &scratch->dqkv);
+		rc = sp_arena_take_matrix_of(arena, rows, dout, w->element, &scratch->dout);
+	return rc ? rc : sp_arena_take_matrix_of(arena, rows, dqkv, w->element, &scratch->dqkv);
+}
+
+int sp_encoder_wide_layout(struct sp_encoder_wide *wide, struct sp_arena *arena, const struct sp_encoder_widths *w, int64_t rows,
+                           int forward_only)
+{
+	struct sp_matrix *const view[] = { &wide->qkv, &wide->o, &wide->dout, &wide->dqkv };
+	const int64_t cols[] = { 3 * w->attention, w->attention, w->attention, 3 * w->attention };
+	int rc = SP_OK;
+	for (int i = 0; rc == SP_OK && w->element != SP_F32 && i < (forward_only ? 2 : 4); i++)
+		rc = sp_arena_take_matrix(arena, rows, cols[i], view[i]);
+	return rc;
 }
 
 /* ---- what a layer leaves behind ---- */
@@ -134,6 +148,7 @@ struct left {
 	struct sp_matrix *view;
 	int64_t rows, cols;
 	enum place place;
+	enum sp_dtype dtype;
 };
 
 enum { LEFT = 15 };
@@ -149,22 +164,23 @@ static int list(struct sp_encoder_layer *layer, const struct sp_encoder_widths *
 	const enum place joint = recompute == SP_RECOMPUTE_LAYER ? THIRD : KEPT;
 	const enum place sum = layer->pre_norm ? KEPT : inner;
 	const enum place y = layer->pre_norm && recompute == SP_RECOMPUTE_LAYER ? GIVEN : KEPT;
+	const enum sp_dtype e = w->element;
 	const struct left all[LEFT] = {
-		{ &layer->attention.qkv, rows, 3 * w->attention, qkv },
-		{ &layer->attention.o, rows, w->attention, inner },
-		{ &layer->attention.lse, batch * w->heads, chunk, inner },
-		{ &layer->attention.scores, batch * w->heads * chunk, w->scores, inner },
-		{ &layer->attention.kept, w->kept > 0, w->kept, inner },
-		{ &layer->joint_attention.s, rows, w->hidden, joint },
-		{ &layer->joint_attention.mean, 1, rows, inner },
-		{ &layer->joint_attention.rstd, 1, rows, inner },
-		{ &layer->joint_attention.y, rows, w->hidden, joint },
-		{ &layer->mlp.pre, mlp_rows, w->intermediate, inner },
-		{ &layer->mlp.hidden, mlp_rows, w->intermediate, inner },
-		{ &layer->joint_mlp.s, rows, w->hidden, sum },
-		{ &layer->joint_mlp.mean, 1, rows, inner },
-		{ &layer->joint_mlp.rstd, 1, rows, inner },
-		{ &layer->joint_mlp.y, rows, w->hidden, y },
+		{ &layer->attention.qkv, rows, 3 * w->attention, qkv, e },
+		{ &layer->attention.o, rows, w->attention, inner, e },
+		{ &layer->attention.lse, batch * w->heads, chunk, inner, SP_F32 },
+		{ &layer->attention.scores, batch * w->heads * chunk, w->scores, inner, SP_F32 },
+		{ &layer->attention.kept, w->kept > 0, w->kept, inner, SP_F32 },
+		{ &layer->joint_attention.s, rows, w->hidden, joint, e },
+		{ &layer->joint_attention.mean, 1, rows, inner, SP_F32 },
+		{ &layer->joint_attention.rstd, 1, rows, inner, SP_F32 },
+		{ &layer->joint_attention.y, rows, w->hidden, joint, e },
+		{ &layer->mlp.pre, mlp_rows, w->intermediate, inner, e },
+		{ &layer->mlp.hidden, mlp_rows, w->intermediate, inner, e },
+		{ &layer->joint_mlp.s, rows, w->hidden, sum, e },
+		{ &layer->joint_mlp.mean, 1, rows, inner, SP_F32 },
+		{ &layer->joint_mlp.rstd, 1, rows, inner, SP_F32 },
+		{ &layer->joint_mlp.y, rows, w->hidden, y, e },
 	};
 	memcpy(left, all, sizeof all);
 	return LEFT - (layer->open ? 3 : 0);
@@ -175,7 +191,7 @@ static int take(const struct left *left, int count, enum place place, struct sp_
 	int rc = SP_OK;
 	for (int i = 0; rc == SP_OK && i < count; i++)
 		if (left[i].place == place)
-			rc = sp_arena_take_matrix(arena, left[i].rows, left[i].cols, left[i].view);
+			rc = sp_arena_take_matrix_of(arena, left[i].rows, left[i].cols, left[i].dtype, left[i].view);
 	return rc;
 }
 
@@ -246,15 +262,16 @@ void sp_encoder_layer_fit(struct sp_encoder_layer *layer, const struct sp_encode
 	read_so_many(layer, widths, batch * chunk);
 	const int count = list(layer, widths, batch, chunk, SP_RECOMPUTE_NONE, left); /* which decides about places alone */
 	for (int i = 0; i < count; i++)
-		*left[i].view = sp_matrix(left[i].view->data, left[i].rows, left[i].cols);
+		*left[i].view = sp_matrix_of(left[i].view->data, left[i].rows, left[i].cols, left[i].dtype);
 }
 
-int sp_encoder_shared_layout(struct sp_encoder_shared *shared, struct sp_arena *arena, int64_t rows, int64_t hidden)
+int sp_encoder_shared_layout(struct sp_encoder_shared *shared, struct sp_arena *arena, const struct sp_encoder_widths *widths,
+                             int64_t rows)
 {
 	struct sp_matrix *const tall[] = { &shared->stream, &shared->sum, &shared->normed };
 	int rc = SP_OK;
 	for (int i = 0; rc == SP_OK && i < 3; i++)
-		rc = sp_arena_take_matrix(arena, rows, hidden, tall[i]);
+		rc = sp_arena_take_matrix_of(arena, rows, widths->hidden, widths->element, tall[i]);
 	if (rc == SP_OK)
 		rc = sp_arena_take_matrix(arena, 1, rows, &shared->mean);
 	return rc ? rc : sp_arena_take_matrix(arena, 1, rows, &shared->rstd);
@@ -265,19 +282,20 @@ int sp_encoder_shared_layout_inner(struct sp_encoder_shared *shared, struct sp_a
                                    const struct sp_encoder_widths *widths, int64_t batch, int64_t chunk)
 {
 	const int64_t rows = batch * chunk, a = widths->attention, i = widths->intermediate;
+	const enum sp_dtype e = widths->element;
 	const size_t begin = arena->used;
 	void *rest;
 	shared->tiles = tiles_of(widths, batch, chunk, 0);
 	const int64_t mlp_rows = shared->tiles.samples * shared->tiles.tokens;
-	int rc = sp_arena_take_matrix(arena, mlp_rows, i, &shared->pre);
+	int rc = sp_arena_take_matrix_of(arena, mlp_rows, i, e, &shared->pre);
 	if (rc == SP_OK)
-		rc = sp_arena_take_matrix(arena, mlp_rows, i, &shared->hidden);
+		rc = sp_arena_take_matrix_of(arena, mlp_rows, i, e, &shared->hidden);
 	const size_t mlp_end = arena->used;
 	sp_arena_release(arena, begin);
 	if (rc == SP_OK)
-		rc = sp_arena_take_matrix(arena, rows, 3 * a, &shared->qkv);
+		rc = sp_arena_take_matrix_of(arena, rows, 3 * a, e, &shared->qkv);
 	if (rc == SP_OK)
-		rc = sp_arena_take_matrix(arena, rows, a, &shared->o);
+		rc = sp_arena_take_matrix_of(arena, rows, a, e, &shared->o);
 	if (rc == SP_OK && arena->used < mlp_end)
 		rc = sp_arena_take(arena, (int64_t)(mlp_end - arena->used), 1, &rest);
 	if (rc == SP_OK)
@@ -348,6 +366,60 @@ static int project(const struct sp_encoder_layer *layer, const struct sp_layer_c
 	return rc ? rc : rotate(layer, ctx, attention, qkv, 0);
 }
 
+/* ---- attention, in float32 whatever activations are ---- */
+
+static int converts(const struct sp_encoder_layer *layer)
+{
+	return layer->attention.qkv.dtype != SP_F32;
+}
+
+/* What attention is given of a layer: its own, or where that is converted to and from. */
+static struct sp_attention_state state_of(const struct sp_encoder_layer *layer, const struct sp_encoder_attention *attention)
+{
+	struct sp_attention_state state = layer->attention;
+	if (!converts(layer))
+		return state;
+	state.qkv = attention->wide.qkv;
+	state.o = attention->wide.o;
+	return state;
+}
+
+static int attend(const struct sp_encoder_layer *layer, const struct sp_encoder_attention *attention,
+                  const struct sp_attention_call *call)
+{
+	const struct sp_attention_state state = state_of(layer, attention);
+	int rc = converts(layer) ? sp_compute_convert(attention->compute, layer->attention.qkv, state.qkv) : SP_OK;
+	if (rc == SP_OK)
+		rc = attention->variant->forward(attention->work, call, &state);
+	return rc || !converts(layer) ? rc : sp_compute_convert(attention->compute, state.o, layer->attention.o);
+}
+
+/* Keys and values set out before the MLP is at work. */
+static int begin_attention_backward(const struct sp_encoder_layer *layer, const struct sp_encoder_attention *attention)
+{
+	const struct sp_attention_variant *variant = attention->variant;
+	const struct sp_attention_state state = state_of(layer, attention);
+	int rc = converts(layer) ? sp_compute_convert(attention->compute, layer->attention.qkv, state.qkv) : SP_OK;
+	return rc || !variant->begin_backward ? rc : variant->begin_backward(attention->work, &state);
+}
+
+static int attend_backward(const struct sp_encoder_layer *layer, const struct sp_encoder_attention *attention,
+                           const struct sp_attention_call *call, struct sp_matrix dout, struct sp_matrix dqkv)
+{
+	const struct sp_attention_state state = state_of(layer, attention);
+	const struct sp_encoder_wide *wide = &attention->wide;
+	if (!converts(layer))
+		return attention->variant->backward(attention->work, call, &state, dout, dqkv);
+	int rc = sp_compute_convert(attention->compute, layer->attention.o, state.o);
+	if (rc == SP_OK)
+		rc = sp_compute_convert(attention->compute, dout, wide->dout);
+	if (rc == SP_OK)
+		rc = attention->variant->backward(attention->work, call, &state, wide->dout, wide->dqkv);
+	return rc ? rc : sp_compute_convert(attention->compute, wide->dqkv, dqkv);
+}
+
+/* ---- the first half ---- */
+
 /* A few of the rows that are read. */
 static int project_out_some(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
                             const struct sp_encoder_attention *attention, const struct sp_read_rows *some)
@@ -390,7 +462,7 @@ static int attention_forward(const struct sp_encoder_layer *layer, const struct 
 	const struct sp_attention_call call = call_of(layer, ctx, attention, read);
 	int rc = project(layer, ctx, attention, in);
 	if (rc == SP_OK)
-		rc = attention->variant->forward(attention->work, &call, &layer->attention);
+		rc = attend(layer, attention, &call);
 	if (rc == SP_OK)
 		rc = project_out(layer, ctx, attention, read);
 	return rc ? rc : sp_norm_layer_forward(&layer->joint_attention, ctx, in.residual);
@@ -457,20 +529,20 @@ static int project_out_backward(const struct sp_encoder_layer *layer, const stru
 /* What the MLP's backward has left behind, as so many columns, where that is wide enough. */
 static struct sp_matrix room_of(struct sp_matrix left, struct sp_matrix otherwise, int64_t cols)
 {
-	return sp_matrix(left.cols >= cols ? left.data : otherwise.data, left.rows, cols);
+	return sp_matrix_of(left.cols >= cols ? left.data : otherwise.data, left.rows, cols, left.dtype);
 }
 
 /* Of what is not kept the MLP has no more than a tile, but the joints are done with what they have been lent, and with dx. */
 static struct sp_matrix dout_of(const struct sp_encoder_layer *layer, const struct sp_encoder_scratch *s)
 {
 	const struct sp_matrix o = layer->attention.o;
-	return layer->again ? sp_matrix(layer->joint_mlp.s.data, o.rows, o.cols) : room_of(layer->mlp.pre, s->dout, o.cols);
+	return layer->again ? sp_matrix_of(layer->joint_mlp.s.data, o.rows, o.cols, o.dtype) : room_of(layer->mlp.pre, s->dout, o.cols);
 }
 
 static struct sp_matrix dqkv_of(const struct sp_encoder_layer *layer, const struct sp_encoder_scratch *s)
 {
 	const struct sp_matrix qkv = layer->attention.qkv;
-	return layer->again ? sp_matrix(s->three.data, qkv.rows, qkv.cols) : room_of(layer->mlp.hidden, s->dqkv, qkv.cols);
+	return layer->again ? sp_matrix_of(s->three.data, qkv.rows, qkv.cols, qkv.dtype) : room_of(layer->mlp.hidden, s->dqkv, qkv.cols);
 }
 
 static int attention_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
@@ -483,7 +555,7 @@ static int attention_backward(const struct sp_encoder_layer *layer, const struct
 	if (rc == SP_OK)
 		rc = project_out_backward(layer, ctx, read, s->dx, dout);
 	if (rc == SP_OK)
-		rc = attention->variant->backward(attention->work, &call, &layer->attention, dout, dqkv);
+		rc = attend_backward(layer, attention, &call, dout, dqkv);
 	if (rc == SP_OK)
 		rc = rotate(layer, ctx, attention, dqkv, 1);
 	if (rc == SP_OK)
@@ -491,13 +563,6 @@ static int attention_backward(const struct sp_encoder_layer *layer, const struct
 	if (rc == SP_OK)
 		rc = sp_linear_layer_backward_input(&layer->qkv.weight, ctx, dqkv, s->dy, sp_encoder_adds_to_stream(layer, attention));
 	return rc ? rc : sp_encoder_tensor_sum(attention, s->dy);
-}
-
-/* Keys and values set out before the MLP is at work. */
-static int begin_attention_backward(const struct sp_encoder_layer *layer, const struct sp_encoder_attention *attention)
-{
-	const struct sp_attention_variant *variant = attention->variant;
-	return variant->begin_backward ? variant->begin_backward(attention->work, &layer->attention) : SP_OK;
 }
 
 int sp_encoder_layer_backward(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,

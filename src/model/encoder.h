@@ -18,6 +18,7 @@ struct sp_stream {
 
 /* What a rank holds of a layer: features of the stream, and of what tensor ranks share. */
 struct sp_encoder_widths {
+	enum sp_dtype element; /* of activations and their gradients */
 	int64_t hidden;
 	int64_t heads, attention; /* own heads, and their features together */
 	int64_t intermediate;
@@ -97,11 +98,18 @@ struct sp_encoder_shared {
 };
 
 /* What outlives a layer, then what does not. */
-int sp_encoder_shared_layout(struct sp_encoder_shared *shared, struct sp_arena *arena, int64_t rows, int64_t hidden);
+int sp_encoder_shared_layout(struct sp_encoder_shared *shared, struct sp_arena *arena, const struct sp_encoder_widths *widths,
+                             int64_t rows);
 int sp_encoder_shared_layout_inner(struct sp_encoder_shared *shared, struct sp_arena *arena,
                                    const struct sp_encoder_widths *widths, int64_t batch, int64_t chunk);
 /* Instead of sp_encoder_layer_layout. The first layer reads `stream`, and in a pre-LN model `normed`. */
 void sp_encoder_layer_share(struct sp_encoder_layer *layer, const struct sp_encoder_shared *shared);
+
+/* Attention computes in float32. Where activations are something else, what it reads and gives is converted, for one layer at
+ * a time. All (T, ...) of own heads; nothing where activations are float32; forward only: not the gradients. */
+struct sp_encoder_wide {
+	struct sp_matrix qkv, o, dout, dqkv;
+};
 
 /* What attention, and whoever sums over ranks, needs of the model at large. */
 struct sp_encoder_attention {
@@ -115,7 +123,11 @@ struct sp_encoder_attention {
 	const uint32_t *sample; /* [batch] sample * tensor ranks + own one: with the own heads, the coordinates of dropout */
 	struct sp_comm *tensor; /* ranks that share the weights of a layer; NULL: this one holds them all */
 	struct sp_compute *compute;
+	struct sp_encoder_wide wide;
 };
+
+int sp_encoder_wide_layout(struct sp_encoder_wide *wide, struct sp_arena *arena, const struct sp_encoder_widths *widths,
+                           int64_t rows, int forward_only);
 
 /* Carves it, but for dy and dsum. */
 int sp_encoder_scratch_layout(struct sp_encoder_scratch *scratch, struct sp_arena *arena, const struct sp_encoder_widths *widths,

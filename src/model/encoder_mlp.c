@@ -30,7 +30,7 @@ int sp_encoder_adds_to_stream(const struct sp_encoder_layer *layer, const struct
 
 int sp_encoder_zero(const struct sp_layer_context *ctx, struct sp_matrix y)
 {
-	return sp_compute_zero(ctx->compute, y.data, (size_t)(y.rows * y.cols) * sizeof(float));
+	return sp_compute_zero(ctx->compute, y.data, (size_t)(y.rows * y.cols) * sp_dtype_size(y.dtype));
 }
 
 /* The MLP's hidden rows behind those at work are free. */

@@ -35,6 +35,7 @@ struct sp_model {
 	struct sp_model_options options;
 	struct sp_parameters parameters;
 	float *values, *gradients;
+	void *factors; /* copies of the values that products are made with; NULL: the values */
 	struct sp_arena arena;
 	struct sp_model_memory memory;
 	struct sp_model_device_sums *sums; /* device */

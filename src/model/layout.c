@@ -90,6 +90,7 @@ static void take_part(struct sp_model *m)
 	const struct sp_model_part *part = &m->options.part;
 	const int32_t first = (int32_t)sp_part_first(part, m->options.config.vocab_size);
 	m->widths = sp_encoder_widths(&m->options.config, part);
+	m->widths.element = m->options.element;
 	m->widths.tile = m->options.tile > 0 ? m->options.tile : SP_ENCODER_TILE;
 	m->attention.tensor = sp_model_tensors(m) > 1 ? m->options.tensor : NULL;
 	m->attention.rope_base = m->options.config.rope_base;
@@ -171,7 +172,7 @@ static void bind_heads(struct sp_model *m, const struct sp_binding *b)
 {
 	m->mlm.dense = sp_bind_dense(b, "cls.predictions.transform.dense");
 	m->mlm.norm = sp_bind_norm(b, "cls.predictions.transform.LayerNorm");
-	m->mlm.decoder.weight = sp_bind(b, "bert.embeddings.word_embeddings", ".weight");
+	m->mlm.decoder.weight = sp_bind_factor(b, "bert.embeddings.word_embeddings", ".weight");
 	m->mlm.decoder.bias = sp_bind(b, "cls.predictions.bias", "");
 	m->mlm.act = m->options.config.activation;
 	if (!m->options.config.sentence_order)
@@ -182,7 +183,7 @@ static void bind_heads(struct sp_model *m, const struct sp_binding *b)
 
 void sp_model_bind(struct sp_model *m)
 {
-	const struct sp_binding b = { &m->parameters, m->values, m->gradients };
+	const struct sp_binding b = { &m->parameters, m->values, m->gradients, m->factors, m->options.element };
 	for (int i = 0; i < m->pieces; i++)
 		for (int s = 0; s < m->piece[i].slots; s++)
 			bind_slot(&m->piece[i], &m->piece[i].slot[s], &b, &m->options.config);
@@ -197,11 +198,12 @@ int64_t sp_model_orders(int packed, int64_t batch, int64_t chunk)
 	return packed ? batch * sp_ceil_div(chunk, 2) : batch;
 }
 
-static int take_all(struct sp_arena *arena, int64_t rows, int64_t cols, struct sp_matrix *const *views, int count)
+static int take_all(struct sp_arena *arena, int64_t rows, int64_t cols, enum sp_dtype dtype, struct sp_matrix *const *views,
+                    int count)
 {
 	int rc = SP_OK;
 	for (int i = 0; rc == SP_OK && i < count; i++)
-		rc = sp_arena_take_matrix(arena, rows, cols, views[i]);
+		rc = sp_arena_take_matrix_of(arena, rows, cols, dtype, views[i]);
 	return rc;
 }
 
@@ -222,11 +224,11 @@ static int lay_entry(const struct sp_model *m, const struct sp_model_piece *p, s
 	const int first = !p->begins, end = 2 - sp_model_renorms(m);
 	int rc = SP_OK;
 	if (p->begins || pre)
-		rc = take_all(arena, rows, m->options.config.hidden, tall + first, end - first);
+		rc = take_all(arena, rows, m->options.config.hidden, m->widths.element, tall + first, end - first);
 	if (sp_model_renorms(m))
 		slot->entry.y = normed_by(m, -1);
 	if (rc == SP_OK && (p->begins || pre))
-		rc = take_all(arena, 1, rows, flat, 2);
+		rc = take_all(arena, 1, rows, SP_F32, flat, 2);
 	return rc;
 }
 
@@ -251,7 +253,7 @@ static int lay_shared(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 {
 	const struct sp_model_config *c = &m->options.config;
 	struct sp_encoder_shared *s = &m->shared;
-	int rc = sp_encoder_shared_layout(s, arena, rows, c->hidden);
+	int rc = sp_encoder_shared_layout(s, arena, &m->widths, rows);
 	for (int i = 0; i < m->pieces; i++) {
 		struct sp_model_slot *slot = m->piece[i].slot;
 		slot->embedding.y = s->stream;
@@ -273,9 +275,9 @@ static int lay_pipeline(struct sp_model *m, struct sp_arena *arena, int64_t rows
 	int rc = SP_OK;
 	for (int i = 0; rc == SP_OK && i < m->pieces; i++)
 		for (int s = 0; rc == SP_OK && !m->piece[i].begins && s <= m->piece[i].slots; s++)
-			rc = sp_arena_take_matrix(arena, rows, h, &m->piece[i].entrance[s]);
+			rc = sp_arena_take_matrix_of(arena, rows, h, m->widths.element, &m->piece[i].entrance[s]);
 	for (int i = 0; rc == SP_OK && !m->options.forward_only && i < gradients; i++)
-		rc = sp_arena_take_matrix(arena, rows, h, &m->stream_gradient[i]);
+		rc = sp_arena_take_matrix_of(arena, rows, h, m->widths.element, &m->stream_gradient[i]);
 	return rc;
 }
 
@@ -286,11 +288,11 @@ static int lay_kept(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 		return lay_shared(m, arena, rows);
 	int rc = SP_OK;
 	for (int i = 0; rc == SP_OK && sp_model_renorms(m) && i < 2; i++)
-		rc = sp_arena_take_matrix(arena, rows, c->hidden, &m->normed[i]);
+		rc = sp_arena_take_matrix_of(arena, rows, c->hidden, m->widths.element, &m->normed[i]);
 	for (int i = 0; i < m->pieces; i++)
 		for (int s = 0; rc == SP_OK && s < m->piece[i].slots; s++)
 			rc = lay_slot(m, &m->piece[i], &m->piece[i].slot[s], arena, rows);
-	return rc == SP_OK && c->pre_norm ? sp_arena_take_matrix(arena, rows, c->hidden, &m->scratch.dsum) : rc;
+	return rc || !c->pre_norm ? rc : sp_arena_take_matrix_of(arena, rows, c->hidden, m->widths.element, &m->scratch.dsum);
 }
 
 static int lay_inner_shared(struct sp_model *m, struct sp_arena *arena, int64_t rows)
@@ -318,13 +320,24 @@ static int lay_lent(struct sp_model *m, struct sp_arena *arena)
 	return rc;
 }
 
+/* Words that tensor ranks look up together, in float32: no layer is at work then. */
+static int lay_words(struct sp_model *m, struct sp_arena *arena, int64_t rows)
+{
+	m->words.words = m->scratch.dx;
+	if (m->widths.element == SP_F32 || sp_model_tensors(m) == 1 || !sp_part_is_first(&m->options.part))
+		return SP_OK;
+	return sp_arena_take_matrix(arena, rows, m->options.config.hidden, &m->words.words);
+}
+
 /* What is used inside a layer only, besides attention's own. */
 static int lay_inner(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 {
-	if (m->options.forward_only)
-		return lay_inner_shared(m, arena, rows);
-	int rc = sp_encoder_scratch_layout(&m->scratch, arena, &m->widths, rows, m->options.recompute);
-	m->words.words = m->scratch.dx; /* no layer is at work when words are looked up */
+	int rc = sp_encoder_wide_layout(&m->attention.wide, arena, &m->widths, rows, m->options.forward_only);
+	if (rc || m->options.forward_only)
+		return rc ? rc : lay_inner_shared(m, arena, rows);
+	rc = sp_encoder_scratch_layout(&m->scratch, arena, &m->widths, rows, m->options.recompute);
+	if (rc == SP_OK)
+		rc = lay_words(m, arena, rows);
 	return rc ? rc : lay_lent(m, arena);
 }
 
@@ -379,9 +392,9 @@ static int lay_heads(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 	const struct sp_model_config *c = &m->options.config;
 	if (!sp_part_is_last(&m->options.part))
 		return SP_OK;
-	int rc = sp_mlm_head_layout(&m->mlm, arena, rows, c->hidden, sp_part_size(&m->options.part, c->vocab_size));
+	int rc = sp_mlm_head_layout(&m->mlm, arena, rows, c->hidden, sp_part_size(&m->options.part, c->vocab_size), m->widths.element);
 	return rc || !c->sentence_order ? rc : sp_order_head_layout(&m->order, arena, sp_model_orders(m->options.packed,
-	                                                            m->options.batch, m->options.chunk), c->hidden);
+	                                                            m->options.batch, m->options.chunk), c->hidden, m->widths.element);
 }
 
 /* The heads run between forward and backward, when no layer is at work: they share the layers' scratch. */
@@ -415,7 +428,7 @@ int sp_model_lay(struct sp_model *m, struct sp_arena *arena, int ranks)
 static void fit(struct sp_matrix *view, int64_t rows)
 {
 	if (view->cols > 0)
-		*view = sp_matrix(view->data, rows, view->cols);
+		*view = sp_matrix_of(view->data, rows, view->cols, view->dtype);
 }
 
 static void fit_slot(const struct sp_model *m, const struct sp_model_piece *p, struct sp_model_slot *slot, int64_t chunk)
@@ -437,6 +450,7 @@ void sp_model_fit(struct sp_model *m, int piece, int64_t micro, int64_t chunk)
 	struct sp_model_piece *p = &m->piece[piece];
 	const int64_t rows = m->options.batch * chunk;
 	struct sp_matrix *const shared[] = { &m->scratch.dsum, &m->scratch.dx, &m->scratch.dout, &m->scratch.dqkv, &m->words.words,
+		                                 &m->attention.wide.qkv, &m->attention.wide.o, &m->attention.wide.dout, &m->attention.wide.dqkv,
 		                                 &p->entrance[micro % (p->slots + 1)] };
 	for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
 		fit(shared[i], rows);

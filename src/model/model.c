@@ -13,6 +13,7 @@ static int count(struct sp_model *m, int ranks)
 	int rc = sp_model_lay(m, &counting, ranks);
 	sp_model_unlay(m);
 	m->memory.parameters = (size_t)m->parameters.elements * sizeof(float);
+	m->memory.factors = m->options.element == SP_F32 ? 0 : (size_t)m->parameters.factors * sp_dtype_size(m->options.element);
 	m->memory.gradients = m->options.forward_only ? 0 : m->memory.parameters;
 	return rc;
 }
@@ -34,17 +35,21 @@ int sp_model_memory(const struct sp_model_options *options, int ranks, struct sp
 static int allocate(struct sp_model *m)
 {
 	struct sp_compute *c = m->compute;
-	void *memory[4] = { 0 };
-	const size_t bytes[4] = { m->memory.parameters, m->memory.gradients, m->memory.arena, sizeof *m->sums };
+	enum { VALUES, GRADIENTS, FACTORS, ARENA, SUMS, BLOCKS };
+	const struct sp_model_memory *need = &m->memory;
+	void *memory[BLOCKS] = { 0 };
+	const size_t bytes[BLOCKS] = { need->parameters, need->gradients, need->factors, need->arena, sizeof *m->sums };
+	const int absent[BLOCKS] = { [GRADIENTS] = m->options.forward_only, [FACTORS] = need->factors == 0 };
 	int rc = SP_OK;
-	for (int i = 0; rc == SP_OK && i < 4; i++)
-		if (i != 1 || !m->options.forward_only)
+	for (int i = 0; rc == SP_OK && i < BLOCKS; i++)
+		if (!absent[i])
 			rc = sp_compute_alloc(c, bytes[i], &memory[i]);
-	m->values = memory[0];
-	m->gradients = memory[1];
-	m->arena.base = memory[2];
-	m->arena.size = m->memory.arena;
-	m->sums = memory[3];
+	m->values = memory[VALUES];
+	m->gradients = memory[GRADIENTS];
+	m->factors = memory[FACTORS];
+	m->arena.base = memory[ARENA];
+	m->arena.size = need->arena;
+	m->sums = memory[SUMS];
 	return rc;
 }
 
@@ -71,6 +76,12 @@ static int number_rows(struct sp_model *m)
 	return rc;
 }
 
+static int zero_sums(struct sp_model *m, int gradients)
+{
+	int rc = sp_compute_zero(m->compute, m->sums, sizeof *m->sums);
+	return rc || !gradients ? rc : sp_compute_zero(m->compute, m->gradients, m->memory.gradients);
+}
+
 int sp_model_create(struct sp_compute *compute, const struct sp_model_options *options, struct sp_model **model)
 {
 	struct sp_model *m = calloc(1, sizeof *m);
@@ -90,7 +101,7 @@ int sp_model_create(struct sp_compute *compute, const struct sp_model_options *o
 	if (rc == SP_OK)
 		rc = number_rows(m);
 	if (rc == SP_OK)
-		rc = sp_model_reset(m, 1);
+		rc = zero_sums(m, 1);
 	if (rc) {
 		sp_model_destroy(m);
 		return rc;
@@ -106,6 +117,7 @@ void sp_model_destroy(struct sp_model *m)
 	sp_model_unlay(m); /* what other ranks see of the arena */
 	sp_compute_free(m->compute, m->values);
 	sp_compute_free(m->compute, m->gradients);
+	sp_compute_free(m->compute, m->factors);
 	sp_compute_free(m->compute, m->arena.base);
 	sp_compute_free(m->compute, m->sums);
 	sp_compute_free(m->compute, (void *)m->words.identity);
@@ -186,8 +198,25 @@ int sp_model_sums(struct sp_model *m, struct sp_model_sums *sums)
 	return SP_OK;
 }
 
+static int copy_factor(struct sp_model *m, const struct sp_parameter *p)
+{
+	const enum sp_dtype element = m->options.element;
+	char *const to = (char *)m->factors + (size_t)p->factor * sp_dtype_size(element);
+	return sp_compute_convert(m->compute, sp_matrix(m->values + p->offset, p->rows, p->cols),
+	                          sp_matrix_of(to, p->rows, p->cols, element));
+}
+
+static int copy_factors(struct sp_model *m)
+{
+	int rc = SP_OK;
+	for (int i = 0; rc == SP_OK && m->factors && i < m->parameters.count; i++)
+		if (m->parameters.entry[i].factor >= 0)
+			rc = copy_factor(m, &m->parameters.entry[i]);
+	return rc;
+}
+
 int sp_model_reset(struct sp_model *m, int gradients)
 {
-	int rc = sp_compute_zero(m->compute, m->sums, sizeof *m->sums);
-	return rc || !gradients ? rc : sp_compute_zero(m->compute, m->gradients, m->memory.gradients);
+	int rc = zero_sums(m, gradients);
+	return rc ? rc : copy_factors(m);
 }

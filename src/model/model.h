@@ -58,6 +58,9 @@ const char *sp_model_full_attention(int ranks);
 
 struct sp_model_options {
 	struct sp_model_config config;
+	/* Dtype of activations, of their gradients and of what stages send each other. If it is not SP_F32 products are made with copies
+	 * of the weights; parameters, their gradients and attention are float32 all the same. */
+	enum sp_dtype element;
 	int64_t batch, chunk; /* of every micro-batch, or the most: activations are laid out for them once */
 	int packed;           /* a sequence may hold several samples, each with a sentence order */
 	const struct sp_attention_variant *attention;
@@ -77,6 +80,7 @@ struct sp_model_options {
 /* Bytes per rank of each kind, without a device: ranks is the size of the sequence group. */
 struct sp_model_memory {
 	size_t parameters, gradients; /* flat buffers; forward only: no gradients */
+	size_t factors;               /* copies of what products are made with, in options.element; 0 where that is float32 */
 	size_t activations;           /* kept from forward for backward, of all slots, and gradients of the residual stream;
 	                                 forward only: the residual stream */
 	size_t pipeline;              /* of `activations`, what is received from and sent to other stages */
@@ -129,7 +133,7 @@ int sp_model_backward(struct sp_model *m, int piece, int64_t micro, int i, const
  * the model's, until the next pass; rows of padding hold numbers without meaning. Collective over the sequence group. */
 int sp_model_encode(struct sp_model *m, const struct sp_batch *batch, struct sp_matrix *hidden);
 /* The masked-language-model head on rows row[0 .. n - 1] (device) of what sp_model_encode gave last: `take` gets the
- * i-th row's logits, config.vocab_size floats in host memory, in ascending order of i. A nonzero return of `take` stops
+ * i-th row's logits (activations must be float32), config.vocab_size floats in host memory, in ascending order of i. A nonzero return of `take` stops
  * the work and is returned. Logits never exist whole. Not collective. */
 int sp_model_predict(struct sp_model *m, const int32_t *row, int64_t n,
                      int (*take)(void *context, int64_t i, const float *logits), void *context);
@@ -144,6 +148,8 @@ struct sp_model_sums {
 	int64_t correct, ordered; /* tokens and sentence orders predicted right */
 };
 int sp_model_sums(struct sp_model *m, struct sp_model_sums *sums); /* waits for the device */
-int sp_model_reset(struct sp_model *m, int gradients);             /* sums to zero, and gradients if asked */
+/* Sums to zero, and gradients if asked; and what passes read beside the values, if anything, made anew from them: called before
+ * the passes that follow a change of values. */
+int sp_model_reset(struct sp_model *m, int gradients);
 
 #endif

@@ -21,7 +21,7 @@ struct builder {
 	struct sp_model_part part;
 };
 
-enum kind { WEIGHT, OUTPUT_WEIGHT, SEQUENCE_WEIGHT, GAMMA, ZEROS };
+enum kind { WEIGHT, OUTPUT_WEIGHT, TABLE, SEQUENCE_WEIGHT, GAMMA, ZEROS };
 
 /* What tensor ranks share out: nothing, rows or columns. */
 enum cut { WHOLE, ROWS, COLS };
@@ -36,13 +36,27 @@ static int64_t room_for(const struct sp_model_part *part, int64_t n)
  * by sqrt(2 layers) (Megatron-LM; Radford et al. 2019). Those that sum a sequence up leave what they sum as large as it is. */
 static float initial_std(const struct sp_model_config *c, enum kind kind)
 {
-	if (kind == WEIGHT)
+	if (kind == WEIGHT || kind == TABLE)
 		return 0.02f;
 	if (kind == OUTPUT_WEIGHT)
 		return c->pre_norm ? 0.02f / sqrtf(2.0f * (float)c->layers) : 0.02f;
 	if (kind == SEQUENCE_WEIGHT)
 		return 1 / sqrtf((float)c->max_positions);
 	return 0;
+}
+
+/* Activations are multiplied with it. Tables are looked up, and sequences are summed in float32. */
+static int is_factor(enum kind kind)
+{
+	return kind == WEIGHT || kind == OUTPUT_WEIGHT;
+}
+
+/* Where the next of `room` elements begins. */
+static int64_t place(int64_t *end, int64_t room, int beside)
+{
+	const int64_t begin = beside ? *end : sp_round_up(*end, ALIGN);
+	*end = begin + room;
+	return begin;
 }
 
 /* Appends a parameter. `beside` puts it directly behind the one before, without alignment. Where shares differ in size all
@@ -54,6 +68,7 @@ static void append(struct builder *b, enum kind kind, enum cut cut, int64_t rows
 	const int64_t room = (cut == ROWS ? room_for(&b->part, rows) : rows) * (cut == COLS ? room_for(&b->part, cols) : cols);
 	const int64_t own_rows = cut == ROWS ? sp_part_size(&b->part, rows) : rows,
 				  own_cols = cut == COLS ? sp_part_size(&b->part, cols) : cols;
+	const int64_t offset = place(&t->elements, room, beside), factor = is_factor(kind) ? place(&t->factors, room, beside) : -1;
 	if (t->entry) {
 		struct sp_parameter *p = &t->entry[t->count];
 		va_list args;
@@ -68,11 +83,11 @@ static void append(struct builder *b, enum kind kind, enum cut cut, int64_t rows
 		p->whole_cols = cols;
 		p->mean = kind == GAMMA ? 1.0f : 0.0f;
 		p->std = initial_std(b->config, kind);
-		p->decay = kind == WEIGHT || kind == OUTPUT_WEIGHT || kind == SEQUENCE_WEIGHT;
+		p->decay = is_factor(kind) || kind == TABLE || kind == SEQUENCE_WEIGHT;
 		p->counted = b->part.tensor == 0 || sp_parameter_is_cut(p);
-		p->offset = beside ? t->elements : sp_round_up(t->elements, ALIGN);
+		p->offset = offset;
+		p->factor = factor;
 	}
-	t->elements = (beside ? t->elements : sp_round_up(t->elements, ALIGN)) + room;
 	t->values += own_rows * own_cols;
 	t->count++;
 }
@@ -116,8 +131,8 @@ static void append_embeddings(struct builder *b)
 {
 	const struct sp_model_config *c = b->config;
 	if (c->rope_base == 0)
-		append(b, WEIGHT, WHOLE, c->max_positions, c->hidden, 0, "bert.embeddings.position_embeddings.weight");
-	append(b, WEIGHT, WHOLE, 2, c->hidden, 0, "bert.embeddings.token_type_embeddings.weight");
+		append(b, TABLE, WHOLE, c->max_positions, c->hidden, 0, "bert.embeddings.position_embeddings.weight");
+	append(b, TABLE, WHOLE, 2, c->hidden, 0, "bert.embeddings.token_type_embeddings.weight");
 	if (!c->pre_norm)
 		append_norm(b, "bert.embeddings.LayerNorm");
 	if (c->linformer_k > 0 && c->linformer_share == SP_LINFORMER_MODEL)
@@ -180,7 +195,7 @@ static void append_heads(struct builder *b)
 static void walk(struct builder *b)
 {
 	b->table->count = 0;
-	b->table->elements = b->table->values = b->table->tied = 0;
+	b->table->elements = b->table->values = b->table->factors = b->table->tied = 0;
 	if (sp_part_is_first(&b->part) || sp_part_is_last(&b->part))
 		append_words(b);
 	if (sp_part_is_first(&b->part))

@@ -24,6 +24,7 @@ struct sp_parameter {
 	int decay;          /* weight decay applies (not on biases and norms) */
 	int counted;        /* 1 on one of the tensor ranks and stages that hold the same: there it enters norms and files */
 	int64_t offset;     /* elements from the start of the flat buffer */
+	int64_t factor;     /* where its copy lies among those of what products are made with, in elements; -1: it has none */
 };
 
 struct sp_parameters {
@@ -31,6 +32,7 @@ struct sp_parameters {
 	int count;
 	int64_t elements; /* of the flat buffer, gaps for alignment included (gaps are zero) */
 	int64_t values;   /* of the parameters alone */
+	int64_t factors;  /* elements of the copies of what products are made with, gaps included */
 	int64_t tied;     /* elements at the start that another stage holds too, the word table; 0: there are none */
 };
 

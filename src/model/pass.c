@@ -153,7 +153,7 @@ static int heads(const struct sp_model *m, const struct sp_layer_context *ctx, c
 	sp_trace_begin(SP_TRACE_COMPUTE, "heads", -1);
 	int rc = leave_attention(m);
 	if (rc == SP_OK && ctx->training)
-		rc = sp_compute_zero(m->compute, dx.data, (size_t)(dx.rows * dx.cols) * sizeof(float));
+		rc = sp_compute_zero(m->compute, dx.data, (size_t)(dx.rows * dx.cols) * sp_dtype_size(dx.dtype));
 	if (rc == SP_OK)
 		rc = sp_mlm_head_run(&m->mlm, ctx, &mlm, x, dx);
 	if (rc == SP_OK && m->options.config.sentence_order)
@@ -386,6 +386,9 @@ int sp_model_predict(struct sp_model *m, const int32_t *row, int64_t n,
 	const struct sp_matrix x = stream_out(m, 0, 0).y;
 	if (sp_model_tensors(m) > 1 || sp_part_stages(&m->options.part) > 1)
 		return sp_fail(SP_ERR_ARGUMENT, "rows of logits are handed out by models that one rank holds whole");
+	if (m->options.element != SP_F32)
+		return sp_fail(SP_ERR_ARGUMENT, "rows of logits are handed out in f32, and this model's are %s",
+		               sp_dtype_name(m->options.element));
 	float *host = malloc((size_t)m->options.config.vocab_size * sizeof *host);
 	int rc = host ? leave_attention(m) : sp_fail(SP_ERR_MEMORY, "no memory for a row of logits");
 	for (int64_t first = 0; rc == SP_OK && first < n; first += m->mlm.rows) {

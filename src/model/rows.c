@@ -19,7 +19,7 @@ struct sp_read_rows sp_read_rows_part(const struct sp_read_rows *rows, int64_t a
 struct sp_matrix sp_read_rows_room(const struct sp_read_rows *rows, int64_t skip, int64_t cols)
 {
 	const int64_t n = sp_read_rows_count(rows);
-	return sp_matrix((float *)rows->room.data + n * skip, n, cols);
+	return sp_matrix_of((char *)rows->room.data + (size_t)(n * skip) * sp_dtype_size(rows->room.dtype), n, cols, rows->room.dtype);
 }
 
 int sp_read_rows_gather(const struct sp_read_rows *rows, const struct sp_layer_context *ctx, struct sp_matrix x,

@@ -87,7 +87,7 @@ static uint64_t tensor_bytes(const struct sp_plan_input *in)
 {
 	const uint64_t n = (uint64_t)tensors(in), rows = (uint64_t)(in->model.batch * in->model.chunk);
 	const uint64_t sums = (uint64_t)((2 * forwards(in) + 2) * layers(in) + sp_part_is_first(&in->model.part));
-	const uint64_t each = 2 * rows * (uint64_t)in->model.config.hidden * sizeof(float) * (n - 1) / n;
+	const uint64_t each = 2 * rows * (uint64_t)in->model.config.hidden * sp_dtype_size(in->model.element) * (n - 1) / n;
 	return sums * (uint64_t)sp_plan_micro_batches(in) * each;
 }
 
@@ -126,7 +126,8 @@ static uint64_t pipeline_bytes(const struct sp_plan_input *in)
 	uint64_t times = 0;
 	for (int i = 0; i < p.pieces; i++)
 		times += (uint64_t)(sp_pipeline_after(&p, i) >= 0) + (uint64_t)(sp_pipeline_before(&p, i) >= 0);
-	return times * (uint64_t)(p.micro_batches * in->model.batch * in->model.chunk * in->model.config.hidden) * sizeof(float);
+	return times * (uint64_t)(p.micro_batches * in->model.batch * in->model.chunk * in->model.config.hidden) *
+	       sp_dtype_size(in->model.element);
 }
 
 /* ---- what is held ---- */
@@ -176,7 +177,7 @@ int sp_plan_make(const struct sp_plan_input *in, struct sp_plan *plan)
 		return rc;
 	const struct sp_batch_layout at = batch_layout(in);
 	plan->batches = sp_plan_batch_bytes(in) + (size_t)at.size * sizeof(int32_t);
-	plan->total = plan->model.parameters + plan->model.gradients + plan->model.arena + plan->optimizer + plan->batches +
+	plan->total = plan->model.parameters + plan->model.gradients + plan->model.factors + plan->model.arena + plan->optimizer + plan->batches +
 	              plan->snapshot + plan->tied + plan->sums;
 	plan->ring_bytes = ring_bytes(in);
 	plan->tensor_bytes = tensor_bytes(in);

@@ -149,7 +149,8 @@ static void time_head(struct stage *s)
 /* Two norms with bias, dropout and residual a layer move 4 values a feature forward and 4 backward. */
 static void time_rows(struct stage *s)
 {
-	s->time.rows = over(s->layers * 2 * (4 + 4) * tokens(s) * (double)s->in->model.config.hidden * sizeof(float), s->rates->memory);
+	s->time.rows = over(s->layers * 2 * (4 + 4) * tokens(s) * (double)s->in->model.config.hidden *
+	                        (double)sp_dtype_size(s->in->model.element), s->rates->memory);
 }
 
 /* AdamW moves 7 values for each of two moments' elements; all gradients are read for their norm and set to zero. */
@@ -261,7 +262,7 @@ static void scale(struct sp_plan_time *t, double micro_batches)
 /* Messages at the beginning and the end of a step, when a stage has nothing else to do. */
 static double ramps(const struct stage *s, int stages)
 {
-	const double bytes = tokens(s) * (double)s->in->model.config.hidden * sizeof(float);
+	const double bytes = tokens(s) * (double)s->in->model.config.hidden * (double)sp_dtype_size(s->in->model.element);
 	return 2 * (stages - 1) * carry(s, 1, bytes);
 }
 

@@ -20,7 +20,7 @@ enum sp_setting_ring { SP_RING_KV = 0, SP_RING_Q };
 enum sp_setting_balance { SP_BALANCE_TOKENS = 0, SP_BALANCE_COST };
 enum sp_setting_last_layer { SP_LAST_LAYER_READ = 0, SP_LAST_LAYER_ALL };
 enum sp_setting_recompute { SP_RECOMPUTED_NONE = 0, SP_RECOMPUTED_ATTENTION, SP_RECOMPUTED_LAYER };
-enum sp_setting_precision { SP_TRAIN_FP32 = 0, SP_TRAIN_TF32 };
+enum sp_setting_precision { SP_TRAIN_FP32 = 0, SP_TRAIN_TF32, SP_TRAIN_BF16 };
 enum sp_setting_position { SP_POSITION_LEARNED = 0, SP_POSITION_ROPE };
 enum sp_setting_decay { SP_DECAY_LINEAR = 0, SP_DECAY_COSINE, SP_DECAY_CONSTANT };
 

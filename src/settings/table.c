@@ -75,9 +75,10 @@ const struct sp_setting_entry sp_settings_table[] = {
 	UNSIGNED(train.seed, "1234", "[0,18446744073709551615]", "Decides initial values, samples, masks and dropout."),
 	CHOICE(train.recompute, "none", "none|attention|layer",
 	       "What backward computes again instead of keeping it from forward: queries, keys and values; or all of a layer."),
-	CHOICE(train.precision, "fp32", "fp32|tf32",
-	       "How matrix products are computed: in fp32; or, on GPUs, by tensor cores: operands rounded to tf32 (10 bits behind the point), sums in "
-	       "fp32. All else is fp32."),
+	CHOICE(train.precision, "fp32", "fp32|tf32|bf16",
+	       "fp32: all in single precision. tf32 (GPUs): matrix products with operands rounded to 10 bits behind the point, sums in fp32, all else as "
+	       "with fp32. bf16: activations are kept, and layers' products made, in bfloat16; parameters, gradients, their sums over ranks, moments, "
+	       "attention, softmax and norms stay fp32."),
 	CHOICE(train.last_layer, "read", "read|all",
 	       "For which tokens the last layer attends and goes on behind it: those that a head reads, which is less work; or all."),
 

@@ -119,7 +119,7 @@ static int gradient_of(const struct sp_flow *f, int64_t i)
 /* A place of the stream, of as many rows as the micro-batch has. */
 static struct sp_matrix of_micro(const struct sp_flow *f, int64_t micro, struct sp_matrix place)
 {
-	return sp_matrix(place.data, sp_batches_rows(f->options.batches, micro), place.cols);
+	return sp_matrix_of(place.data, sp_batches_rows(f->options.batches, micro), place.cols, place.dtype);
 }
 
 static struct sp_matrix input_of(const struct sp_flow *f, const struct sp_pipeline_work *work, int64_t i)
@@ -148,7 +148,7 @@ static struct sp_transfer *sent_from(struct sp_flow *f, const struct sp_pipeline
 
 static size_t bytes_of(struct sp_matrix m)
 {
-	return (size_t)(m.rows * m.cols) * sizeof(float);
+	return (size_t)(m.rows * m.cols) * sp_dtype_size(m.dtype);
 }
 
 /* ---- transfers ---- */

@@ -58,6 +58,11 @@ struct sp_attention_choice sp_planned_choice(const struct sp_settings *s)
 		                                     .globals = s->model.globals };
 }
 
+enum sp_dtype sp_planned_element(const struct sp_settings *s)
+{
+	return s->train.precision == SP_TRAIN_BF16 ? SP_BF16 : SP_F32;
+}
+
 double sp_planned_slack(const struct sp_settings *s)
 {
 	return s->parallel.balance == SP_BALANCE_COST ? s->parallel.balance_slack : 0;
@@ -125,6 +130,7 @@ int sp_planned_input(const struct sp_settings *s, int ranks, int64_t multiple, s
 	struct sp_plan_input in = {
 		.model = {
 			.config = sp_planned_config(s),
+			.element = sp_planned_element(s),
 			.batch = s->train.micro_batch,
 			.chunk = sp_shard_room(s->train.sequence_length, (int)s->parallel.sequence, multiple, sp_planned_slack(s)),
 			.packed = s->data.packing,

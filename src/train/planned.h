@@ -8,6 +8,9 @@
 /* What the settings say to parallel.attention. */
 struct sp_attention_choice sp_planned_choice(const struct sp_settings *settings);
 
+/* What activations are kept in. */
+enum sp_dtype sp_planned_element(const struct sp_settings *settings);
+
 /* By how much of an equal share a rank may hold more tokens of a sequence: 0 if all hold as many. */
 double sp_planned_slack(const struct sp_settings *settings);
 /* SP_ERR_SETTING, logged, if a kind of attention cannot do with the shares that the settings want. */

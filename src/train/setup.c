@@ -58,7 +58,7 @@ static int check_device(struct sp_setup *setup)
 	const struct sp_attention_variant *attention = sp_attention_find(setup->settings->parallel.attention);
 	if (!attention)
 		return SP_ERR_SETTING;
-	const struct sp_compute_needs needs = { SP_F32, setup->config.hidden / setup->config.heads,
+	const struct sp_compute_needs needs = { sp_planned_element(setup->settings), setup->config.hidden / setup->config.heads,
 		                                    setup->config.attention_dropout, setup->grid.shape.at[SP_AXIS_TENSOR],
 		                                    attention->keeps_scores, setup->config.rope_base > 0 };
 	return sp_compute_supports(setup->compute, &needs);
@@ -99,6 +99,7 @@ static int fill_options(struct sp_setup *setup)
 	fill_pipeline(setup);
 	setup->options = (struct sp_model_options){
 		.config = setup->config,
+		.element = sp_planned_element(s),
 		.batch = s->train.micro_batch,
 		.chunk = setup->shard.chunk,
 		.packed = s->data.packing,
@@ -253,7 +254,8 @@ static int open_all(struct sp_setup *setup)
 
 const char *sp_setup_precision(const struct sp_settings *settings)
 {
-	return settings->train.precision == SP_TRAIN_TF32 ? "tf32" : "fp32";
+	static const char *const name[] = { [SP_TRAIN_FP32] = "fp32", [SP_TRAIN_TF32] = "tf32", [SP_TRAIN_BF16] = "bf16" };
+	return name[settings->train.precision];
 }
 
 struct sp_compute_options sp_setup_device(const struct sp_settings *settings, struct sp_comm *world)
@@ -261,7 +263,7 @@ struct sp_compute_options sp_setup_device(const struct sp_settings *settings, st
 	return (struct sp_compute_options){
 		.threads = (int)settings->backend.threads,
 		.device = sp_comm_place(world).local_rank,
-		.precision = (enum sp_precision)settings->train.precision,
+		.precision = settings->train.precision == SP_TRAIN_TF32 ? SP_PRECISION_TF32 : SP_PRECISION_FP32,
 	};
 }
 

@@ -39,7 +39,7 @@ struct sp_setup {
 };
 
 /* Of the settings, for this rank. */
-const char *sp_setup_precision(const struct sp_settings *settings); /* "fp32", "tf32" */
+const char *sp_setup_precision(const struct sp_settings *settings); /* "fp32", "tf32", "bf16" */
 struct sp_compute_options sp_setup_device(const struct sp_settings *settings, struct sp_comm *world);
 
 /* Opens all of it. Collective over `world`. SP_ERR_SETTING and what data, model and backend say; what was opened by
