@@ -64,6 +64,23 @@ static void *take(size_t bytes)
 	return memory;
 }
 
+static enum sp_dtype element = SP_F32;
+
+void bench_set_element(enum sp_dtype dtype)
+{
+	element = dtype;
+}
+
+double bench_largest(void)
+{
+	return sp_reference_largest(element);
+}
+
+double bench_least(void)
+{
+	return sp_reference_least(element);
+}
+
 static double *cell(const struct tensor *t, int64_t i, int64_t j)
 {
 	return &t->value[i * t->cols + j];
@@ -76,32 +93,58 @@ static size_t place(const struct tensor *t, int64_t i, int64_t j)
 
 void tensor_set(struct tensor *t, int64_t i, int64_t j, double value)
 {
-	t->before[place(t, i, j)] = (float)value;
-	*cell(t, i, j) = (float)value;
+	sp_reference_store(t->dtype, value, t->before, place(t, i, j));
+	*cell(t, i, j) = sp_reference_load(t->dtype, t->before, place(t, i, j));
 }
 
-struct tensor *bench_tensor(struct bench *b, enum role role, int64_t rows, int64_t cols)
+double tensor_got(const struct tensor *t, int64_t i, int64_t j)
+{
+	return sp_reference_load(t->dtype, t->after, place(t, i, j));
+}
+
+static size_t bytes_of(const struct tensor *t, size_t elements)
+{
+	return elements * sp_dtype_size(t->dtype);
+}
+
+static struct tensor *take_tensor(struct bench *b, enum sp_dtype dtype, enum role role, int64_t rows, int64_t cols)
 {
 	assert_true(b->tensors < BENCH_TENSORS);
 	const uint32_t stream = (uint32_t)b->tensors;
 	struct tensor *t = &b->tensor[b->tensors++];
 	t->role = role;
+	t->dtype = dtype;
 	t->rows = rows;
 	t->cols = cols;
 	t->stride = b->strided ? cols + 1 + stream % 5 : cols;
 	t->lead = b->strided ? 17 + stream % 3 : GUARD - GUARD % 16;
 	t->elements = (size_t)(t->lead + rows * t->stride + GUARD);
-	t->before = take(t->elements * sizeof(float));
-	t->after = take(t->elements * sizeof(float));
-	t->again = take(t->elements * sizeof(float));
+	t->before = take(bytes_of(t, t->elements));
+	t->after = take(bytes_of(t, t->elements));
+	t->again = take(bytes_of(t, t->elements));
 	t->value = take((size_t)(rows * cols) * sizeof(double));
-	assert_int_equal(sp_compute_alloc(b->compute, t->elements * sizeof(float), (void **)&t->device), SP_OK);
+	assert_int_equal(sp_compute_alloc(b->compute, bytes_of(t, t->elements), &t->device), SP_OK);
 	for (size_t i = 0; i < t->elements; i++)
-		t->before[i] = (float)(1000 + i % 100);
+		sp_reference_store(dtype, (double)(1000 + i % 100), t->before, i);
 	for (int64_t i = 0; i < rows; i++)
 		for (int64_t j = 0; j < cols; j++)
 			tensor_set(t, i, j, role == OUT ? NAN : bench_normal(stream, (uint32_t)(i * cols + j)));
 	return t;
+}
+
+struct tensor *bench_tensor(struct bench *b, enum role role, int64_t rows, int64_t cols)
+{
+	return take_tensor(b, SP_F32, role, rows, cols);
+}
+
+struct tensor *bench_element(struct bench *b, enum role role, int64_t rows, int64_t cols)
+{
+	return take_tensor(b, element, role, rows, cols);
+}
+
+struct tensor *bench_optional_element(struct bench *b, int given, enum role role, int64_t rows, int64_t cols)
+{
+	return given ? bench_element(b, role, rows, cols) : NULL;
 }
 
 struct tensor *bench_optional(struct bench *b, int given, enum role role, int64_t rows, int64_t cols)
@@ -179,13 +222,13 @@ struct sp_matrix view(const struct tensor *t, enum side side)
 		return none;
 	if (side == REFERENCE)
 		return sp_matrix_f64(t->value, t->rows, t->cols);
-	const struct sp_matrix m = { t->device + t->lead, t->rows, t->cols, t->stride, SP_F32 };
+	const struct sp_matrix m = { (char *)t->device + bytes_of(t, (size_t)t->lead), t->rows, t->cols, t->stride, t->dtype };
 	return m;
 }
 
 float *floats(const struct tensor *t)
 {
-	return t ? t->device + t->lead : NULL;
+	return t ? (float *)t->device + t->lead : NULL;
 }
 
 void *at(const struct bytes *a, enum side side)
@@ -199,7 +242,7 @@ static void load(struct bench *b)
 {
 	for (int i = 0; i < b->tensors; i++) {
 		const struct tensor *t = &b->tensor[i];
-		assert_int_equal(sp_compute_copy_in(b->compute, t->device, t->before, t->elements * sizeof(float)), SP_OK);
+		assert_int_equal(sp_compute_copy_in(b->compute, t->device, t->before, bytes_of(t, t->elements)), SP_OK);
 	}
 	for (int i = 0; i < b->byte_arrays; i++) {
 		const struct bytes *a = &b->bytes[i];
@@ -211,8 +254,8 @@ static void store(struct bench *b)
 {
 	for (int i = 0; i < b->tensors; i++) {
 		struct tensor *t = &b->tensor[i];
-		float *to = b->runs == 1 ? t->after : t->again;
-		assert_int_equal(sp_compute_copy_out(b->compute, to, t->device, t->elements * sizeof(float)), SP_OK);
+		void *to = b->runs == 1 ? t->after : t->again;
+		assert_int_equal(sp_compute_copy_out(b->compute, to, t->device, bytes_of(t, t->elements)), SP_OK);
 	}
 	for (int i = 0; i < b->byte_arrays; i++) {
 		struct bytes *a = &b->bytes[i];
@@ -222,9 +265,10 @@ static void store(struct bench *b)
 }
 
 /* Bit for bit, so that NaN equals itself and 0 is not -0. */
-static int same(const float *x, const float *y, size_t n)
+static int same(const struct tensor *t, const void *x, const void *y, size_t from, size_t n)
 {
-	return memcmp(x, y, n * sizeof *x) == 0;
+	const size_t at = bytes_of(t, from);
+	return memcmp((const char *)x + at, (const char *)y + at, bytes_of(t, n)) == 0;
 }
 
 static void expect_untouched(struct bench *b, int number, const struct tensor *t)
@@ -232,20 +276,20 @@ static void expect_untouched(struct bench *b, int number, const struct tensor *t
 	size_t from = 0;
 	for (int64_t i = 0; i < t->rows && t->cols; i++) {
 		const size_t row = place(t, i, 0);
-		if (!same(t->before + from, t->after + from, row - from))
+		if (!same(t, t->before, t->after, from, row - from))
 			fail_msg("%s: tensor %d: elements before row %lld were written", b->label, number, (long long)i);
-		if (t->role == IN && !same(t->before + row, t->after + row, (size_t)t->cols))
+		if (t->role == IN && !same(t, t->before, t->after, row, (size_t)t->cols))
 			fail_msg("%s: tensor %d: input row %lld was written", b->label, number, (long long)i);
 		from = row + (size_t)t->cols;
 	}
-	if (!same(t->before + from, t->after + from, t->elements - from))
+	if (!same(t, t->before, t->after, from, t->elements - from))
 		fail_msg("%s: tensor %d: elements after the last row were written", b->label, number);
 }
 
 static void expect_repeated(struct bench *b, int number, const struct tensor *t)
 {
 	for (int64_t i = 0; i < t->rows && t->role != SCRATCH; i++)
-		if (!same(t->after + place(t, i, 0), t->again + place(t, i, 0), (size_t)t->cols))
+		if (!same(t, t->after, t->again, place(t, i, 0), (size_t)t->cols))
 			fail_msg("%s: tensor %d: row %lld differs between two runs", b->label, number, (long long)i);
 }
 
@@ -279,31 +323,43 @@ int bench_again(struct bench *b)
 
 /* ---- verdicts ---- */
 
-static void judge(struct bench *b, double wrong, double right, enum bound bound, const char *name, double floor)
+/* What is held to the bound: a tensor or number of this dtype; of roundings to it, so many. */
+struct verdict {
+	enum bound bound;
+	enum sp_dtype dtype;
+	double times;
+};
+
+static void judge(struct bench *b, double wrong, double right, struct verdict v, const char *name, double floor)
 {
-	const double size = fmax(right, floor), limit = bound_limit(bound, SP_F32);
+	const double size = fmax(right, floor), limit = v.times * bound_limit(v.bound, v.dtype);
 	if (wrong > 0 && size > 0)
-		bound_seen(bound, wrong / size);
+		bound_seen(v.bound, v.dtype, wrong / size);
 	if (!(wrong <= limit * size))
-		fail_msg("%s: %s of %s: error %g, size %g, relative %g, bound %g", b->label, name, bound_name(bound), wrong, size,
+		fail_msg("%s: %s of %s: error %g, size %g, relative %g, bound %g", b->label, name, bound_name(v.bound), wrong, size,
 		         wrong / size, limit);
 }
 
-void bench_expect_near(struct bench *b, const struct tensor *t, enum bound bound, const char *name, double floor)
+static void expect(struct bench *b, const struct tensor *t, struct verdict v, const char *name, double floor)
 {
 	double wrong = 0, right = 0;
 	for (int64_t i = 0; t && i < t->rows; i++)
 		for (int64_t j = 0; j < t->cols; j++) {
-			const double got = t->after[place(t, i, j)], want = *cell(t, i, j);
+			const double got = tensor_got(t, i, j), want = *cell(t, i, j);
 			if (isfinite(want) && isfinite(got)) {
 				wrong += (got - want) * (got - want);
 				right += want * want;
 			} else if (!(got == want || (isnan(got) && isnan(want)))) {
-				fail_msg("%s: %s of %s: element (%lld, %lld) is %g instead of %g", b->label, name, bound_name(bound),
+				fail_msg("%s: %s of %s: element (%lld, %lld) is %g instead of %g", b->label, name, bound_name(v.bound),
 				         (long long)i, (long long)j, got, want);
 			}
 		}
-	judge(b, sqrt(wrong), sqrt(right), bound, name, floor);
+	judge(b, sqrt(wrong), sqrt(right), v, name, floor);
+}
+
+void bench_expect_near(struct bench *b, const struct tensor *t, enum bound bound, const char *name, double floor)
+{
+	expect(b, t, (struct verdict){ bound, t ? t->dtype : SP_F32, 1 }, name, floor);
 }
 
 void bench_expect(struct bench *b, const struct tensor *t, enum bound bound, const char *name)
@@ -311,9 +367,21 @@ void bench_expect(struct bench *b, const struct tensor *t, enum bound bound, con
 	bench_expect_near(b, t, bound, name, 0);
 }
 
+/* What roundings of few rows add up to may be twice what their L2 norm is. */
+void bench_expect_sums(struct bench *b, const struct tensor *t, enum bound bound, const char *name, double floor)
+{
+	expect(b, t, (struct verdict){ bound, element, element == SP_F32 ? 1 : 2 }, name, floor);
+}
+
+void bench_expect_point(struct bench *b, const struct tensor *t, int64_t j, double want, enum bound bound, const char *name,
+                        double floor)
+{
+	judge(b, fabs(tensor_got(t, 0, j) - want), fabs(want), (struct verdict){ bound, t->dtype, 1 }, name, floor);
+}
+
 void bench_expect_number(struct bench *b, double got, double want, enum bound bound, const char *name, double floor)
 {
-	judge(b, fabs(got - want), fabs(want), bound, name, floor);
+	judge(b, fabs(got - want), fabs(want), (struct verdict){ bound, SP_F32, 1 }, name, floor);
 }
 
 double tensor_norm(const struct tensor *t)

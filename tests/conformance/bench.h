@@ -10,6 +10,12 @@
 #include "conformance/bounds.h"
 #include "reference/reference.h"
 
+/* Before all others: the dtype of the tensors that the contract marks E. */
+void bench_set_element(enum sp_dtype dtype);
+/* Its largest finite number, and its least normal one. */
+double bench_largest(void);
+double bench_least(void);
+
 /* What the operation may do with a tensor: IN never changes; OUT is overwritten and holds NaN before; INOUT is changed;
  * SCRATCH is left undefined. */
 enum role { IN, OUT, INOUT, SCRATCH };
@@ -17,11 +23,12 @@ enum role { IN, OUT, INOUT, SCRATCH };
 /* Device memory is loaded from and stored to a host copy of the whole allocation, guard elements included. */
 struct tensor {
 	enum role role;
+	enum sp_dtype dtype;
 	int64_t rows, cols, stride, lead; /* lead: elements before the view */
 	size_t elements;                  /* of the allocation */
-	float *before, *after, *again;
+	void *before, *after, *again;
 	double *value; /* (rows, cols) packed: what the reference works on */
-	float *device;
+	void *device;
 };
 
 /* Plain bytes: ids, counters, sums. */
@@ -49,10 +56,13 @@ void bench_open(struct bench *b, struct sp_compute *compute, int strided, const 
 	__attribute__((format(printf, 4, 5)));
 void bench_close(struct bench *b);
 
-/* A tensor of standard normal values, or NaN if OUT. */
+/* A tensor of standard normal values, or NaN if OUT, in float32; or one that the contract marks E. Both sides see values that
+ * the dtype has. */
 struct tensor *bench_tensor(struct bench *b, enum role role, int64_t rows, int64_t cols);
+struct tensor *bench_element(struct bench *b, enum role role, int64_t rows, int64_t cols);
 /* The same if `given`, else NULL, whose views are "not given". */
 struct tensor *bench_optional(struct bench *b, int given, enum role role, int64_t rows, int64_t cols);
+struct tensor *bench_optional_element(struct bench *b, int given, enum role role, int64_t rows, int64_t cols);
 struct bytes *bench_bytes(struct bench *b, enum role role, const void *content, size_t size);
 
 /* Changing what is loaded, before the first run. */
@@ -75,12 +85,18 @@ void *at(const struct bytes *a, enum side side);
  * and guards are unchanged and that both runs gave the same bits. */
 int bench_again(struct bench *b);
 
-/* After the runs and the reference: |got - want| <= bound * max(|want|, floor) in L2, infinities and NaN equal. `floor` is
- * the size of the terms where they may cancel; 0 if they do not. */
+/* After the runs and the reference: |got - want| <= bound * max(|want|, floor) in L2, infinities and NaN equal; the bound is
+ * that of the tensor's dtype. `floor` is the size of the terms where they may cancel; 0 if they do not. */
 void bench_expect(struct bench *b, const struct tensor *t, enum bound bound, const char *name);
 void bench_expect_near(struct bench *b, const struct tensor *t, enum bound bound, const char *name, double floor);
+/* Sums over rows of values that are written in E, too, and may be added before or after they are rounded. */
+void bench_expect_sums(struct bench *b, const struct tensor *t, enum bound bound, const char *name, double floor);
+/* Element (0, j) against a number. */
+void bench_expect_point(struct bench *b, const struct tensor *t, int64_t j, double want, enum bound bound, const char *name,
+                        double floor);
 void bench_expect_number(struct bench *b, double got, double want, enum bound bound, const char *name, double floor);
 double tensor_norm(const struct tensor *t); /* L2, of the reference's values */
+double tensor_got(const struct tensor *t, int64_t i, int64_t j); /* what the first run left */
 
 /* Standard normal number `index` of stream `stream`, the same in every run. */
 double bench_normal(uint32_t stream, uint32_t index);

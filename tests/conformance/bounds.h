@@ -23,12 +23,14 @@ enum bound {
 	BOUND_SCORES,
 	BOUND_SCORES_SOFTMAX,
 	BOUND_ROTATE,
+	BOUND_ROTATE_BACK,
 	BOUND_EMBEDDING_FORWARD,
 	BOUND_EMBEDDING_BACKWARD,
 	BOUND_GATHER_ROWS,
 	BOUND_SCATTER_ADD_ROWS,
 	BOUND_CROSS_ENTROPY_LOSS,
 	BOUND_CROSS_ENTROPY_GRADIENT,
+	BOUND_WORDS_FORWARD,
 	BOUND_WORDS,
 	BOUND_ENTROPY_PART,
 	BOUND_TANH,
@@ -45,7 +47,7 @@ void bound_precision(enum sp_precision precision);
 double bound_limit(enum bound bound, enum sp_dtype dtype);
 const char *bound_name(enum bound bound);
 /* Remembers the largest error seen; bound_report prints all of them beside their bounds. */
-void bound_seen(enum bound bound, double error);
-void bound_report(enum sp_dtype dtype);
+void bound_seen(enum bound bound, enum sp_dtype dtype, double error);
+void bound_report(void);
 
 #endif

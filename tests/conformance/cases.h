@@ -10,6 +10,9 @@ void copy_rows_moves_every_dtype(void **state);
 void context_tells_what_it_is(void **state);
 void rates_are_measured(void **state);
 
+/* convert.c */
+void convert_rounds_to_nearest_between_all_dtypes(void **state);
+
 /* linear.c */
 void linear_forward_equals_reference(void **state);
 void linear_backward_input_equals_reference(void **state);

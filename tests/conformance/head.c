@@ -39,7 +39,7 @@ void gather_rows_copies(void **state)
 			struct bench b;
 			bench_open(&b, *state, strided, "n %lld rows %lld cols %lld strided %d", (long long)k->n, (long long)k->rows,
 			           (long long)k->cols, strided);
-			struct tensor *x = bench_tensor(&b, IN, k->rows, k->cols), *y = bench_tensor(&b, OUT, k->n, k->cols);
+			struct tensor *x = bench_element(&b, IN, k->rows, k->cols), *y = bench_element(&b, OUT, k->n, k->cols);
 			const struct bytes *index = distinct(&b, k);
 			struct sp_row_move args[2];
 			for (int side = DEVICE; side <= REFERENCE; side++)
@@ -60,7 +60,7 @@ void scatter_add_rows_equals_reference(void **state)
 			struct bench b;
 			bench_open(&b, *state, strided, "n %lld rows %lld cols %lld strided %d", (long long)k->n, (long long)k->rows,
 			           (long long)k->cols, strided);
-			struct tensor *x = bench_tensor(&b, IN, k->n, k->cols), *y = bench_tensor(&b, INOUT, k->rows, k->cols);
+			struct tensor *x = bench_element(&b, IN, k->n, k->cols), *y = bench_element(&b, INOUT, k->rows, k->cols);
 			const struct bytes *index = distinct(&b, k);
 			struct sp_row_move args[2];
 			for (int side = DEVICE; side <= REFERENCE; side++)
@@ -99,7 +99,7 @@ static struct entropy_tensors entropy_tensors(struct bench *b, const struct entr
 		label[i] = (int32_t)(i % 3 == 0   ? 0
 		                     : i % 3 == 1 ? k->V - 1
 		                                  : bench_below(3, (uint32_t)i, (uint32_t)k->V));
-	t.logits = bench_tensor(b, k->gradient ? INOUT : SCRATCH, k->n, k->V);
+	t.logits = bench_element(b, k->gradient ? INOUT : SCRATCH, k->n, k->V);
 	tensor_scale(t.logits, k->spread, 0);
 	t.label = bench_bytes(b, IN, label, sizeof *label * (size_t)k->n);
 	t.loss = bench_bytes(b, INOUT, &already, sizeof already);
@@ -156,7 +156,7 @@ void cross_entropy_with_huge_logits_stays_finite(void **state)
 {
 	static const double spreads[] = { 100, 1e4, 1e30 };
 	for (int i = 0; i < 3; i++)
-		for (int gradient = 0; gradient < 2; gradient++) {
+		for (int gradient = 0; gradient < 2 && 5 * spreads[i] < bench_largest(); gradient++) {
 			const struct entropy_case wide = { 13, 257, 0, gradient, 1, 1, spreads[i] };
 			const struct entropy_case narrow = { 13, 3, 1, gradient, 1, 1, spreads[i] };
 			entropy_case(*state, &wide);
@@ -173,7 +173,7 @@ void cross_entropy_takes_the_first_of_equals(void **state)
 	static const int64_t none = 0;
 	struct bench b;
 	bench_open(&b, *state, 0, "ties");
-	struct tensor *logits = bench_tensor(&b, INOUT, 6, V);
+	struct tensor *logits = bench_element(&b, INOUT, 6, V);
 	tensor_scale(logits, 0, -2);
 	for (int row = 3; row < 6; row++) {
 		tensor_set(logits, row, 9, 3);
@@ -210,7 +210,7 @@ void tanh_equals_reference(void **state)
 				struct bench b;
 				bench_open(&b, *state, strided, "rows %lld cols %lld scale %g strided %d", (long long)tanh_sizes[i][0],
 				           (long long)tanh_sizes[i][1], scales[scale], strided);
-				struct tensor *x = bench_tensor(&b, INOUT, tanh_sizes[i][0], tanh_sizes[i][1]);
+				struct tensor *x = bench_element(&b, INOUT, tanh_sizes[i][0], tanh_sizes[i][1]);
 				tensor_scale(x, scales[scale], 0);
 				while (bench_again(&b))
 					assert_int_equal(sp_compute_tanh_forward(*state, view(x, DEVICE)), SP_OK);
@@ -227,8 +227,8 @@ void tanh_backward_equals_reference(void **state)
 			struct bench b;
 			bench_open(&b, *state, strided, "rows %lld cols %lld strided %d", (long long)tanh_sizes[i][0],
 			           (long long)tanh_sizes[i][1], strided);
-			struct tensor *y = bench_tensor(&b, IN, tanh_sizes[i][0], tanh_sizes[i][1]);
-			struct tensor *dx = bench_tensor(&b, INOUT, tanh_sizes[i][0], tanh_sizes[i][1]);
+			struct tensor *y = bench_element(&b, IN, tanh_sizes[i][0], tanh_sizes[i][1]);
+			struct tensor *dx = bench_element(&b, INOUT, tanh_sizes[i][0], tanh_sizes[i][1]);
 			for (int64_t r = 0; r < y->rows; r++)
 				for (int64_t j = 0; j < y->cols; j++)
 					tensor_set(y, r, j, tanh(y->value[r * y->cols + j]));

@@ -41,10 +41,10 @@ static void forward_case(struct sp_compute *c, const struct forward_case *k)
 	struct bench b;
 	bench_open(&b, c, k->strided, "B %lld C %lld H %lld bias %d residual %d y %d keep %u strided %d", (long long)s.batch,
 	           (long long)s.chunk, (long long)s.H, k->bias, k->residual, k->y, k->keep, k->strided);
-	struct tensor *x = bench_tensor(&b, INOUT, T, s.H), *bias = bench_optional(&b, k->bias, IN, 1, s.H);
-	struct tensor *residual = bench_optional(&b, k->residual, IN, T, s.H);
+	struct tensor *x = bench_element(&b, INOUT, T, s.H), *bias = bench_optional(&b, k->bias, IN, 1, s.H);
+	struct tensor *residual = bench_optional_element(&b, k->residual, IN, T, s.H);
 	struct tensor *gamma = bench_optional(&b, k->y, IN, 1, s.H), *beta = bench_optional(&b, k->y, IN, 1, s.H);
-	struct tensor *y = bench_optional(&b, k->y, OUT, T, s.H), *mean = bench_optional(&b, k->y, OUT, 1, T);
+	struct tensor *y = bench_optional_element(&b, k->y, OUT, T, s.H), *mean = bench_optional(&b, k->y, OUT, 1, T);
 	struct tensor *rstd = bench_optional(&b, k->y, OUT, 1, T);
 	struct bytes *samples = bench_bytes(&b, IN, sample, sizeof sample);
 	tensor_scale(x, 1, k->offset);
@@ -100,8 +100,8 @@ void norm_of_equal_values_is_beta(void **state)
 	enum { T = 3, H = 37 };
 	struct bench b;
 	bench_open(&b, *state, 0, "rows of zeros");
-	struct tensor *x = bench_tensor(&b, INOUT, T, H), *gamma = bench_tensor(&b, IN, 1, H), *beta = bench_tensor(&b, IN, 1, H);
-	struct tensor *y = bench_tensor(&b, OUT, T, H), *mean = bench_tensor(&b, OUT, 1, T), *rstd = bench_tensor(&b, OUT, 1, T);
+	struct tensor *x = bench_element(&b, INOUT, T, H), *gamma = bench_tensor(&b, IN, 1, H), *beta = bench_tensor(&b, IN, 1, H);
+	struct tensor *y = bench_element(&b, OUT, T, H), *mean = bench_tensor(&b, OUT, 1, T), *rstd = bench_tensor(&b, OUT, 1, T);
 	tensor_scale(x, 0, 0);
 	struct sp_norm_forward args[2];
 	for (int side = DEVICE; side <= REFERENCE; side++)
@@ -125,6 +125,8 @@ void norm_dropout_keeps_almost_nothing(void **state)
 {
 	static const uint32_t few[] = { 1, 2, 300, 65535 };
 	for (int i = 0; i < 4; i++) {
+		if (6 * 65536.0 / few[i] > bench_largest())
+			continue; /* what is kept would be infinite */
 		const struct forward_case k = { { 2, 301, 96 }, 1, 1, 0, 0, few[i], 0, BOUND_NORM_FORWARD };
 		forward_case(*state, &k);
 	}
@@ -155,16 +157,16 @@ static enum role role_of(const struct backward_case *k, enum place place)
 static struct tensor *placed(struct bench *b, const struct backward_tensors *t, enum place place, int64_t T, int64_t H)
 {
 	struct tensor *const other[] = { NULL, t->dy, t->dsum, t->dx, NULL };
-	return place == OWN ? bench_tensor(b, OUT, T, H) : other[place];
+	return place == OWN ? bench_element(b, OUT, T, H) : other[place];
 }
 
 static struct backward_tensors backward_tensors(struct bench *b, const struct backward_case *k)
 {
 	const int64_t T = k->shape.batch * k->shape.chunk, H = k->shape.H;
 	struct backward_tensors t = { 0 };
-	t.dy = bench_optional(b, k->dy, role_of(k, AS_DY), T, H);
-	t.dsum = bench_optional(b, k->dsum, role_of(k, AS_DSUM), T, H);
-	t.s = bench_optional(b, k->dy, IN, T, H);
+	t.dy = bench_optional_element(b, k->dy, role_of(k, AS_DY), T, H);
+	t.dsum = bench_optional_element(b, k->dsum, role_of(k, AS_DSUM), T, H);
+	t.s = bench_optional_element(b, k->dy, IN, T, H);
 	t.gamma = bench_optional(b, k->dy, IN, 1, H);
 	t.mean = bench_optional(b, k->dy, IN, 1, T);
 	t.rstd = bench_optional(b, k->dy, IN, 1, T);
@@ -224,7 +226,7 @@ static void backward_case(struct sp_compute *c, const struct backward_case *k)
 	sp_reference_norm_backward(&args[REFERENCE]);
 	bench_expect_near(&b, t.dx, BOUND_NORM_BACKWARD, "dx", size);
 	bench_expect_near(&b, t.dresidual, BOUND_NORM_BACKWARD, "dresidual", size);
-	bench_expect_near(&b, t.dbias, BOUND_NORM_BACKWARD, "dbias", size);
+	bench_expect_sums(&b, t.dbias, BOUND_NORM_BACKWARD, "dbias", size);
 	bench_expect(&b, t.dgamma, BOUND_NORM_BACKWARD, "dgamma");
 	bench_expect(&b, t.dbeta, BOUND_NORM_BACKWARD, "dbeta");
 	bench_close(&b);

@@ -28,8 +28,8 @@ static void words_case(struct sp_compute *c, int64_t T, int64_t H, int64_t words
 	for (int64_t i = 0; i < T; i++)
 		id[i] = (int32_t)bench_below(1, (uint32_t)i, (uint32_t)(first + words + 3));
 	struct bytes *token = bench_bytes(&b, IN, id, sizeof *id * (size_t)T);
-	struct tensor *word = bench_tensor(&b, IN, words, H), *y = bench_tensor(&b, OUT, T, H);
-	struct tensor *dword = bench_tensor(&b, INOUT, words, H), *dy = bench_tensor(&b, IN, T, H);
+	struct tensor *word = bench_tensor(&b, IN, words, H), *y = bench_element(&b, OUT, T, H);
+	struct tensor *dword = bench_tensor(&b, INOUT, words, H), *dy = bench_element(&b, IN, T, H);
 	const struct sp_words forward[] = { { at(token, DEVICE), first, view(word, DEVICE), view(y, DEVICE) },
 		                                { at(token, REFERENCE), first, view(word, REFERENCE), view(y, REFERENCE) } };
 	const struct sp_words backward[] = { { at(token, DEVICE), first, view(dword, DEVICE), view(dy, DEVICE) },
@@ -40,7 +40,7 @@ static void words_case(struct sp_compute *c, int64_t T, int64_t H, int64_t words
 	}
 	sp_reference_words_forward(&forward[REFERENCE]);
 	sp_reference_words_backward(&backward[REFERENCE]);
-	bench_expect(&b, y, BOUND_GATHER_ROWS, "y");
+	bench_expect(&b, y, BOUND_WORDS_FORWARD, "y");
 	bench_expect_near(&b, dword, BOUND_WORDS, "dword", tensor_norm(dy));
 	bench_close(&b);
 	free(id);
@@ -101,7 +101,7 @@ static void take(struct bench *b, struct entropy *e, const int32_t *label)
 	e->loss = bench_bytes(b, INOUT, &zero, sizeof zero);
 	e->correct = bench_bytes(b, INOUT, &none, sizeof none);
 	e->spare = bench_bytes(b, INOUT, nothing, sizeof nothing);
-	e->logits = bench_tensor(b, e->gradient ? INOUT : SCRATCH, e->n, e->V);
+	e->logits = bench_element(b, e->gradient ? INOUT : SCRATCH, e->n, e->V);
 	e->stats = bench_tensor(b, OUT, e->parts * e->n, 4);
 }
 

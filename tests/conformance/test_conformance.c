@@ -1,7 +1,9 @@
 /* Every operation of a compute backend against the float64 reference.
  *
- *   test_conformance BACKEND-VARIANT-THREADS     for example cpu-avx2-2; "auto" leaves the variant to the backend; "tf32" has
- *                                                products in that precision
+ *   test_conformance BACKEND[-WORD...]-THREADS     for example cpu-avx2-2, cpu-generic-bf16-1, cudasim-f16-1
+ *
+ * A word is "tf32", which has products in that precision; "bf16" or "f16", which has activations in that dtype and leaves out
+ * the operations that know none; or a variant of the backend. "auto", and none, leave the variant to the backend.
  *
  * A path may stand before the name and an extension after it, so that a row of make check is the name of a file. A
  * backend or variant that is not built or cannot run here is a skipped row (exit 77). */
@@ -20,29 +22,51 @@ enum { SKIP = 77 };
 
 struct row {
 	char backend[16], variant[16];
+	enum sp_precision precision;
+	enum sp_dtype element;
 	int threads;
 };
 
 static struct sp_compute *compute;
 
+static void read_word(const char *word, struct row *row)
+{
+	if (strcmp(word, "tf32") == 0)
+		row->precision = SP_PRECISION_TF32;
+	else if (strcmp(word, "bf16") == 0)
+		row->element = SP_BF16;
+	else if (strcmp(word, "f16") == 0)
+		row->element = SP_F16;
+	else if (strcmp(word, "auto") != 0)
+		snprintf(row->variant, sizeof row->variant, "%s", word);
+}
+
 static int read_row(const char *path, struct row *row)
 {
-	const char *slash = strrchr(path, '/');
-	return sscanf(slash ? slash + 1 : path, "%15[^-]-%15[^-]-%d", row->backend, row->variant, &row->threads) == 3 ? 0 : -1;
+	const char *slash = strrchr(path, '/'), *at = slash ? slash + 1 : path;
+	char word[16];
+	int length = 0;
+	memset(row, 0, sizeof *row);
+	if (sscanf(at, "%15[^-]-%n", row->backend, &length) != 1 || !length)
+		return -1;
+	for (at += length; sscanf(at, "%15[^-]-%n", word, &length) == 1 && at[strlen(word)] == '-'; at += length)
+		read_word(word, row);
+	return sscanf(at, "%d", &row->threads) == 1 ? 0 : -1;
 }
 
 static int open_row(const struct row *row)
 {
-	const int tf32 = strcmp(row->variant, "tf32") == 0;
-	const struct sp_compute_options options = { .threads = row->threads,
-		                                        .precision = tf32 ? SP_PRECISION_TF32 : SP_PRECISION_FP32 };
+	const struct sp_compute_options options = { .threads = row->threads, .precision = row->precision };
+	const struct sp_compute_needs needs = { .dtype = row->element, .head_dim = 64 };
 	const char *variable = strcmp(row->backend, "cudasim") == 0 ? "SEQPAR_CUDASIM" : "SEQPAR_CPU_ISA";
-	bound_precision(options.precision);
-	if (tf32 || strcmp(row->variant, "auto") == 0)
-		unsetenv(variable);
-	else
+	bound_precision(row->precision);
+	bench_set_element(row->element);
+	if (row->variant[0])
 		setenv(variable, row->variant, 1);
-	return sp_compute_open(row->backend, &options, &compute);
+	else
+		unsetenv(variable);
+	const int status = sp_compute_open(row->backend, &options, &compute);
+	return status == SP_OK && row->element != SP_F32 ? sp_compute_supports(compute, &needs) : status;
 }
 
 /* A variant or thread count that was not honoured would make this row a repetition of another. */
@@ -54,7 +78,11 @@ static int check_row(const struct row *row)
 		fprintf(stderr, "%d threads instead of %d\n", sp_compute_threads(compute), row->threads);
 		return -1;
 	}
-	if (strcmp(row->variant, "auto") != 0 && !strstr(text, row->variant)) {
+	if (row->precision == SP_PRECISION_TF32 && !strstr(text, "tf32")) {
+		fprintf(stderr, "asked for tf32, got %s\n", text);
+		return -1;
+	}
+	if (!strstr(text, row->variant)) {
 		fprintf(stderr, "asked for %s, got %s\n", row->variant, text);
 		return -1;
 	}
@@ -67,22 +95,11 @@ static int give_compute(void **state)
 	return 0;
 }
 
-static const struct CMUnitTest tests[] = {
+/* What knows float32 alone. */
+static const struct CMUnitTest of_floats[] = {
 	cmocka_unit_test(context_tells_what_it_is),
 	cmocka_unit_test(memory_is_aligned_even_when_empty),
 	cmocka_unit_test(copies_arrive_and_stay_inside),
-	cmocka_unit_test(copy_rows_moves_every_dtype),
-	cmocka_unit_test(linear_forward_equals_reference),
-	cmocka_unit_test(linear_backward_input_equals_reference),
-	cmocka_unit_test(linear_backward_weight_equals_reference),
-	cmocka_unit_test(activation_backward_equals_reference),
-	cmocka_unit_test(gelu_is_right_at_every_size_of_input),
-	cmocka_unit_test(norm_forward_equals_reference),
-	cmocka_unit_test(norm_forward_survives_an_offset),
-	cmocka_unit_test(norm_of_equal_values_is_beta),
-	cmocka_unit_test(norm_backward_equals_reference),
-	cmocka_unit_test(norm_backward_may_alias),
-	cmocka_unit_test(norm_dropout_keeps_almost_nothing),
 	cmocka_unit_test(attention_forward_equals_reference),
 	cmocka_unit_test(attention_blocks_equal_one_block),
 	cmocka_unit_test(attention_with_huge_scores_stays_finite),
@@ -94,6 +111,29 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(attention_ignores_rows_that_attended_to_nothing),
 	cmocka_unit_test(attention_polls_on_the_calling_thread),
 	cmocka_unit_test(scores_equal_reference),
+	cmocka_unit_test(sum_squares_equals_reference),
+	cmocka_unit_test(sum_squares_finds_what_is_not_finite),
+	cmocka_unit_test(clip_factor_equals_reference),
+	cmocka_unit_test(adamw_equals_reference_over_steps),
+	cmocka_unit_test(add_equals_reference),
+	cmocka_unit_test(rates_are_measured),
+};
+
+/* What works on activations. */
+static const struct CMUnitTest of_elements[] = {
+	cmocka_unit_test(copy_rows_moves_every_dtype),
+	cmocka_unit_test(convert_rounds_to_nearest_between_all_dtypes),
+	cmocka_unit_test(linear_forward_equals_reference),
+	cmocka_unit_test(linear_backward_input_equals_reference),
+	cmocka_unit_test(linear_backward_weight_equals_reference),
+	cmocka_unit_test(activation_backward_equals_reference),
+	cmocka_unit_test(gelu_is_right_at_every_size_of_input),
+	cmocka_unit_test(norm_forward_equals_reference),
+	cmocka_unit_test(norm_forward_survives_an_offset),
+	cmocka_unit_test(norm_of_equal_values_is_beta),
+	cmocka_unit_test(norm_backward_equals_reference),
+	cmocka_unit_test(norm_backward_may_alias),
+	cmocka_unit_test(norm_dropout_keeps_almost_nothing),
 	cmocka_unit_test(rotate_equals_reference),
 	cmocka_unit_test(rotate_back_gives_what_was_rotated),
 	cmocka_unit_test(embedding_forward_equals_reference),
@@ -108,30 +148,27 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(cross_entropy_of_parts_takes_the_first_of_equals),
 	cmocka_unit_test(tanh_equals_reference),
 	cmocka_unit_test(tanh_backward_equals_reference),
-	cmocka_unit_test(sum_squares_equals_reference),
-	cmocka_unit_test(sum_squares_finds_what_is_not_finite),
-	cmocka_unit_test(clip_factor_equals_reference),
-	cmocka_unit_test(adamw_equals_reference_over_steps),
-	cmocka_unit_test(add_equals_reference),
-	cmocka_unit_test(rates_are_measured),
 };
 
 int main(int argc, char **argv)
 {
 	struct row row;
 	if (argc != 2 || read_row(argv[1], &row) != 0) {
-		fprintf(stderr, "usage: test_conformance BACKEND-VARIANT-THREADS, for example cpu-avx2-2\n");
+		fprintf(stderr, "usage: test_conformance BACKEND[-WORD...]-THREADS, for example cpu-avx2-2\n");
 		return 2;
 	}
 	const int status = open_row(&row);
 	if (status == SP_ERR_ABSENT || status == SP_ERR_UNUSABLE) {
-		printf("skipped: %s-%s-%d cannot run here\n", row.backend, row.variant, row.threads);
+		printf("skipped: %s cannot run here\n", argv[1]);
+		sp_compute_close(compute);
 		return SKIP;
 	}
 	int failed = status != SP_OK || check_row(&row) != 0;
 	if (!failed) {
-		failed = cmocka_run_group_tests(tests, give_compute, NULL) != 0;
-		bound_report(SP_F32);
+		if (row.element == SP_F32)
+			failed = cmocka_run_group_tests(of_floats, give_compute, NULL) != 0;
+		failed |= cmocka_run_group_tests(of_elements, give_compute, NULL) != 0;
+		bound_report();
 	}
 	sp_compute_close(compute);
 	return failed;

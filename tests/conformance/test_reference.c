@@ -59,6 +59,50 @@ static void expect_near(double got, double want, double relative)
 		fail_msg("%.17g instead of %.17g", got, want);
 }
 
+/* ---- elements of 16 bits ---- */
+
+static void numbers_have_the_bits_of_their_standard(void **state)
+{
+	static const struct {
+		enum sp_dtype dtype;
+		double x;
+		uint16_t bits;
+	} known[] = {
+		{ SP_BF16, 1, 0x3f80 },           { SP_BF16, -2, 0xc000 },           { SP_BF16, 3.14159265, 0x4049 },
+		{ SP_BF16, 1 + 0x1p-8, 0x3f80 },  { SP_BF16, 1 + 0x3p-8, 0x3f82 },   { SP_BF16, 1 + 0x1.0001p-8, 0x3f81 },
+		{ SP_BF16, 2 - 0x1p-9, 0x4000 },  { SP_BF16, 0x1.fffffep127, 0x7f80 }, { SP_BF16, 0x1p-133, 0x0001 },
+		{ SP_BF16, 0x1p-134, 0x0000 },    { SP_BF16, -0x3p-134, 0x8002 },    { SP_BF16, -0.0, 0x8000 },
+		{ SP_F16, 1, 0x3c00 },            { SP_F16, 65504, 0x7bff },         { SP_F16, 65519.99, 0x7bff },
+		{ SP_F16, 65520, 0x7c00 },        { SP_F16, -1e30, 0xfc00 },         { SP_F16, 3.14159265, 0x4248 },
+		{ SP_F16, 1 + 0x1p-11, 0x3c00 },  { SP_F16, 1 + 0x3p-11, 0x3c02 },   { SP_F16, 0x1p-24, 0x0001 },
+		{ SP_F16, 0x1p-25, 0x0000 },      { SP_F16, 0x1.001p-25, 0x0001 },   { SP_F16, 0x1p-14, 0x0400 },
+		{ SP_F16, 0x1p-14 - 0x1p-25, 0x0400 }, { SP_F16, -INFINITY, 0xfc00 }, { SP_F16, 0.1, 0x2e66 },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		uint16_t bits[2] = { 0 };
+		sp_reference_store(known[i].dtype, known[i].x, bits, 1);
+		if (bits[1] != known[i].bits)
+			fail_msg("%s %a: %04x instead of %04x", known[i].dtype == SP_F16 ? "f16" : "bf16", known[i].x, bits[1], known[i].bits);
+	}
+}
+
+static void every_pattern_of_16_bits_is_read_and_written_alike(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2 * 65536; i++) {
+		const enum sp_dtype dtype = i & 1 ? SP_F16 : SP_BF16;
+		const uint16_t bits = (uint16_t)(i >> 1);
+		const double x = sp_reference_load(dtype, &bits, 0);
+		uint16_t again;
+		sp_reference_store(dtype, x, &again, 0);
+		if (isnan(x) ? !isnan(sp_reference_load(dtype, &again, 0)) : again != bits)
+			fail_msg("%04x is %a, which is %04x", bits, x, again);
+	}
+	assert_true(sp_reference_largest(SP_F16) == 65504 && sp_reference_largest(SP_BF16) == 0x1.fep127);
+	assert_true(sp_reference_least(SP_F16) == 0x1p-14 && sp_reference_least(SP_BF16) == 0x1p-126);
+}
+
 /* ---- dropout ---- */
 
 static void philox_gives_the_known_answers_of_random123(void **state)
@@ -647,6 +691,8 @@ static void clip_factor_brings_the_norm_to_its_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(numbers_have_the_bits_of_their_standard),
+		cmocka_unit_test(every_pattern_of_16_bits_is_read_and_written_alike),
 		cmocka_unit_test(philox_gives_the_known_answers_of_random123),
 		cmocka_unit_test(dropout_takes_halves_low_first),
 		cmocka_unit_test(row_dropout_depends_on_global_coordinates),

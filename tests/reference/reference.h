@@ -21,6 +21,13 @@ static inline struct sp_matrix sp_matrix_f64(double *data, int64_t rows, int64_t
 	return m;
 }
 
+/* element.c: element i of an array of dtype SP_F32, SP_BF16 or SP_F16, stored rounded once to nearest, ties to even; the largest
+ * finite number of the dtype and its least normal one. */
+void sp_reference_store(enum sp_dtype dtype, double x, void *array, size_t i);
+double sp_reference_load(enum sp_dtype dtype, const void *array, size_t i);
+double sp_reference_largest(enum sp_dtype dtype);
+double sp_reference_least(enum sp_dtype dtype);
+
 /* dropout.c: Philox4x32-10, and the factor (0 or 65536 / keep) of column `column` under counter (column / 8, y, z, 0). */
 void sp_reference_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]);
 double sp_reference_dropout(const struct sp_dropout *dropout, uint32_t column, uint32_t y, uint32_t z);

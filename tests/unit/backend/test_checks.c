@@ -46,7 +46,7 @@ struct op {
 	size_t size;
 };
 
-enum { REQUIRED = 0, OPTIONAL = 1, OUT = 2, ANY_ROWS = 4, ANY = 8 };
+enum { REQUIRED = 0, OPTIONAL = 1, OUT = 2, ANY_ROWS = 4, ANY = 8, E = 16 }; /* E: float32, bfloat16 or float16 */
 
 struct field {
 	const char *op, *name;
@@ -102,20 +102,20 @@ static const struct op ops[] = {
 
 #define FIELD(op, member, flags) { #op, #member, offsetof(__typeof__(a_##op), member), flags }
 static const struct field fields[] = {
-	FIELD(linear_forward, x, REQUIRED), FIELD(linear_forward, w, REQUIRED), FIELD(linear_forward, bias, OPTIONAL),
-	FIELD(linear_forward, y, OUT), FIELD(linear_forward, pre, OUT),
-	FIELD(linear_backward_input, dy, REQUIRED), FIELD(linear_backward_input, w, REQUIRED),
-	FIELD(linear_backward_input, dx, OUT), FIELD(linear_backward_input, pre, REQUIRED),
+	FIELD(linear_forward, x, E), FIELD(linear_forward, w, E), FIELD(linear_forward, bias, OPTIONAL),
+	FIELD(linear_forward, y, OUT | E), FIELD(linear_forward, pre, OUT | E),
+	FIELD(linear_backward_input, dy, E), FIELD(linear_backward_input, w, E),
+	FIELD(linear_backward_input, dx, OUT | E), FIELD(linear_backward_input, pre, E),
 	FIELD(linear_backward_input, dbias, OUT | OPTIONAL),
-	FIELD(linear_backward_weight, dy, REQUIRED), FIELD(linear_backward_weight, x, REQUIRED),
+	FIELD(linear_backward_weight, dy, E), FIELD(linear_backward_weight, x, E),
 	FIELD(linear_backward_weight, dw, OUT), FIELD(linear_backward_weight, dbias, OUT | OPTIONAL),
-	FIELD(activation_backward, pre, REQUIRED), FIELD(activation_backward, dx, OUT),
-	FIELD(norm_forward, x, OUT), FIELD(norm_forward, bias, OPTIONAL), FIELD(norm_forward, residual, OPTIONAL),
-	FIELD(norm_forward, gamma, REQUIRED), FIELD(norm_forward, beta, REQUIRED), FIELD(norm_forward, y, OUT),
+	FIELD(activation_backward, pre, E), FIELD(activation_backward, dx, OUT | E),
+	FIELD(norm_forward, x, OUT | E), FIELD(norm_forward, bias, OPTIONAL), FIELD(norm_forward, residual, OPTIONAL | E),
+	FIELD(norm_forward, gamma, REQUIRED), FIELD(norm_forward, beta, REQUIRED), FIELD(norm_forward, y, OUT | E),
 	FIELD(norm_forward, mean, OUT), FIELD(norm_forward, rstd, OUT),
-	FIELD(norm_backward, dy, REQUIRED), FIELD(norm_backward, dsum, OPTIONAL), FIELD(norm_backward, s, REQUIRED),
+	FIELD(norm_backward, dy, E), FIELD(norm_backward, dsum, OPTIONAL | E), FIELD(norm_backward, s, E),
 	FIELD(norm_backward, gamma, REQUIRED), FIELD(norm_backward, mean, REQUIRED), FIELD(norm_backward, rstd, REQUIRED),
-	FIELD(norm_backward, dx, OUT), FIELD(norm_backward, dresidual, OUT | OPTIONAL),
+	FIELD(norm_backward, dx, OUT | E), FIELD(norm_backward, dresidual, OUT | OPTIONAL | E),
 	FIELD(norm_backward, dbias, OUT | OPTIONAL), FIELD(norm_backward, dgamma, OUT), FIELD(norm_backward, dbeta, OUT),
 	FIELD(attention_forward, q, REQUIRED), FIELD(attention_forward, k, REQUIRED), FIELD(attention_forward, v, REQUIRED),
 	FIELD(attention_forward, acc, OUT), FIELD(attention_forward, m, OUT), FIELD(attention_forward, l, OUT),
@@ -131,17 +131,17 @@ static const struct field fields[] = {
 	FIELD(attention_backward, dq, OUT), FIELD(attention_backward, dk, OUT), FIELD(attention_backward, dv, OUT),
 	FIELD(embedding_forward, word, ANY_ROWS), FIELD(embedding_forward, position, ANY_ROWS | OPTIONAL),
 	FIELD(embedding_forward, type, ANY_ROWS), FIELD(embedding_forward, gamma, REQUIRED),
-	FIELD(embedding_forward, beta, REQUIRED), FIELD(embedding_forward, s, OUT), FIELD(embedding_forward, y, OUT),
+	FIELD(embedding_forward, beta, REQUIRED), FIELD(embedding_forward, s, OUT | E), FIELD(embedding_forward, y, OUT | E),
 	FIELD(embedding_forward, mean, OUT), FIELD(embedding_forward, rstd, OUT),
-	FIELD(embedding_backward, dy, OUT), FIELD(embedding_backward, s, REQUIRED),
+	FIELD(embedding_backward, dy, OUT | E), FIELD(embedding_backward, s, E),
 	FIELD(embedding_backward, gamma, REQUIRED), FIELD(embedding_backward, mean, REQUIRED),
 	FIELD(embedding_backward, rstd, REQUIRED), FIELD(embedding_backward, dword, OUT | ANY_ROWS),
 	FIELD(embedding_backward, dposition, OUT | ANY_ROWS | OPTIONAL), FIELD(embedding_backward, dtype, OUT | ANY_ROWS),
 	FIELD(embedding_backward, dgamma, OUT), FIELD(embedding_backward, dbeta, OUT),
-	FIELD(gather_rows, x, ANY_ROWS), FIELD(gather_rows, y, OUT),
-	FIELD(scatter_add_rows, x, REQUIRED), FIELD(scatter_add_rows, y, OUT | ANY_ROWS),
-	FIELD(cross_entropy, logits, OUT | ANY),
-	FIELD(tanh_backward, y, REQUIRED), FIELD(tanh_backward, dx, OUT),
+	FIELD(gather_rows, x, ANY_ROWS | E), FIELD(gather_rows, y, OUT | E),
+	FIELD(scatter_add_rows, x, E), FIELD(scatter_add_rows, y, OUT | ANY_ROWS | E),
+	FIELD(cross_entropy, logits, OUT | ANY | E),
+	FIELD(tanh_backward, y, E), FIELD(tanh_backward, dx, OUT | E),
 };
 
 static int make_good_arguments(void **state)
@@ -257,6 +257,91 @@ static void a_wrong_dtype_is_refused(void **state)
 		m.dtype = SP_DTYPES;
 		expect(f, m, 0, "of unknown dtype");
 	}
+}
+
+/* All matrices marked E of an operation, or all but one. */
+static void set_elements(const struct op *o, char *args, const struct field *but, enum sp_dtype dtype)
+{
+	EACH(f) {
+		struct sp_matrix m = field_of(f);
+		if (op_of(f) != o || !(f->flags & E) || f == but)
+			continue;
+		m.dtype = dtype;
+		memcpy(args + f->offset, &m, sizeof m);
+	}
+}
+
+static int elements_of(const struct op *o)
+{
+	int n = 0;
+	EACH(f)
+		n += op_of(f) == o && f->flags & E;
+	return n;
+}
+
+static void activations_share_a_dtype(void **state)
+{
+	static const enum sp_dtype dtypes[] = { SP_BF16, SP_F16 };
+	(void)state;
+	for (size_t d = 0; d < 2; d++)
+		for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+			_Alignas(16) char args[1024];
+			memcpy(args, ops[i].args, ops[i].size);
+			set_elements(&ops[i], args, NULL, dtypes[d]);
+			if (ops[i].call(args) != SP_OK)
+				fail_msg("%s was refused in %s", ops[i].name, sp_dtype_name(dtypes[d]));
+		}
+	EACH(f) {
+		const struct op *o = op_of(f);
+		_Alignas(16) char args[1024];
+		if (!(f->flags & E) || elements_of(o) < 2)
+			continue;
+		memcpy(args, o->args, o->size);
+		set_elements(o, args, f, SP_BF16);
+		int before = *calls;
+		if (o->call(args) != SP_ERR_SHAPE || *calls != before)
+			fail_msg("%s took %s in f32, all else in bf16", f->op, f->name);
+	}
+}
+
+static void what_is_no_activation_stays_in_float32(void **state)
+{
+	(void)state;
+	EACH(f) {
+		struct sp_matrix m = field_of(f);
+		m.dtype = SP_BF16;
+		expect(f, m, f->flags & E && elements_of(op_of(f)) == 1, "alone in bf16");
+		m.dtype = SP_I32;
+		expect(f, m, 0, "in i32");
+	}
+}
+
+static void convert_goes_between_dtypes_of_activations(void **state)
+{
+	static float from[64], to[64];
+	static const enum sp_dtype dtypes[] = { SP_F32, SP_BF16, SP_F16 }, others[] = { SP_F64, SP_I32, SP_I64, SP_DTYPES };
+	(void)state;
+	assert_true(sp_compute_has_convert(spy));
+	for (int i = 0; i < 9; i++) {
+		const struct sp_matrix x = sp_matrix_of(from, 4, 8, dtypes[i / 3]), y = sp_matrix_of(to, 4, 8, dtypes[i % 3]);
+		const int before = *calls;
+		assert_int_equal(sp_compute_convert(spy, x, y), SP_OK);
+		assert_int_equal(*calls, before + 1);
+	}
+	const int before = *calls;
+	const struct sp_matrix x = sp_matrix_of(from, 4, 8, SP_F32), y = sp_matrix_of(to, 4, 8, SP_BF16);
+	for (int i = 0; i < 4; i++) {
+		struct sp_matrix other = x;
+		other.dtype = others[i];
+		assert_int_equal(sp_compute_convert(spy, other, y), SP_ERR_SHAPE);
+		other = y;
+		other.dtype = others[i];
+		assert_int_equal(sp_compute_convert(spy, x, other), SP_ERR_SHAPE);
+	}
+	assert_int_equal(sp_compute_convert(spy, x, sp_matrix_rows(y, 0, 3)), SP_ERR_SHAPE);
+	assert_int_equal(sp_compute_convert(spy, x, sp_matrix_columns(y, 0, 7)), SP_ERR_SHAPE);
+	assert_int_equal(sp_compute_convert(spy, x, sp_matrix_of(from, 4, 8, SP_BF16)), SP_ERR_SHAPE);
+	assert_int_equal(*calls, before);
 }
 
 static void only_optional_matrices_may_be_absent(void **state)
@@ -449,6 +534,9 @@ int main(void)
 		TEST(good_arguments_pass),
 		TEST(a_wrong_shape_is_refused),
 		TEST(a_wrong_dtype_is_refused),
+		TEST(activations_share_a_dtype),
+		TEST(what_is_no_activation_stays_in_float32),
+		TEST(convert_goes_between_dtypes_of_activations),
 		TEST(only_optional_matrices_may_be_absent),
 		TEST(outputs_that_overlap_anything_are_refused),
 		TEST(columns_of_one_packed_matrix_do_not_overlap),

@@ -66,6 +66,7 @@ SPY(copy_in, void *device UNUSED, const void *host UNUSED, size_t bytes UNUSED)
 SPY(copy_out, void *host UNUSED, const void *device UNUSED, size_t bytes UNUSED)
 SPY(zero, void *device UNUSED, size_t bytes UNUSED)
 SPY(copy_rows, struct sp_matrix from UNUSED, struct sp_matrix to UNUSED)
+SPY(convert, struct sp_matrix from UNUSED, struct sp_matrix to UNUSED)
 SPY_ON(linear_forward)
 SPY_ON(linear_backward_input)
 SPY_ON(linear_backward_weight)
@@ -94,7 +95,7 @@ SPY(memory_rate, double seconds UNUSED, double *rate UNUSED)
 static const struct sp_compute_ops ops = {
 	.open = spy_open, .close = spy_close, .describe = describe, .supports = supports, .chunk_multiple = chunk_multiple,
 	.threads = threads, .alloc = spy_alloc, .free = spy_free, .copy_in = copy_in, .copy_out = copy_out, .zero = zero,
-	.copy_rows = copy_rows, .sync = sync_spy, .linear_forward = linear_forward,
+	.copy_rows = copy_rows, .convert = convert, .sync = sync_spy, .linear_forward = linear_forward,
 	.linear_backward_input = linear_backward_input, .linear_backward_weight = linear_backward_weight,
 	.activation_backward = activation_backward, .norm_forward = norm_forward, .norm_backward = norm_backward,
 	.attention_forward = attention_forward, .attention_finish = attention_finish,
