@@ -15,9 +15,10 @@
 
 /* n rows of depth elements: one after the other, or those that `row` lists. */
 struct sp_cpu_attention_rows {
-	float *data;
+	void *data;
 	int64_t stride, n, depth;
 	const int32_t *row; /* [n], or NULL */
+	enum sp_dtype dtype; /* SP_F32, SP_BF16 */
 };
 
 /* A block of queries meets a block of keys. */

@@ -1,6 +1,6 @@
 /* The arithmetic of attention on packed tiles: register-blocked products with the softmax between them, so that scores
  * are used while they are in the first-level cache. Compiled once per instruction set (ISA); one thread.
- * May include: cpu/{attention,kernels,vmath}.h.
+ * May include: cpu/{attention,bf16,kernels,vmath}.h.
  *
  * Why not the BLAS: for products this small it packs and checks on every call and reaches about 70 % of its own best;
  * with keys and values packed once per tile the loops below reach all of it (doc/performance.md). */
@@ -8,6 +8,7 @@
 
 #include "cpu/attention.h"
 
+#include "cpu/bf16.h"
 #include "cpu/kernels.h"
 #include "cpu/vmath.h"
 
@@ -405,6 +406,12 @@ void SP_KERNEL(attention_backward)(const struct sp_cpu_attention_backward_tile *
 /* ---- packing ---- */
 
 /* Columns [d, d + COLUMNS) of a row of x; what lies beyond depth is 0. */
+INLINE void pack_bf16(const uint16_t *x, int64_t d, int64_t depth, float factor, float *y)
+{
+	for (int64_t i = 0; i < COLUMNS; i++)
+		y[i] = d + i < depth ? factor * sp_bf16_wide(x[d + i]) : 0.0f;
+}
+
 INLINE void pack_panel(const float *x, int64_t d, int64_t depth, float factor, float *y)
 {
 	if (d + COLUMNS <= depth) {
@@ -416,24 +423,42 @@ INLINE void pack_panel(const float *x, int64_t d, int64_t depth, float factor, f
 		y[i] = d + i < depth ? factor * x[d + i] : 0.0f;
 }
 
-INLINE float *row_of(const struct sp_cpu_attention_rows *x, int64_t i)
+INLINE void *row_of(const struct sp_cpu_attention_rows *x, int64_t i, int64_t size)
 {
-	return x->data + (x->row ? x->row[i] : i) * x->stride;
+	return (char *)x->data + (x->row ? x->row[i] : i) * x->stride * size;
+}
+
+/* `wide`: of float32; else of bfloat16. */
+INLINE void pack(const struct sp_cpu_attention_rows *x, int wide, float factor, const int32_t *doc, float *y, int64_t padded,
+                 int64_t width)
+{
+	const int64_t ahead = 8; /* rows lie on pages of their own, where no hardware looks ahead */
+	const int64_t size = wide ? sizeof(float) : sizeof(uint16_t);
+	for (int64_t i = 0; i < padded; i++) {
+		if (i + ahead < x->n)
+			for (int64_t at = 0; at < x->depth * size; at += 64)
+				__builtin_prefetch((const char *)row_of(x, i + ahead, size) + at);
+		const int64_t columns = i >= x->n || (doc && doc[i] < 0) ? 0 : x->depth;
+		const void *row = i < x->n ? row_of(x, i, size) : x->data;
+		for (int64_t d = 0; d < width; d += COLUMNS) {
+			float *to = y + d * padded + i * COLUMNS;
+			if (wide)
+				pack_panel(row, d, columns, factor, to);
+			else if (d + COLUMNS <= columns)
+				pack_bf16(row, d, d + COLUMNS, factor, to);
+			else
+				pack_bf16(row, d, columns, factor, to);
+		}
+	}
 }
 
 void SP_KERNEL(attention_pack)(const struct sp_cpu_attention_rows *x, float factor, const int32_t *doc, float *y,
                                int64_t padded, int64_t width)
 {
-	const int64_t ahead = 8; /* rows lie on pages of their own, where no hardware looks ahead */
-	for (int64_t i = 0; i < padded; i++) {
-		if (i + ahead < x->n)
-			for (int64_t d = 0; d < x->depth; d += 16)
-				__builtin_prefetch(row_of(x, i + ahead) + d);
-		const int64_t columns = i >= x->n || (doc && doc[i] < 0) ? 0 : x->depth;
-		const float *row = i < x->n ? row_of(x, i) : x->data;
-		for (int64_t d = 0; d < width; d += COLUMNS)
-			pack_panel(row, d, columns, factor, y + d * padded + i * COLUMNS);
-	}
+	if (x->dtype == SP_F32)
+		pack(x, 1, factor, doc, y, padded, width);
+	else
+		pack(x, 0, factor, doc, y, padded, width);
 }
 
 /* Four rows x four columns, transposed. */
@@ -472,7 +497,7 @@ void SP_KERNEL(attention_unpack)(const float *x, int64_t padded, float factor, i
 		const int64_t columns = y->depth - d < COLUMNS ? y->depth - d : COLUMNS;
 		for (int64_t i = 0; i < y->n; i++) {
 			const float *restrict in = x + d * padded + i * COLUMNS;
-			float *restrict out = row_of(y, i) + d;
+			float *restrict out = (float *)row_of(y, i, sizeof(float)) + d;
 			if (columns == COLUMNS) {
 				vec low = factor * *(const vec *)in, high = factor * *(const vec *)(in + LANES);
 				if (add) {
@@ -497,13 +522,20 @@ void SP_KERNEL(attention_finish)(const struct sp_attention_finish *args, int64_t
 		for (int64_t a = 0; a < args->heads; a++) {
 			const int64_t row = b * args->chunk + i, head = b * args->heads + a, column = a * args->head_dim;
 			const float *acc = (const float *)args->acc.data + row * args->acc.stride + column;
-			float *o = (float *)args->o.data + row * args->o.stride + column;
+			const int64_t at = row * args->o.stride + column;
+			float *o = (float *)args->o.data + at;
+			uint16_t *narrow = (uint16_t *)args->o.data + at;
 			const float m = ((const float *)args->m.data)[head * args->m.stride + i];
 			const float l = ((const float *)args->l.data)[head * args->l.stride + i];
 			const float inverse = l == 0.0f ? 0.0f : 1.0f / l;
+			if (args->o.dtype == SP_F32)
 #pragma omp simd
-			for (int64_t d = 0; d < args->head_dim; d++)
-				o[d] = acc[d] * inverse;
+				for (int64_t d = 0; d < args->head_dim; d++)
+					o[d] = acc[d] * inverse;
+			else
+#pragma omp simd
+				for (int64_t d = 0; d < args->head_dim; d++)
+					narrow[d] = sp_bf16_round(acc[d] * inverse);
 			((float *)args->lse.data)[head * args->lse.stride + i] = l == 0.0f ? -INFINITY : m + logf(l);
 		}
 }
@@ -528,18 +560,33 @@ void SP_KERNEL(attention_merge)(const struct sp_attention_merge *args, int64_t b
 		}
 }
 
+INLINE float dot(const float *x, const float *y, int64_t n)
+{
+	float sum = 0;
+#pragma omp simd reduction(+ : sum)
+	for (int64_t d = 0; d < n; d++)
+		sum += x[d] * y[d];
+	return sum;
+}
+
+INLINE float dot_bf16(const uint16_t *x, const uint16_t *y, int64_t n)
+{
+	float sum = 0;
+#pragma omp simd reduction(+ : sum)
+	for (int64_t d = 0; d < n; d++)
+		sum += sp_bf16_wide(x[d]) * sp_bf16_wide(y[d]);
+	return sum;
+}
+
 void SP_KERNEL(attention_dots)(const struct sp_attention_dots *args, int64_t b, int64_t first, int64_t end)
 {
 	for (int64_t i = first; i < end; i++)
 		for (int64_t a = 0; a < args->heads; a++) {
 			const int64_t row = b * args->chunk + i, head = b * args->heads + a, column = a * args->head_dim;
-			const float *dout = (const float *)args->dout.data + row * args->dout.stride + column;
-			const float *o = (const float *)args->o.data + row * args->o.stride + column;
-			float sum = 0;
-#pragma omp simd reduction(+ : sum)
-			for (int64_t d = 0; d < args->head_dim; d++)
-				sum += dout[d] * o[d];
-			((float *)args->dots.data)[head * args->dots.stride + i] = sum;
+			const int64_t n = args->head_dim, dout = row * args->dout.stride + column, o = row * args->o.stride + column;
+			((float *)args->dots.data)[head * args->dots.stride + i] =
+				args->o.dtype == SP_F32 ? dot((const float *)args->dout.data + dout, (const float *)args->o.data + o, n) :
+			                              dot_bf16((const uint16_t *)args->dout.data + dout, (const uint16_t *)args->o.data + o, n);
 		}
 }
 

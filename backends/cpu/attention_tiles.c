@@ -329,10 +329,11 @@ static void copy_ids(const struct sp_cpu_block *block, int32_t nobody, int32_t *
 		ids[i] = i < block->n && document(block, i) >= 0 ? document(block, i) : nobody;
 }
 
-float *sp_cpu_block_features(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
-                             const struct sp_cpu_block *block)
+void *sp_cpu_block_features(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
+                            const struct sp_cpu_block *block)
 {
-	return (float *)m->data + (block->b * tokens + block->first) * m->stride + block->a * g->shape->head_dim;
+	const int64_t at = (block->b * tokens + block->first) * m->stride + block->a * g->shape->head_dim;
+	return (char *)m->data + (size_t)at * sp_dtype_size(m->dtype);
 }
 
 float *sp_cpu_block_statistics(const struct sp_cpu_tiling *g, const struct sp_matrix *m,
@@ -345,7 +346,7 @@ void sp_cpu_block_pack(const struct sp_cpu_tiling *g, const struct sp_matrix *m,
                        const struct sp_cpu_block *block, float factor, float *y)
 {
 	const struct sp_cpu_attention_rows rows = {
-		sp_cpu_block_features(g, m, tokens, block), m->stride, block->n, g->shape->head_dim, block->token,
+		sp_cpu_block_features(g, m, tokens, block), m->stride, block->n, g->shape->head_dim, block->token, m->dtype,
 	};
 	g->kernels->attention_pack(&rows, factor, block->whole ? NULL : block->doc, y, block->padded, g->width);
 }
@@ -354,7 +355,7 @@ void sp_cpu_block_unpack(const struct sp_cpu_tiling *g, const float *x, int64_t 
                          const struct sp_matrix *m, int64_t tokens, const struct sp_cpu_block *block)
 {
 	const struct sp_cpu_attention_rows rows = {
-		sp_cpu_block_features(g, m, tokens, block), m->stride, block->n, g->shape->head_dim, block->token,
+		sp_cpu_block_features(g, m, tokens, block), m->stride, block->n, g->shape->head_dim, block->token, m->dtype,
 	};
 	g->kernels->attention_unpack(x, padded, factor, add, &rows);
 }

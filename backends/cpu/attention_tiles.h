@@ -83,10 +83,10 @@ struct sp_cpu_attention_tile sp_cpu_block_tile(const struct sp_cpu_tiling *g, co
                                                const struct sp_cpu_block *q, const struct sp_cpu_block *k);
 /* Where the block's rows begin, or those of its sample if they are listed, in a matrix of (B tokens, A D), and in one of
  * (B A, tokens). */
-float *sp_cpu_block_features(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
-                             const struct sp_cpu_block *block);
+void *sp_cpu_block_features(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
+                            const struct sp_cpu_block *block);
 float *sp_cpu_block_statistics(const struct sp_cpu_tiling *g, const struct sp_matrix *m, const struct sp_cpu_block *block);
-/* y = factor times its rows of m, as panels; and back from panels of `padded` rows, or added. */
+/* y = factor times its rows of m, as panels; and back from panels of `padded` rows, or added, to float32. */
 void sp_cpu_block_pack(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
                        const struct sp_cpu_block *block, float factor, float *y);
 void sp_cpu_block_unpack(const struct sp_cpu_tiling *g, const float *x, int64_t padded, float factor, int add,

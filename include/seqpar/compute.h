@@ -139,7 +139,7 @@ static inline uint32_t sp_attention_line(const struct sp_attention_shape *shape,
 /* One block of keys folded into the online softmax (Milakov & Gimelshein 2018; Dao et al. 2022, algorithm 1):
  *   m' = max(m, max_j s_j),  l' = l e^(m - m') + sum_j e^(s_j - m'),
  *   acc' = acc e^(m - m') + sum_j mask_j e^(s_j - m') v_j,   s_j = scale q . k_j over allowed keys j.
- *   q (B C, A D)   k, v (B keys, A D)   acc (B C, A D)   m, l (B A, C)
+ *   q (B C, A D) E   k, v (B keys, A D) E   acc (B C, A D)   m, l (B A, C)
  * first != 0: m, l, acc hold nothing yet and are overwritten (as if -inf, 0, 0); else they are updated.
  * m is natural units of s; -inf where nothing was allowed so far. */
 struct sp_attention_forward {
@@ -149,7 +149,7 @@ struct sp_attention_forward {
 };
 
 /* o = acc / l, lse = m + ln l; rows with l = 0 give o = 0, lse = -inf.
- *   acc, o (B C, A D), may be the same memory   m, l, lse (B A, C); lse may alias m or l */
+ *   acc (B C, A D), o (B C, A D) E, may be the same memory if E is float32   m, l, lse (B A, C); lse may alias m or l */
 struct sp_attention_finish {
 	int64_t batch, heads, head_dim, chunk;
 	struct sp_matrix acc, m, l, o, lse;
@@ -164,7 +164,7 @@ struct sp_attention_merge {
 };
 
 /* dots[b, a, i] = sum over d of dout * o: the row term D of the softmax backward (Dao et al. 2022, algorithm 4).
- *   dout, o (B C, A D)   dots (B A, C) */
+ *   dout, o (B C, A D) E   dots (B A, C) */
 struct sp_attention_dots {
 	int64_t batch, heads, head_dim, chunk;
 	struct sp_matrix dout, o, dots;
@@ -172,7 +172,7 @@ struct sp_attention_dots {
 
 /* Gradients through one block of keys. With p_j = e^(s_j - lse) and dropout factor z_j (0 or 65536 / keep):
  *   dv_j += sum_i z p dout_i,   ds = p (z dout . v_j - dots),   dq_i += scale ds k_j,   dk_j += scale ds q_i.
- *   q, dout, dq (B C, A D)   k, v, dk, dv (B keys, A D)   lse, dots (B A, C)
+ *   q, dout (B C, A D) E   k, v (B keys, A D) E   dq (B C, A D)   dk, dv (B keys, A D)   lse, dots (B A, C)
  * dq, dk, dv accumulate, or are overwritten where the two flags say so. Rows with lse = -inf
  * contribute nothing. */
 struct sp_attention_backward {

@@ -299,7 +299,7 @@ static int gather_forward(void *work, const struct sp_attention_call *call, cons
 	int rc = g->ranks > 1 ? gather_start(g, state, 0) : SP_OK;
 	for (int64_t i = 0; rc == SP_OK && i < g->cut.pieces; i++)
 		rc = forward_piece(g, call, state, i);
-	return rc ? rc : sp_attention_end_forward(&g->setup, state, g->rows);
+	return rc ? rc : sp_attention_end_forward(&g->setup, state, state->o, g->rows);
 }
 
 static int backward_piece(struct gather *g, const struct backward *b, int64_t i)

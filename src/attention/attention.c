@@ -26,6 +26,12 @@ const char *sp_attention_name(int i)
 	return i >= 0 && i < VARIANTS ? variants[i]->name : NULL;
 }
 
+enum sp_dtype sp_attention_element(const struct sp_attention_variant *variant, const struct sp_attention_choice *choice,
+                                   enum sp_dtype element)
+{
+	return variant->narrow && !choice->ring_queries ? element : SP_F32;
+}
+
 const struct sp_attention_variant *sp_attention_find(const char *name)
 {
 	char known[160] = "";

@@ -1,7 +1,8 @@
 /* Attention over whole sequences while each rank holds a part of each: one contract, one table of variants.
  * May include: backend, base.
  *
- * Per rank: B samples of C tokens, T = B C rows; q, k, v are the three thirds of the columns of `qkv` (T, 3 H). */
+ * Per rank: B samples of C tokens, T = B C rows; q, k, v are the three thirds of the columns of `qkv` (T, 3 H). Some kinds take
+ * qkv, o, dout and dqkv in 16 bits (sp_attention_element); all else is float32, also what is summed up from hop to hop. */
 #ifndef SP_ATTENTION_ATTENTION_H
 #define SP_ATTENTION_ATTENTION_H
 
@@ -25,6 +26,7 @@ struct sp_attention_shape_host {
 	int ranks; /* of the sequence group */
 	int rank;  /* which of them; buffers do not depend on it */
 	struct sp_attention_choice choice;
+	enum sp_dtype element; /* of qkv, o, dout, dqkv: sp_attention_element */
 };
 
 /* Where ranks hold parts of unequal length: rank r's queries and keys are rows of chunk[r] tokens a sample, the first of them
@@ -85,6 +87,7 @@ struct sp_attention_state {
 struct sp_attention_variant {
 	const char *name;
 	int keeps_scores; /* whole rows of them, of every layer; needs the device's operations on these */
+	int narrow;       /* qkv, o, dout and dqkv may be of 16 bits, but with choice.ring_queries */
 	int skips;        /* queries that nobody reads: they are not computed */
 	int projects;     /* keys and values along the sequence: the model has weights for that */
 	int has_globals;  /* some tokens attend to all and all to them: the batch says which */
@@ -110,10 +113,16 @@ struct sp_attention_variant {
 	/* Optional: NULL means that there is nothing to wait for. Other ranks read nothing that lies in the work's buffers any more:
 	 * before their memory is used for something else. */
 	int (*settle)(void *work);
-	/* Elements this rank sends per layer, forward and backward; the formulas are those at the top of each source file. */
+	/* What this rank sends per layer, forward and backward, in units of four bytes; the formulas are those at the top of each
+	 * source file. */
 	uint64_t (*sent_forward)(const struct sp_attention_shape_host *shape);
 	uint64_t (*sent_backward)(const struct sp_attention_shape_host *shape);
 };
+
+/* In what a kind takes qkv, o, dout and dqkv of activations in `element`: that, or float32, to and from which its caller
+ * converts. */
+enum sp_dtype sp_attention_element(const struct sp_attention_variant *variant, const struct sp_attention_choice *choice,
+                                   enum sp_dtype element);
 
 /* "full" (one rank), "ring", "allgather", "ulysses", "hybrid", "rsa", "linformer", "window"; NULL, logged with the known names, if there is none of that name. */
 const struct sp_attention_variant *sp_attention_find(const char *name);

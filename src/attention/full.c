@@ -10,6 +10,7 @@
 struct full {
 	struct sp_attention_setup setup;
 	struct sp_matrix rows; /* l in forward, dots in backward */
+	struct sp_matrix wide; /* the accumulator, or gradients, of activations of 16 bits */
 };
 
 static int full_check(const struct sp_attention_shape_host *shape)
@@ -27,6 +28,8 @@ static int full_create(const struct sp_attention_setup *setup, struct sp_arena *
 		return sp_fail(SP_ERR_MEMORY, "attention: no memory for %zu bytes", sizeof *f);
 	f->setup = *setup;
 	int rc = sp_attention_take_rows(&setup->shape, arena, &f->rows);
+	if (rc == SP_OK)
+		rc = sp_attention_take_wide(setup, arena, &f->wide);
 	if (rc) {
 		free(f);
 		return rc;
@@ -45,25 +48,27 @@ static int full_forward(void *work, const struct sp_attention_call *call, const 
 {
 	struct full *f = work;
 	const struct sp_attention_qkv in = sp_attention_split(state->qkv);
+	const struct sp_matrix acc = sp_attention_widen(state->o, f->wide);
 	const struct sp_attention_forward step = {
 		.shape = sp_attention_step_shape(&f->setup, call, 0, 0),
 		.q = in.q,
 		.k = in.k,
 		.v = in.v,
-		.acc = state->o,
+		.acc = acc,
 		.m = state->lse,
 		.l = f->rows,
 		.first = 1,
 	};
 	int rc = sp_compute_attention_forward(f->setup.compute, &step);
-	return rc ? rc : sp_attention_end_forward(&f->setup, state, f->rows);
+	return rc ? rc : sp_attention_end_forward(&f->setup, state, acc, f->rows);
 }
 
 static int full_backward(void *work, const struct sp_attention_call *call, const struct sp_attention_state *state,
                          struct sp_matrix dout, struct sp_matrix dqkv)
 {
 	struct full *f = work;
-	const struct sp_attention_qkv in = sp_attention_split(state->qkv), out = sp_attention_split(dqkv);
+	const struct sp_matrix summed = sp_attention_widen(dqkv, f->wide);
+	const struct sp_attention_qkv in = sp_attention_split(state->qkv), out = sp_attention_split(summed);
 	const struct sp_attention_backward step = {
 		.shape = sp_attention_step_shape(&f->setup, call, 0, 0),
 		.q = in.q,
@@ -79,7 +84,9 @@ static int full_backward(void *work, const struct sp_attention_call *call, const
 		.overwrite_dkv = 1,
 	};
 	int rc = sp_attention_begin_backward(&f->setup, state, dout, f->rows);
-	return rc ? rc : sp_compute_attention_backward(f->setup.compute, &step);
+	if (rc == SP_OK)
+		rc = sp_compute_attention_backward(f->setup.compute, &step);
+	return rc ? rc : sp_attention_narrow(&f->setup, summed, dqkv);
 }
 
 static uint64_t full_sent(const struct sp_attention_shape_host *shape)
@@ -90,6 +97,7 @@ static uint64_t full_sent(const struct sp_attention_shape_host *shape)
 
 const struct sp_attention_variant sp_attention_full = {
 	.name = "full",
+	.narrow = 1,
 	.skips = 1,
 	.check = full_check,
 	.create = full_create,

@@ -276,7 +276,7 @@ static int linformer_forward(void *work, const struct sp_attention_call *call, c
 		rc = step_shape(l, call, &step.shape);
 	if (rc == SP_OK)
 		rc = sp_compute_attention_forward(l->setup.compute, &step);
-	return rc ? rc : sp_attention_end_forward(&l->setup, state, l->rows);
+	return rc ? rc : sp_attention_end_forward(&l->setup, state, state->o, l->rows);
 }
 
 /* Padding has given nothing, and gets nothing back. */

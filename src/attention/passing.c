@@ -25,7 +25,7 @@ static int64_t up_to_page(int64_t bytes)
 static int take_all(struct sp_passing *p, struct sp_arena *arena, int64_t rows, int64_t cols, int64_t gradient_cols)
 {
 	struct sp_matrix *const gradient[] = { &p->fresh, &p->travel[0], &p->travel[1] };
-	int rc = sp_arena_take_matrix(arena, rows, cols, &p->kv[0]);
+	int rc = sp_arena_take_matrix_of(arena, rows, cols, p->setup->shape.element, &p->kv[0]);
 	for (int i = 0; rc == SP_OK && i < 3 && !p->setup->forward_only; i++)
 		rc = sp_arena_take_matrix(arena, rows, gradient_cols, gradient[i]);
 	return rc;
@@ -59,13 +59,25 @@ static int open_window(struct sp_passing *p, size_t bytes)
 	return rc;
 }
 
+/* In place gradients of the own keys are summed where messages bring the next ones. */
+static int take_second(struct sp_passing *p, int64_t rows, int64_t cols, int64_t gradient_cols, struct sp_arena *arena)
+{
+	const enum sp_dtype element = p->setup->shape.element;
+	struct sp_matrix room;
+	if (element == SP_F32 || p->setup->forward_only)
+		return sp_arena_take_matrix_of(arena, rows, cols, element, &p->kv[1]);
+	int rc = sp_arena_take_matrix(arena, rows, gradient_cols, &room);
+	p->kv[1] = sp_matrix_of(room.data, rows, cols, element);
+	return rc;
+}
+
 int sp_passing_create(struct sp_passing *p, int64_t rows, int64_t cols, int64_t gradient_cols, struct sp_arena *arena)
 {
 	size_t bytes;
 	p->way = &sp_passing_by_messages;
 	int rc = take_readable(p, rows, cols, gradient_cols, arena, &bytes);
 	if (rc == SP_OK)
-		rc = sp_arena_take_matrix(arena, rows, cols, &p->kv[1]);
+		rc = take_second(p, rows, cols, gradient_cols, arena);
 	return rc ? rc : open_window(p, bytes);
 }
 
@@ -74,7 +86,7 @@ void sp_passing_narrow(struct sp_passing *p, int64_t cols, int64_t gradient_cols
 	struct sp_matrix *const matrix[] = { &p->kv[0], &p->kv[1], &p->fresh, &p->travel[0], &p->travel[1] };
 	for (int i = 0; i < 5; i++)
 		if (matrix[i]->data)
-			*matrix[i] = sp_matrix(matrix[i]->data, matrix[i]->rows, i < 2 ? cols : gradient_cols);
+			*matrix[i] = sp_matrix_of(matrix[i]->data, matrix[i]->rows, i < 2 ? cols : gradient_cols, matrix[i]->dtype);
 }
 
 void sp_passing_destroy(struct sp_passing *p)

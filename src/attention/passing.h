@@ -36,7 +36,7 @@ struct sp_passing {
 	const struct sp_passing_way *way;
 	const struct sp_attention_setup *setup; /* borrowed */
 	int stride, places;         /* the next place is `stride` ranks of the sequence away */
-	struct sp_matrix kv[2];     /* [0]: own keys; by messages in turns one is computed with, the other received */
+	struct sp_matrix kv[2];     /* setup->shape.element. [0]: own keys; by messages in turns one is computed with, the other received */
 	struct sp_matrix fresh;     /* by messages: this hop's gradients */
 	struct sp_matrix travel[2]; /* by messages in turns one is sent, the other received */
 	struct sp_transfer keys_under_way, gradients_under_way;
@@ -48,7 +48,7 @@ struct sp_passing {
 	uint64_t sums;            /* blocks of gradients that it has sent out */
 };
 
-/* Carves matrices (rows, cols) from the arena, the same whatever the way, which all ranks choose alike. Collective over all of
+/* Carves matrices (rows, cols) of what goes round, in setup->shape.element, and of its gradients, in float32, from the arena, the same whatever the way, which all ranks choose alike. Collective over all of
  * setup->comm, unless the arena only counts; setup, stride and places are set. */
 int sp_passing_create(struct sp_passing *p, int64_t rows, int64_t cols, int64_t gradient_cols, struct sp_arena *arena);
 /* The matrices were made for the most columns that are needed; places of one ring use the same. */

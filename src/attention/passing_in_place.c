@@ -13,7 +13,7 @@ enum { KEYS, READ_KEYS, SUMS, READ_SUMS };
 
 static uint64_t message_bytes(struct sp_matrix m)
 {
-	return (uint64_t)m.rows * (uint64_t)m.cols * sizeof(float);
+	return (uint64_t)m.rows * (uint64_t)m.cols * sp_dtype_size(m.dtype);
 }
 
 /* The matrix of another rank that lies where `m` lies here. */

@@ -7,7 +7,7 @@
 
 static size_t message_bytes(struct sp_matrix m)
 {
-	return (size_t)m.rows * (size_t)m.cols * sizeof(float);
+	return (size_t)m.rows * (size_t)m.cols * sp_dtype_size(m.dtype);
 }
 
 /* `out` goes to the next rank, what the previous one sends arrives in `in`. With overlap off it has arrived on return. */

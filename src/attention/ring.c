@@ -12,7 +12,7 @@
  * With parallel.ring = q backward passes queries round instead: ring_queries.c.
  *
  * Elements sent per layer and rank: forward 2 (P - 1) B C H; backward 4 (P - 1) B C H, or 3 (P - 1) B C H and
- * 2 (P - 1) B C A with queries. */
+ * 2 (P - 1) B C A with queries. Keys and values of 16 bits count half; gradients travel in float32. */
 #include "config.h"
 
 #include "attention/ring.h"
@@ -99,7 +99,7 @@ static int forward_step(const struct sp_attention_ring *r, const struct sp_atten
 		.q = tokens_of(r, pass->q, own),
 		.k = sp_matrix_columns(kv, 0, h),
 		.v = sp_matrix_columns(kv, h, h),
-		.acc = tokens_of(r, pass->o, own),
+		.acc = tokens_of(r, pass->acc, own),
 		.m = lines_of(r, pass->lse, own),
 		.l = lines_of(r, r->rows, own),
 		.first = hop == 0 && other == 0,
@@ -125,7 +125,7 @@ static int end_forward(const struct sp_attention_ring *r, const struct sp_attent
 	const struct sp_attention_state state = { .o = pass->o, .lse = pass->lse };
 	struct sp_attention_setup all = r->setup;
 	all.shape.batch *= r->blocks;
-	return sp_attention_end_forward(&all, &state, r->rows);
+	return sp_attention_end_forward(&all, &state, pass->acc, r->rows);
 }
 
 int sp_attention_ring_forward(struct sp_attention_ring *r, const struct sp_attention_ring_pass *pass)
@@ -242,7 +242,9 @@ static int ring_create(const struct sp_attention_setup *setup, struct sp_arena *
 	if (!r)
 		return sp_fail(SP_ERR_MEMORY, "ring attention: no memory for %zu bytes", sizeof *r);
 	*r = (struct sp_attention_ring){ .setup = *setup, .blocks = 1, .place = setup->shape.rank, .places = setup->shape.ranks };
-	int rc = sp_attention_ring_layout(r, arena);
+	int rc = sp_attention_take_wide(setup, arena, &r->wide);
+	if (rc == SP_OK)
+		rc = sp_attention_ring_layout(r, arena);
 	if (rc) {
 		ring_destroy(r);
 		return rc;
@@ -266,14 +268,16 @@ static struct sp_matrix keys_of(struct sp_matrix qkv)
 
 static int ring_forward(void *work, const struct sp_attention_call *call, const struct sp_attention_state *state)
 {
+	struct sp_attention_ring *r = work;
 	const struct sp_attention_ring_pass pass = {
 		.call = call,
 		.q = sp_attention_split(state->qkv).q,
 		.kv = keys_of(state->qkv),
+		.acc = sp_attention_widen(state->o, r->wide),
 		.o = state->o,
 		.lse = state->lse,
 	};
-	return sp_attention_ring_forward(work, &pass);
+	return sp_attention_ring_forward(r, &pass);
 }
 
 static int ring_begin_backward(void *work, const struct sp_attention_state *state)
@@ -290,6 +294,7 @@ static int ring_backward(void *work, const struct sp_attention_call *call, const
                          struct sp_matrix dout, struct sp_matrix dqkv)
 {
 	struct sp_attention_ring *r = work;
+	const struct sp_matrix summed = sp_attention_widen(dqkv, r->wide);
 	const struct sp_attention_ring_pass pass = {
 		.call = call,
 		.q = sp_attention_split(state->qkv).q,
@@ -297,21 +302,29 @@ static int ring_backward(void *work, const struct sp_attention_call *call, const
 		.lse = state->lse,
 		.dout = dout,
 		.dots = r->rows,
-		.dq = sp_attention_split(dqkv).q,
-		.dkv = keys_of(dqkv),
+		.dq = sp_attention_split(summed).q,
+		.dkv = keys_of(summed),
 	};
 	int rc = sp_attention_begin_backward(&r->setup, state, dout, r->rows);
-	return rc ? rc : sp_attention_ring_backward(r, &pass);
+	if (rc == SP_OK)
+		rc = sp_attention_ring_backward(r, &pass);
+	return rc ? rc : sp_attention_narrow(&r->setup, summed, dqkv);
+}
+
+/* Of a feature of keys and values together: two words, or one. */
+static uint64_t keys_weight(const struct sp_attention_shape_host *s)
+{
+	return 2 * sp_dtype_size(s->element) / sizeof(float);
 }
 
 uint64_t sp_attention_ring_sent_forward(const struct sp_attention_shape_host *s, int places, int64_t tokens, int64_t heads)
 {
-	return 2 * (uint64_t)(places - 1) * (uint64_t)(tokens * heads * s->head_dim);
+	return (uint64_t)(places - 1) * (uint64_t)(tokens * heads * s->head_dim) * keys_weight(s);
 }
 
 uint64_t sp_attention_ring_sent_backward(const struct sp_attention_shape_host *s, int places, int64_t tokens, int64_t heads)
 {
-	const int64_t each = s->choice.ring_queries ? 3 * s->head_dim + 2 : 4 * s->head_dim;
+	const int64_t each = s->choice.ring_queries ? 3 * s->head_dim + 2 : ((int64_t)keys_weight(s) + 2) * s->head_dim;
 	return (uint64_t)(places - 1) * (uint64_t)(tokens * heads * each);
 }
 
@@ -327,6 +340,7 @@ static uint64_t ring_sent_backward(const struct sp_attention_shape_host *s)
 
 const struct sp_attention_variant sp_attention_ring = {
 	.name = "ring",
+	.narrow = 1,
 	.skips = 1,
 	.check = ring_check,
 	.create = ring_create,

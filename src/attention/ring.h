@@ -17,16 +17,17 @@ struct sp_attention_ring {
 	/* laid out */
 	struct sp_matrix rows;     /* (U B A, C): l in forward */
 	struct sp_passing passing; /* of (U T, 2 h), with more places than one */
+	struct sp_matrix wide;     /* the kind's own */
 	struct sp_matrix queries;  /* if these go round: (U T, 2 h + 2 n), what sets out, see ring_queries.c */
 };
 
-/* What one pass reads and writes; forward only the first four. */
+/* What one pass reads and writes; forward only the first five. */
 struct sp_attention_ring_pass {
 	const struct sp_attention_call *call;
-	struct sp_matrix q, kv;      /* (U T, h), (U T, 2 h) */
-	struct sp_matrix o, lse;     /* (U T, h), (U B A, C); backward does not look at o */
-	struct sp_matrix dout, dots; /* (U T, h), (U B A, C) */
-	struct sp_matrix dq, dkv;    /* (U T, h), (U T, 2 h); overwritten */
+	struct sp_matrix q, kv;       /* (U T, h), (U T, 2 h) */
+	struct sp_matrix acc, o, lse; /* (U T, h) twice, acc float32: the same where o is that; (U B A, C). Backward looks at lse alone */
+	struct sp_matrix dout, dots;  /* (U T, h), (U B A, C) */
+	struct sp_matrix dq, dkv;     /* (U T, h), (U T, 2 h), float32; overwritten */
 };
 
 /* Collective over the sequence group, unless the arena only counts. The ring stays where it is. */
@@ -44,7 +45,7 @@ int sp_attention_ring_layout_queries(struct sp_attention_ring *ring, struct sp_a
 int sp_attention_ring_backward_queries(struct sp_attention_ring *ring, const struct sp_attention_ring_pass *pass);
 int64_t sp_attention_ring_query_cols(const struct sp_attention_ring *ring);
 
-/* Elements sent by the rank of a place, with `tokens` = U T and `heads` own ones. */
+/* Sent by the rank of a place, with `tokens` = U T and `heads` own ones, in units of four bytes. */
 uint64_t sp_attention_ring_sent_forward(const struct sp_attention_shape_host *shape, int places, int64_t tokens, int64_t heads);
 uint64_t sp_attention_ring_sent_backward(const struct sp_attention_shape_host *shape, int places, int64_t tokens, int64_t heads);
 

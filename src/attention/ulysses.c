@@ -316,6 +316,7 @@ static int ulysses_forward(void *work, const struct sp_attention_call *call, con
 		.call = call,
 		.q = sp_matrix_columns(in, 0, h),
 		.kv = sp_matrix_columns(in, h, 2 * h),
+		.acc = of_heads(u, u->out, 1),
 		.o = of_heads(u, u->out, 1),
 		.lse = lines(u, u->ring_lse),
 	};

@@ -84,15 +84,32 @@ int sp_attention_take_rows(const struct sp_attention_shape_host *shape, struct s
 	return sp_arena_take_matrix(arena, shape->batch * shape->heads, shape->chunk, rows);
 }
 
+int sp_attention_take_wide(const struct sp_attention_setup *setup, struct sp_arena *arena, struct sp_matrix *wide)
+{
+	const struct sp_attention_shape_host *s = &setup->shape;
+	const int64_t cols = s->element == SP_F32 ? 0 : (setup->forward_only ? 1 : 3) * s->heads * s->head_dim;
+	return sp_arena_take_matrix(arena, s->batch * s->chunk, cols, wide);
+}
+
+struct sp_matrix sp_attention_widen(struct sp_matrix narrow, struct sp_matrix wide)
+{
+	return narrow.dtype == SP_F32 ? narrow : sp_matrix(wide.data, narrow.rows, narrow.cols);
+}
+
+int sp_attention_narrow(const struct sp_attention_setup *setup, struct sp_matrix summed, struct sp_matrix narrow)
+{
+	return narrow.dtype == SP_F32 ? SP_OK : sp_compute_convert(setup->compute, summed, narrow);
+}
+
 int sp_attention_end_forward(const struct sp_attention_setup *setup, const struct sp_attention_state *state,
-                             struct sp_matrix l)
+                             struct sp_matrix acc, struct sp_matrix l)
 {
 	const struct sp_attention_finish op = {
 		.batch = setup->shape.batch,
 		.heads = setup->shape.heads,
 		.head_dim = setup->shape.head_dim,
 		.chunk = setup->shape.chunk,
-		.acc = state->o,
+		.acc = acc,
 		.m = state->lse,
 		.l = l,
 		.o = state->o,

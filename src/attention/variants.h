@@ -38,9 +38,17 @@ int sp_attention_started(const struct sp_attention_setup *setup, int status, str
 /* Row vectors (B A, C) from the arena. */
 int sp_attention_take_rows(const struct sp_attention_shape_host *shape, struct sp_arena *arena, struct sp_matrix *rows);
 
-/* The last step of forward: state->o holds the accumulator, state->lse the maxima, l the sums. */
+/* Where activations are of 16 bits: float32 room for the accumulator, and in training for dqkv, (T, 3 H), in the same place.
+ * Else nothing. */
+int sp_attention_take_wide(const struct sp_attention_setup *setup, struct sp_arena *arena, struct sp_matrix *wide);
+/* Where what ends as `narrow` is summed up: there, or in `wide`. */
+struct sp_matrix sp_attention_widen(struct sp_matrix narrow, struct sp_matrix wide);
+/* The end of it: converted if it was elsewhere. */
+int sp_attention_narrow(const struct sp_attention_setup *setup, struct sp_matrix summed, struct sp_matrix narrow);
+
+/* The last step of forward: acc is the accumulator (state->o, or float32), state->lse holds the maxima, l the sums. */
 int sp_attention_end_forward(const struct sp_attention_setup *setup, const struct sp_attention_state *state,
-                             struct sp_matrix l);
+                             struct sp_matrix acc, struct sp_matrix l);
 /* The first of backward: dots = rowsum(dout * o) per head. */
 int sp_attention_begin_backward(const struct sp_attention_setup *setup, const struct sp_attention_state *state,
                                 struct sp_matrix dout, struct sp_matrix dots);

@@ -517,7 +517,7 @@ static int window_forward(void *work, const struct sp_attention_call *call, cons
 	if (rc == SP_OK)
 		rc = forward_globals(w, call, state, &kept);
 	if (rc == SP_OK)
-		rc = sp_attention_end_forward(&w->setup, state, w->rows);
+		rc = sp_attention_end_forward(&w->setup, state, state->o, w->rows);
 	if (rc == SP_OK)
 		rc = merge(w, &kept);
 	return rc ? rc : give_back(w, &call->globals, kept.o, state->o);

@@ -37,9 +37,9 @@ int sp_compute_attention_forward(struct sp_compute *c, const struct sp_attention
 	const struct sp_attention_shape *s = &a->shape;
 	int64_t T = s->batch * s->chunk, J = s->batch * s->keys, H = s->heads * s->head_dim, R = s->batch * s->heads;
 	const struct sp_operand parts[] = {
-		{ "q", a->q, T, H },
-		{ "k", a->k, J, H },
-		{ "v", a->v, J, H },
+		{ "q", a->q, T, H, SP_E },
+		{ "k", a->k, J, H, SP_E },
+		{ "v", a->v, J, H, SP_E },
 		{ "acc", a->acc, T, H, SP_OUT },
 		{ "m", a->m, R, s->chunk, SP_OUT },
 		{ "l", a->l, R, s->chunk, SP_OUT },
@@ -59,7 +59,7 @@ int sp_compute_attention_finish(struct sp_compute *c, const struct sp_attention_
 		{ "acc", a->acc, T, H, 0, O },
 		{ "m", a->m, R, a->chunk, 0, M },
 		{ "l", a->l, R, a->chunk, 0, L },
-		{ "o", a->o, T, H, SP_OUT, O },
+		{ "o", a->o, T, H, SP_E | SP_OUT, O },
 		{ "lse", a->lse, R, a->chunk, SP_OUT, M | L },
 	};
 	if (sizes_fit("attention_finish", a->batch, a->heads, a->head_dim, a->chunk, 0) || SP_OPERANDS_FIT("attention_finish", parts))
@@ -87,8 +87,8 @@ int sp_compute_attention_dots(struct sp_compute *c, const struct sp_attention_do
 {
 	int64_t T = a->batch * a->chunk, H = a->heads * a->head_dim;
 	const struct sp_operand parts[] = {
-		{ "dout", a->dout, T, H },
-		{ "o", a->o, T, H },
+		{ "dout", a->dout, T, H, SP_E },
+		{ "o", a->o, T, H, SP_E },
 		{ "dots", a->dots, a->batch * a->heads, a->chunk, SP_OUT },
 	};
 	if (sizes_fit("attention_dots", a->batch, a->heads, a->head_dim, a->chunk, 0) || SP_OPERANDS_FIT("attention_dots", parts))
@@ -101,10 +101,10 @@ int sp_compute_attention_backward(struct sp_compute *c, const struct sp_attentio
 	const struct sp_attention_shape *s = &a->shape;
 	int64_t T = s->batch * s->chunk, J = s->batch * s->keys, H = s->heads * s->head_dim, R = s->batch * s->heads;
 	const struct sp_operand parts[] = {
-		{ "q", a->q, T, H },
-		{ "k", a->k, J, H },
-		{ "v", a->v, J, H },
-		{ "dout", a->dout, T, H },
+		{ "q", a->q, T, H, SP_E },
+		{ "k", a->k, J, H, SP_E },
+		{ "v", a->v, J, H, SP_E },
+		{ "dout", a->dout, T, H, SP_E },
 		{ "lse", a->lse, R, s->chunk },
 		{ "dots", a->dots, R, s->chunk },
 		{ "dq", a->dq, T, H, SP_OUT },

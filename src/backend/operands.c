@@ -49,7 +49,7 @@ static int fits_alone(const char *op, const struct sp_operand *p)
 
 static int same(const struct sp_matrix *a, const struct sp_matrix *b)
 {
-	return a->data == b->data && a->rows == b->rows && a->cols == b->cols && (a->stride == b->stride || a->rows < 2);
+	return a->data == b->data && a->dtype == b->dtype && a->rows == b->rows && a->cols == b->cols && (a->stride == b->stride || a->rows < 2);
 }
 
 /* Columns of one packed matrix lie in each other's range without sharing an element. */

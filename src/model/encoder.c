@@ -133,7 +133,7 @@ int sp_encoder_wide_layout(struct sp_encoder_wide *wide, struct sp_arena *arena,
 	struct sp_matrix *const view[] = { &wide->qkv, &wide->o, &wide->dout, &wide->dqkv };
 	const int64_t cols[] = { 3 * w->attention, w->attention, w->attention, 3 * w->attention };
 	int rc = SP_OK;
-	for (int i = 0; rc == SP_OK && w->element != SP_F32 && i < (forward_only ? 2 : 4); i++)
+	for (int i = 0; rc == SP_OK && i < (forward_only ? 2 : 4); i++)
 		rc = sp_arena_take_matrix(arena, rows, cols[i], view[i]);
 	return rc;
 }
@@ -366,18 +366,18 @@ static int project(const struct sp_encoder_layer *layer, const struct sp_layer_c
 	return rc ? rc : rotate(layer, ctx, attention, qkv, 0);
 }
 
-/* ---- attention, in float32 whatever activations are ---- */
+/* ---- attention, which may want float32 whatever activations are ---- */
 
-static int converts(const struct sp_encoder_layer *layer)
+static int converts(const struct sp_encoder_attention *attention)
 {
-	return layer->attention.qkv.dtype != SP_F32;
+	return attention->wide.qkv.cols > 0;
 }
 
 /* What attention is given of a layer: its own, or where that is converted to and from. */
 static struct sp_attention_state state_of(const struct sp_encoder_layer *layer, const struct sp_encoder_attention *attention)
 {
 	struct sp_attention_state state = layer->attention;
-	if (!converts(layer))
+	if (!converts(attention))
 		return state;
 	state.qkv = attention->wide.qkv;
 	state.o = attention->wide.o;
@@ -388,10 +388,10 @@ static int attend(const struct sp_encoder_layer *layer, const struct sp_encoder_
                   const struct sp_attention_call *call)
 {
 	const struct sp_attention_state state = state_of(layer, attention);
-	int rc = converts(layer) ? sp_compute_convert(attention->compute, layer->attention.qkv, state.qkv) : SP_OK;
+	int rc = converts(attention) ? sp_compute_convert(attention->compute, layer->attention.qkv, state.qkv) : SP_OK;
 	if (rc == SP_OK)
 		rc = attention->variant->forward(attention->work, call, &state);
-	return rc || !converts(layer) ? rc : sp_compute_convert(attention->compute, state.o, layer->attention.o);
+	return rc || !converts(attention) ? rc : sp_compute_convert(attention->compute, state.o, layer->attention.o);
 }
 
 /* Keys and values set out before the MLP is at work. */
@@ -399,7 +399,7 @@ static int begin_attention_backward(const struct sp_encoder_layer *layer, const 
 {
 	const struct sp_attention_variant *variant = attention->variant;
 	const struct sp_attention_state state = state_of(layer, attention);
-	int rc = converts(layer) ? sp_compute_convert(attention->compute, layer->attention.qkv, state.qkv) : SP_OK;
+	int rc = converts(attention) ? sp_compute_convert(attention->compute, layer->attention.qkv, state.qkv) : SP_OK;
 	return rc || !variant->begin_backward ? rc : variant->begin_backward(attention->work, &state);
 }
 
@@ -408,7 +408,7 @@ static int attend_backward(const struct sp_encoder_layer *layer, const struct sp
 {
 	const struct sp_attention_state state = state_of(layer, attention);
 	const struct sp_encoder_wide *wide = &attention->wide;
-	if (!converts(layer))
+	if (!converts(attention))
 		return attention->variant->backward(attention->work, call, &state, dout, dqkv);
 	int rc = sp_compute_convert(attention->compute, layer->attention.o, state.o);
 	if (rc == SP_OK)

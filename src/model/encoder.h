@@ -105,8 +105,8 @@ int sp_encoder_shared_layout_inner(struct sp_encoder_shared *shared, struct sp_a
 /* Instead of sp_encoder_layer_layout. The first layer reads `stream`, and in a pre-LN model `normed`. */
 void sp_encoder_layer_share(struct sp_encoder_layer *layer, const struct sp_encoder_shared *shared);
 
-/* Attention computes in float32. Where activations are something else, what it reads and gives is converted, for one layer at
- * a time. All (T, ...) of own heads; nothing where activations are float32; forward only: not the gradients. */
+/* Where a kind of attention takes float32 and activations are something else, what it reads and gives is converted, for one
+ * layer at a time. All (T, ...) of own heads; forward only: not the gradients. */
 struct sp_encoder_wide {
 	struct sp_matrix qkv, o, dout, dqkv;
 };
@@ -123,7 +123,7 @@ struct sp_encoder_attention {
 	const uint32_t *sample; /* [batch] sample * tensor ranks + own one: with the own heads, the coordinates of dropout */
 	struct sp_comm *tensor; /* ranks that share the weights of a layer; NULL: this one holds them all */
 	struct sp_compute *compute;
-	struct sp_encoder_wide wide;
+	struct sp_encoder_wide wide; /* where the kind does not take activations as they are */
 };
 
 int sp_encoder_wide_layout(struct sp_encoder_wide *wide, struct sp_arena *arena, const struct sp_encoder_widths *widths,

@@ -329,24 +329,27 @@ static int lay_words(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 	return sp_arena_take_matrix(arena, rows, m->options.config.hidden, &m->words.words);
 }
 
+static struct sp_attention_shape_host attention_shape(const struct sp_model *m, int ranks)
+{
+	return (struct sp_attention_shape_host){
+		m->options.batch, m->options.chunk, m->widths.heads, m->options.config.hidden / m->options.config.heads, ranks,
+		m->options.sequence ? sp_comm_rank(m->options.sequence) : 0, m->options.choice,
+		sp_attention_element(m->options.attention, &m->options.choice, m->options.element),
+	};
+}
+
 /* What is used inside a layer only, besides attention's own. */
 static int lay_inner(struct sp_model *m, struct sp_arena *arena, int64_t rows)
 {
-	int rc = sp_encoder_wide_layout(&m->attention.wide, arena, &m->widths, rows, m->options.forward_only);
+	const int converts = attention_shape(m, 1).element != m->options.element;
+	m->attention.wide = (struct sp_encoder_wide){ 0 };
+	int rc = converts ? sp_encoder_wide_layout(&m->attention.wide, arena, &m->widths, rows, m->options.forward_only) : SP_OK;
 	if (rc || m->options.forward_only)
 		return rc ? rc : lay_inner_shared(m, arena, rows);
 	rc = sp_encoder_scratch_layout(&m->scratch, arena, &m->widths, rows, m->options.recompute);
 	if (rc == SP_OK)
 		rc = lay_words(m, arena, rows);
 	return rc ? rc : lay_lent(m, arena);
-}
-
-static struct sp_attention_shape_host attention_shape(const struct sp_model *m, int ranks)
-{
-	return (struct sp_attention_shape_host){
-		m->options.batch, m->options.chunk, m->widths.heads, m->options.config.hidden / m->options.config.heads, ranks,
-		m->options.sequence ? sp_comm_rank(m->options.sequence) : 0, m->options.choice,
-	};
 }
 
 static int lay_scratch(struct sp_model *m, struct sp_arena *arena, int64_t rows, int ranks)

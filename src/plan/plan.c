@@ -109,7 +109,7 @@ static uint64_t ring_bytes(const struct sp_plan_input *in)
 	const struct sp_model_config *c = &in->model.config;
 	const struct sp_attention_shape_host shape = {
 		in->model.batch, in->model.chunk, c->heads / tensors(in), c->hidden / c->heads, in->sequence_ranks,
-		in->sequence_rank, in->model.choice,
+		in->sequence_rank, in->model.choice, sp_attention_element(in->model.attention, &in->model.choice, in->model.element),
 	};
 	const struct sp_attention_variant *kind[] = { in->model.attention, sp_attention_find(sp_model_full_attention(in->sequence_ranks)) };
 	const int64_t full = sp_plan_full_layers(in), of_kind[] = { layers(in) - full, full };

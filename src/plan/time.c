@@ -186,7 +186,7 @@ static void time_sequence(struct stage *s)
 	const struct sp_model_config *c = &in->model.config;
 	const struct sp_attention_shape_host shape = {
 		in->model.batch, chunk(in), c->heads / (int64_t)tensors(s), c->hidden / c->heads, in->sequence_ranks,
-		in->sequence_rank, in->model.choice,
+		in->sequence_rank, in->model.choice, sp_attention_element(in->model.attention, &in->model.choice, in->model.element),
 	};
 	const struct hiding hiding = hiding_of(s);
 	const double ranks = in->sequence_ranks, behind = (hiding.own_only ? 1 : ranks - 1) / ranks;

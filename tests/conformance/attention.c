@@ -95,15 +95,15 @@ static void take_inputs(struct bench *b, const struct attention_case *k, struct 
 {
 	const int64_t W = width(k), rows = k->batch * k->chunk;
 	if (k->packed) {
-		t->qkv = bench_tensor(b, IN, rows, 3 * W);
+		t->qkv = bench_element(b, IN, rows, 3 * W);
 	} else {
-		t->q = bench_tensor(b, IN, rows, W);
+		t->q = bench_element(b, IN, rows, W);
 		tensor_scale(t->q, k->q_scale, 0);
 	}
 	for (int i = 0; i < k->blocks; i++) {
 		if (!k->packed) {
-			t->k[i] = bench_tensor(b, IN, k->batch * k->keys[i], W);
-			t->v[i] = bench_tensor(b, IN, k->batch * k->keys[i], W);
+			t->k[i] = bench_element(b, IN, k->batch * k->keys[i], W);
+			t->v[i] = bench_element(b, IN, k->batch * k->keys[i], W);
 		}
 		t->key_doc[i] = documents(b, k, 1, k->keys[i]);
 	}
@@ -279,14 +279,14 @@ static void blocks_case(struct sp_compute *c, const struct attention_case *k)
 	one.keys[0] = all;
 	one.blocks = 1;
 	open_case(&b, c, k);
-	t.q = bench_tensor(&b, IN, rows, W);
-	struct tensor *keys = bench_tensor(&b, IN, all, W), *values = bench_tensor(&b, IN, all, W);
+	t.q = bench_element(&b, IN, rows, W);
+	struct tensor *keys = bench_element(&b, IN, all, W), *values = bench_element(&b, IN, all, W);
 	t.acc = bench_tensor(&b, OUT, rows, W);
 	t.m = bench_tensor(&b, OUT, lines, k->chunk);
 	t.l = bench_tensor(&b, OUT, lines, k->chunk);
 	struct tensor *o[2], *lse[2];
 	for (int i = 0; i < 2; i++) {
-		o[i] = bench_tensor(&b, OUT, rows, W);
+		o[i] = bench_element(&b, OUT, rows, W);
 		lse[i] = bench_tensor(&b, OUT, lines, k->chunk);
 	}
 	t.query_doc = documents(&b, k, 0, k->chunk);
@@ -352,13 +352,14 @@ static void finish_case(struct sp_compute *c, const struct finish_case *k)
 	struct bench b;
 	bench_open(&b, c, k->strided, "B %lld A %lld D %lld C %lld o is acc %d lse is %d strided %d", (long long)k->batch,
 	           (long long)k->heads, (long long)k->head_dim, (long long)k->chunk, k->o_is_acc, k->lse_is, k->strided);
-	struct tensor *acc = bench_tensor(&b, k->o_is_acc ? INOUT : IN, rows, W);
-	struct tensor *o = k->o_is_acc ? acc : bench_tensor(&b, OUT, rows, W);
+	const int in_place = k->o_is_acc && bench_dtype() == SP_F32; /* else they are not of one size */
+	struct tensor *acc = bench_tensor(&b, in_place ? INOUT : IN, rows, W);
+	struct tensor *o = in_place ? acc : bench_element(&b, OUT, rows, W);
 	struct tensor *m = bench_tensor(&b, k->lse_is == 1 ? INOUT : IN, lines, k->chunk);
 	struct tensor *l = bench_tensor(&b, k->lse_is == 2 ? INOUT : IN, lines, k->chunk);
 	struct tensor *own = bench_optional(&b, k->lse_is == 0, OUT, lines, k->chunk);
 	struct tensor *lse = k->lse_is == 0 ? own : k->lse_is == 1 ? m : l;
-	struct tensor *dout = bench_tensor(&b, IN, rows, W), *dots = bench_tensor(&b, OUT, lines, k->chunk);
+	struct tensor *dout = bench_element(&b, IN, rows, W), *given = bench_element(&b, IN, rows, W), *dots = bench_tensor(&b, OUT, lines, k->chunk);
 	for (int64_t i = 0; i < lines; i++)
 		for (int64_t j = 0; j < k->chunk; j++) {
 			const int nothing = (i + j) % 4 == 3; /* a row that attended to nothing: m -inf, l 0, acc 0 */
@@ -376,7 +377,7 @@ static void finish_case(struct sp_compute *c, const struct finish_case *k)
 		finish[side] = (struct sp_attention_finish){ k->batch,       k->heads,      k->head_dim,   k->chunk,       view(acc, side),
 			                                     view(m, side), view(l, side), view(o, side), view(lse, side) };
 		product[side] = (struct sp_attention_dots){ k->batch,         k->heads,      k->head_dim,     k->chunk,
-			                                    view(dout, side), view(o, side), view(dots, side) };
+			                                    view(dout, side), view(given, side), view(dots, side) };
 	}
 	while (bench_again(&b)) {
 		assert_int_equal(sp_compute_attention_finish(c, &finish[DEVICE]), SP_OK);
@@ -387,7 +388,7 @@ static void finish_case(struct sp_compute *c, const struct finish_case *k)
 	bench_expect(&b, o, BOUND_ATTENTION_FINISH, "o");
 	bench_expect_near(&b, lse, BOUND_ATTENTION_FINISH, "lse", sqrt((double)(lines * k->chunk)));
 	/* |dout| |o| of one row and head is the size of what is summed. */
-	bench_expect_near(&b, dots, BOUND_ATTENTION_DOTS, "dots", tensor_norm(o));
+	bench_expect_near(&b, dots, BOUND_ATTENTION_DOTS, "dots", tensor_norm(given));
 	bench_close(&b);
 }
 
@@ -446,7 +447,7 @@ static void take_gradients(struct bench *b, const struct attention_case *k, stru
                            enum role dkv)
 {
 	const int64_t W = width(k), rows = k->batch * k->chunk;
-	t->dout = bench_tensor(b, IN, rows, W);
+	t->dout = bench_element(b, IN, rows, W);
 	t->dots = bench_tensor(b, IN, k->batch * k->heads, k->chunk);
 	tensor_scale(t->dots, 1, 2);
 	if (k->packed)

@@ -71,6 +71,11 @@ void bench_set_element(enum sp_dtype dtype)
 	element = dtype;
 }
 
+enum sp_dtype bench_dtype(void)
+{
+	return element;
+}
+
 double bench_largest(void)
 {
 	return sp_reference_largest(element);

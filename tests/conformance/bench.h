@@ -12,6 +12,7 @@
 
 /* Before all others: the dtype of the tensors that the contract marks E. */
 void bench_set_element(enum sp_dtype dtype);
+enum sp_dtype bench_dtype(void);
 /* Its largest finite number, and its least normal one. */
 double bench_largest(void);
 double bench_least(void);
