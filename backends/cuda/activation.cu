@@ -45,8 +45,10 @@ static __device__ __forceinline__ float slope(float x, int act)
 	return act == SP_ACT_GELU ? gelu_slope(x) : gelu_tanh_slope(x);
 }
 
-struct sweep {
-	struct rows x, other;
+/* E: of the activations; OTHER: of what goes with them, an activation too or a float32 bias. */
+template <class E, class OTHER> struct sweep {
+	struct rows<E> x;
+	struct rows<OTHER> other;
 	int64_t count, cols, part, across; /* across: blocks beside each other */
 	int act, wide;
 	float *sums; /* [parts][cols], or NULL */
@@ -57,14 +59,14 @@ struct area {
 	int64_t column, row, end;
 };
 
-static __device__ __forceinline__ struct area area_of(const struct sweep &a)
+template <class E, class OTHER> static __device__ __forceinline__ struct area area_of(const struct sweep<E, OTHER> &a)
 {
 	const int64_t part = blockIdx.x / a.across, first = part * a.part, end = first + a.part;
 	return { (blockIdx.x % a.across) * ACROSS + threadIdx.x % WARP * GROUP, first + threadIdx.x / WARP,
 		     end < a.count ? end : a.count };
 }
 
-static __global__ void __launch_bounds__(THREADS) activate_rows(struct sweep a)
+template <class E> static __global__ void __launch_bounds__(THREADS) activate_rows(struct sweep<E, E> a)
 {
 	const struct area at = area_of(a);
 	if (at.column >= a.cols)
@@ -78,7 +80,7 @@ static __global__ void __launch_bounds__(THREADS) activate_rows(struct sweep a)
 	}
 }
 
-static __global__ void __launch_bounds__(THREADS) spread_bias(struct sweep a, int add)
+template <class E> static __global__ void __launch_bounds__(THREADS) spread_bias(struct sweep<E, float> a, int add)
 {
 	const struct area at = area_of(a);
 	if (at.column >= a.cols)
@@ -94,7 +96,7 @@ static __global__ void __launch_bounds__(THREADS) spread_bias(struct sweep a, in
 	}
 }
 
-static __global__ void __launch_bounds__(THREADS) sweep_rows(struct sweep a)
+template <class E> static __global__ void __launch_bounds__(THREADS) sweep_rows(struct sweep<E, E> a)
 {
 	SP_SHARED(float, partial); /* [DOWN][ACROSS] */
 	const struct area at = area_of(a);
@@ -126,36 +128,48 @@ static __global__ void __launch_bounds__(THREADS) sweep_rows(struct sweep a)
 	a.sums[blockIdx.x / a.across * a.cols + column] = total;
 }
 
-static struct sweep sweep_of(struct sp_matrix x, struct sp_matrix other)
+template <class E, class OTHER> static struct sweep<E, OTHER> sweep_of(struct sp_matrix x, struct sp_matrix other)
 {
 	const struct sp_matrix moved[] = { x, other };
 	const int64_t part = at_least(ceil_div(x.rows, MOST_PARTS), FEWEST_ROWS);
-	return { rows_of(x), rows_of(other), x.rows, x.cols, part, ceil_div(x.cols, ACROSS), SP_ACT_NONE, is_wide(x.cols, moved, 2),
-		     NULL };
+	return { rows_of<E>(x), rows_of<OTHER>(other), x.rows,      x.cols, part, ceil_div(x.cols, ACROSS),
+		     SP_ACT_NONE,   is_wide(x.cols, moved, 2), NULL };
 }
 
-static int64_t blocks_of(const struct sweep &a)
+template <class E, class OTHER> static int64_t blocks_of(const struct sweep<E, OTHER> &a)
 {
 	return ceil_div(a.count, a.part) * a.across;
 }
 
+template <class E>
+static int queue_activate(struct sp_cuda *cuda, struct sp_matrix pre, struct sp_matrix y, enum sp_activation act)
+{
+	struct sweep<E, E> a = sweep_of<E, E>(y, pre);
+	a.act = act;
+	return blocks_of(a) == 0 ? SP_OK : SP_LAUNCH(cuda, activate_rows<E>, blocks_of(a), THREADS, 0, a);
+}
+
 extern "C" int sp_cuda_activate(struct sp_cuda *cuda, struct sp_matrix pre, struct sp_matrix y, enum sp_activation act)
 {
-	struct sweep a = sweep_of(y, pre);
-	a.act = act;
-	return blocks_of(a) == 0 ? SP_OK : SP_LAUNCH(cuda, activate_rows, blocks_of(a), THREADS, 0, a);
+	return SP_BY_ELEMENT(y.dtype, queue_activate, cuda, pre, y, act);
+}
+
+template <class E> static int queue_bias(struct sp_cuda *cuda, struct sp_matrix bias, struct sp_matrix x, int add)
+{
+	const struct sweep<E, float> a = sweep_of<E, float>(x, bias);
+	return blocks_of(a) == 0 ? SP_OK : SP_LAUNCH(cuda, spread_bias<E>, blocks_of(a), THREADS, 0, a, add);
 }
 
 extern "C" int sp_cuda_spread_bias(struct sp_cuda *cuda, struct sp_matrix bias, struct sp_matrix x, int add)
 {
-	const struct sweep a = sweep_of(x, bias);
-	return blocks_of(a) == 0 ? SP_OK : SP_LAUNCH(cuda, spread_bias, blocks_of(a), THREADS, 0, a, add);
+	return SP_BY_ELEMENT(x.dtype, queue_bias, cuda, bias, x, add);
 }
 
-extern "C" int sp_cuda_sweep(struct sp_cuda *cuda, struct sp_matrix x, struct sp_matrix pre, enum sp_activation act,
-                             struct sp_matrix sums)
+template <class E>
+static int queue_sweep(struct sp_cuda *cuda, struct sp_matrix x, struct sp_matrix pre, enum sp_activation act,
+                       struct sp_matrix sums)
 {
-	struct sweep a = sweep_of(x, pre);
+	struct sweep<E, E> a = sweep_of<E, E>(x, pre);
 	const int64_t parts = ceil_div(a.count, a.part);
 	if (blocks_of(a) == 0)
 		return SP_OK;
@@ -165,9 +179,15 @@ extern "C" int sp_cuda_sweep(struct sp_cuda *cuda, struct sp_matrix x, struct sp
 		if (!a.sums)
 			return SP_ERR_MEMORY;
 	}
-	int status = SP_LAUNCH(cuda, sweep_rows, blocks_of(a), THREADS, DOWN * ACROSS * sizeof(float), a);
+	int status = SP_LAUNCH(cuda, sweep_rows<E>, blocks_of(a), THREADS, DOWN * ACROSS * sizeof(float), a);
 	if (status || !a.sums)
 		return status;
 	const struct sp_cuda_totals totals = { { static_cast<float *>(sums.data) }, 1 };
 	return sp_cuda_sum_up(cuda, a.sums, parts, a.cols, totals);
+}
+
+extern "C" int sp_cuda_sweep(struct sp_cuda *cuda, struct sp_matrix x, struct sp_matrix pre, enum sp_activation act,
+                             struct sp_matrix sums)
+{
+	return SP_BY_ELEMENT(x.dtype, queue_sweep, cuda, x, pre, act, sums);
 }

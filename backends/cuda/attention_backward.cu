@@ -2,9 +2,10 @@
  * owning the rows it adds to: the scores are computed twice, and nothing is added atomically. */
 #include "cuda/attention_tiles.cuh"
 
-struct step {
+template <class E> struct step {
 	struct problem problem;
-	struct rows q, k, v, dout, lse, dots, dq, dk, dv;
+	struct rows<E> q, k, v, dout;
+	struct rows<float> lse, dots, dq, dk, dv;
 	int64_t query_tiles, key_tiles;
 	int overwrite_dq, overwrite_dkv;
 };
@@ -38,8 +39,8 @@ struct slope {
 };
 
 /* Both sides are in shared memory. */
-template <int D>
-static __device__ __forceinline__ struct slope slope_of(const struct step &a, const struct tiles<D> &t, struct position at,
+template <int D, class E>
+static __device__ __forceinline__ struct slope slope_of(const struct step<E> &a, const struct tiles<D> &t, struct position at,
                                                         int64_t query, int64_t key, unsigned allowed)
 {
 	const struct problem &p = a.problem;
@@ -64,14 +65,14 @@ static __device__ __forceinline__ struct slope slope_of(const struct step &a, co
 	return x;
 }
 
-template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attention_backward_queries(struct step a)
+template <int D, class E> static __global__ void __launch_bounds__(TILE_THREADS) attention_backward_queries(struct step<E> a)
 {
 	SP_SHARED(float, shared);
 	const struct tiles<D> t = tiles_in<D>(shared);
 	const struct problem &p = a.problem;
 	const struct position at = position_of(p, a.query_tiles);
 	const int64_t first = at.tile * TILE;
-	const struct head_rows out = head_of(a.dq, p, at, p.chunk);
+	const struct head_rows<float> out = head_of(a.dq, p, at, p.chunk);
 	struct result<D> dq;
 	clear(dq);
 	load_tile<D>(t.q, head_of(a.q, p, at, p.chunk), first, p);
@@ -96,14 +97,14 @@ template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attentio
 	put(dq, out, first, p);
 }
 
-template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attention_backward_keys(struct step a)
+template <int D, class E> static __global__ void __launch_bounds__(TILE_THREADS) attention_backward_keys(struct step<E> a)
 {
 	SP_SHARED(float, shared);
 	const struct tiles<D> t = tiles_in<D>(shared);
 	const struct problem &p = a.problem;
 	const struct position at = position_of(p, a.key_tiles);
 	const int64_t first = at.tile * TILE - p.shift;
-	const struct head_rows dk_out = head_of(a.dk, p, at, p.keys), dv_out = head_of(a.dv, p, at, p.keys);
+	const struct head_rows<float> dk_out = head_of(a.dk, p, at, p.keys), dv_out = head_of(a.dv, p, at, p.keys);
 	struct result<D> dk, dv;
 	clear(dk);
 	clear(dv);
@@ -146,31 +147,35 @@ extern "C" size_t sp_cuda_attention_shared(int64_t head_dim)
 	                        : backward_shared<128>();
 }
 
-extern "C" int sp_cuda_attention_backward(void *ctx, const struct sp_attention_backward *args)
+template <class E> static int queue(struct sp_cuda *cuda, const struct sp_attention_backward *args)
 {
-	struct sp_cuda *cuda = static_cast<struct sp_cuda *>(ctx);
 	const struct sp_attention_shape *s = &args->shape;
 	const struct sp_matrix moved[] = { args->q, args->k, args->v, args->dout, args->dq, args->dk, args->dv };
 	const struct problem problem = problem_of(s, moved, 7);
-	const struct step a = { problem,
-		                    rows_of(args->q),
-		                    rows_of(args->k),
-		                    rows_of(args->v),
-		                    rows_of(args->dout),
-		                    rows_of(args->lse),
-		                    rows_of(args->dots),
-		                    rows_of(args->dq),
-		                    rows_of(args->dk),
-		                    rows_of(args->dv),
-		                    ceil_div(s->chunk, TILE),
-		                    key_tiles(problem),
-		                    args->overwrite_dq,
-		                    args->overwrite_dkv };
+	const struct step<E> a = { problem,
+		                       rows_of<E>(args->q),
+		                       rows_of<E>(args->k),
+		                       rows_of<E>(args->v),
+		                       rows_of<E>(args->dout),
+		                       rows_of(args->lse),
+		                       rows_of(args->dots),
+		                       rows_of(args->dq),
+		                       rows_of(args->dk),
+		                       rows_of(args->dv),
+		                       ceil_div(s->chunk, TILE),
+		                       key_tiles(problem),
+		                       args->overwrite_dq,
+		                       args->overwrite_dkv };
 	const int64_t lines = s->heads * s->batch, query_blocks = a.query_tiles * lines, key_blocks = a.key_tiles * lines;
 	int status = SP_OK;
 	if (query_blocks > 0)
-		status = SP_ATTENTION_LAUNCH(cuda, attention_backward_queries, s->head_dim, query_blocks, backward_shared, a);
+		status = SP_ATTENTION_LAUNCH(cuda, attention_backward_queries, E, s->head_dim, query_blocks, backward_shared, a);
 	if (status == SP_OK && key_blocks > 0)
-		status = SP_ATTENTION_LAUNCH(cuda, attention_backward_keys, s->head_dim, key_blocks, backward_shared, a);
+		status = SP_ATTENTION_LAUNCH(cuda, attention_backward_keys, E, s->head_dim, key_blocks, backward_shared, a);
 	return status;
+}
+
+extern "C" int sp_cuda_attention_backward(void *ctx, const struct sp_attention_backward *args)
+{
+	return SP_BY_ELEMENT(args->q.dtype, queue, static_cast<struct sp_cuda *>(ctx), args);
 }

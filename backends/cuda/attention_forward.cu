@@ -2,9 +2,10 @@
  * the keys (Dao et al. 2022, algorithm 1), maximum, sum and accumulator in registers. */
 #include "cuda/attention_tiles.cuh"
 
-struct step {
+template <class E> struct step {
 	struct problem problem;
-	struct rows q, k, v, acc, m, l;
+	struct rows<E> q, k, v;
+	struct rows<float> acc, m, l;
 	int64_t tiles; /* of queries */
 	int first;
 };
@@ -67,7 +68,7 @@ static __device__ __forceinline__ void fold(struct scores &s, struct softmax &st
 	}
 }
 
-template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attention_forward(struct step a)
+template <int D, class E> static __global__ void __launch_bounds__(TILE_THREADS) attention_forward(struct step<E> a)
 {
 	SP_SHARED(float, shared);
 	float *q = shared, *k = q + tile_size<D>::FLOATS, *v = k + tile_size<D>::FLOATS, *probs = v + tile_size<D>::FLOATS;
@@ -75,8 +76,8 @@ template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attentio
 	const struct problem &p = a.problem;
 	const struct position at = position_of(p, a.tiles);
 	const int64_t first = at.tile * TILE, line = at.batch * p.heads + at.head;
-	const struct head_rows keys = head_of(a.k, p, at, p.keys), values = head_of(a.v, p, at, p.keys);
-	const struct head_rows out = head_of(a.acc, p, at, p.chunk);
+	const struct head_rows<E> keys = head_of(a.k, p, at, p.keys), values = head_of(a.v, p, at, p.keys);
+	const struct head_rows<float> out = head_of(a.acc, p, at, p.chunk);
 	struct softmax state = { { -INFINITY, -INFINITY }, { 0.0f, 0.0f } };
 	struct result<D> acc;
 	clear(acc);
@@ -115,15 +116,26 @@ template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attentio
 		}
 }
 
-extern "C" int sp_cuda_attention_forward(void *ctx, const struct sp_attention_forward *args)
+template <class E> static int queue(struct sp_cuda *cuda, const struct sp_attention_forward *args)
 {
-	struct sp_cuda *cuda = static_cast<struct sp_cuda *>(ctx);
 	const struct sp_matrix moved[] = { args->q, args->k, args->v, args->acc };
 	const int64_t tiles = ceil_div(args->shape.chunk, TILE);
-	const struct step a = { problem_of(&args->shape, moved, 4), rows_of(args->q), rows_of(args->k), rows_of(args->v),
-		                    rows_of(args->acc), rows_of(args->m), rows_of(args->l), tiles, args->first };
+	const struct step<E> a = { problem_of(&args->shape, moved, 4),
+		                       rows_of<E>(args->q),
+		                       rows_of<E>(args->k),
+		                       rows_of<E>(args->v),
+		                       rows_of(args->acc),
+		                       rows_of(args->m),
+		                       rows_of(args->l),
+		                       tiles,
+		                       args->first };
 	const int64_t blocks = tiles * args->shape.heads * args->shape.batch;
 	if (blocks == 0)
 		return SP_OK;
-	return SP_ATTENTION_LAUNCH(cuda, attention_forward, args->shape.head_dim, blocks, forward_shared, a);
+	return SP_ATTENTION_LAUNCH(cuda, attention_forward, E, args->shape.head_dim, blocks, forward_shared, a);
+}
+
+extern "C" int sp_cuda_attention_forward(void *ctx, const struct sp_attention_forward *args)
+{
+	return SP_BY_ELEMENT(args->q.dtype, queue, static_cast<struct sp_cuda *>(ctx), args);
 }

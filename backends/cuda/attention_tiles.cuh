@@ -1,4 +1,5 @@
-/* Tiles of attention in single precision: what the forward and backward kernels are made of. May include: cuda/common.cuh.
+/* Tiles of attention in single precision, whatever activations are: what the forward and backward kernels are made of.
+ * May include: cuda/common.cuh.
  *
  * 256 threads work on tiles of 64 rows. Thread t is lane x = t % 8 of line y = t / 8 and holds, of a 64 x 64 tile of scores,
  * rows 2 y, 2 y + 1 and columns x, x + 8, ..., x + 56; of a 64 x D tile of results the same two rows and columns
@@ -11,14 +12,14 @@
 
 enum { TILE = 64, TILE_THREADS = 256, LANES = 8, OWN_ROWS = 2, OWN_KEYS = TILE / LANES, SCORE_STRIDE = TILE + 4 };
 
-/* Head sizes are rounded up to these. */
-#define SP_ATTENTION_LAUNCH(cuda, kernel, head_dim, blocks, shared, args)                                                \
-	((head_dim) <= 32   ? SP_ATTENTION_LAUNCH_OF(cuda, kernel, 32, blocks, shared, args)                                 \
-	 : (head_dim) <= 64 ? SP_ATTENTION_LAUNCH_OF(cuda, kernel, 64, blocks, shared, args)                                 \
-	 : (head_dim) <= 96 ? SP_ATTENTION_LAUNCH_OF(cuda, kernel, 96, blocks, shared, args)                                 \
-	                    : SP_ATTENTION_LAUNCH_OF(cuda, kernel, 128, blocks, shared, args))
-#define SP_ATTENTION_LAUNCH_OF(cuda, kernel, D, blocks, shared, args)                                                    \
-	SP_LAUNCH_LARGE(cuda, (kernel<D>), blocks, TILE_THREADS, (shared<D>()), args)
+/* Head sizes are rounded up to these. E: the type of activations. */
+#define SP_ATTENTION_LAUNCH(cuda, kernel, E, head_dim, blocks, shared, args)                                             \
+	((head_dim) <= 32   ? SP_ATTENTION_LAUNCH_OF(cuda, kernel, E, 32, blocks, shared, args)                              \
+	 : (head_dim) <= 64 ? SP_ATTENTION_LAUNCH_OF(cuda, kernel, E, 64, blocks, shared, args)                              \
+	 : (head_dim) <= 96 ? SP_ATTENTION_LAUNCH_OF(cuda, kernel, E, 96, blocks, shared, args)                              \
+	                    : SP_ATTENTION_LAUNCH_OF(cuda, kernel, E, 128, blocks, shared, args))
+#define SP_ATTENTION_LAUNCH_OF(cuda, kernel, E, D, blocks, shared, args)                                                 \
+	SP_LAUNCH_LARGE(cuda, (kernel<D, E>), blocks, TILE_THREADS, (shared<D>()), args)
 
 static __device__ __forceinline__ int lane()
 {
@@ -53,13 +54,14 @@ struct problem {
 	int64_t window, ahead; /* 0: none; what a query's position is more than that of the key of the same number */
 };
 
+/* `moved`: activations first. */
 static inline struct problem problem_of(const struct sp_attention_shape *s, const struct sp_matrix *moved, int n)
 {
 	struct problem p = { s->heads,
 		                 s->chunk,
 		                 s->keys,
 		                 (int)s->head_dim,
-		                 s->head_dim % 4 == 0,
+		                 s->head_dim * (int64_t)sp_dtype_size(moved[0].dtype) % 16 == 0,
 		                 (int)(s->first_key % GROUP),
 		                 s->scale,
 		                 s->query_doc,
@@ -73,7 +75,8 @@ static inline struct problem problem_of(const struct sp_attention_shape *s, cons
 		                 s->window,
 		                 (int64_t)s->first_query - (int64_t)s->first_key };
 	for (int i = 0; i < n; i++)
-		p.wide = p.wide && reinterpret_cast<uintptr_t>(moved[i].data) % 16 == 0 && moved[i].stride % 4 == 0;
+		p.wide = p.wide && reinterpret_cast<uintptr_t>(moved[i].data) % 16 == 0 &&
+		         moved[i].stride * (int64_t)sp_dtype_size(moved[i].dtype) % 16 == 0;
 	return p;
 }
 
@@ -117,13 +120,14 @@ static __device__ __forceinline__ struct position position_of(const struct probl
 /* ---- moving tiles ---- */
 
 /* The part of a (tokens, A D) matrix that belongs to one head of one sample: `count` rows. */
-struct head_rows {
-	float *data;
+template <class E> struct head_rows {
+	E *data;
 	int64_t stride, count;
 };
 
-static __device__ __forceinline__ struct head_rows head_of(struct rows m, const struct problem &p, struct position at,
-                                                           int64_t count)
+template <class E>
+static __device__ __forceinline__ struct head_rows<E> head_of(struct rows<E> m, const struct problem &p, struct position at,
+                                                              int64_t count)
 {
 	return { row_at(m, at.batch * count) + at.head * p.head_dim, m.stride, count };
 }
@@ -138,7 +142,8 @@ static __device__ __forceinline__ float4 load_quad(const float *row, int d, int 
 
 /* Rows first .. first + 63 into shared memory; what lies outside is 0. */
 template <int D>
-static __device__ __forceinline__ void load_tile(float *tile, struct head_rows from, int64_t first, const struct problem &p)
+static __device__ __forceinline__ void load_tile(float *tile, struct head_rows<float> from, int64_t first,
+                                                 const struct problem &p)
 {
 	for (int i = (int)threadIdx.x; i < TILE * (D / 4); i += TILE_THREADS) {
 		const int r = i / (D / 4), d = i % (D / 4) * 4;
@@ -147,6 +152,20 @@ static __device__ __forceinline__ void load_tile(float *tile, struct head_rows f
 		if (row >= 0 && row < from.count && d < p.head_dim)
 			x = load_quad(from.data + row * from.stride, d, p.head_dim, p.wide);
 		*reinterpret_cast<float4 *>(tile + r * (D + 4) + d) = x;
+	}
+}
+
+/* The same of 16 bits. */
+template <int D, class E>
+static __device__ __forceinline__ void load_tile(float *tile, struct head_rows<E> from, int64_t first, const struct problem &p)
+{
+	for (int i = (int)threadIdx.x; i < TILE * (D / GROUP); i += TILE_THREADS) {
+		const int r = i / (D / GROUP), d = i % (D / GROUP) * GROUP;
+		const int64_t row = first + r;
+		struct eight x = zero8();
+		if (row >= 0 && row < from.count && d < p.head_dim)
+			x = load8(from.data + row * from.stride, d, p.head_dim, p.wide);
+		write8(tile + r * (D + 4) + d, x);
 	}
 }
 
@@ -171,7 +190,8 @@ template <int D> static __device__ __forceinline__ void clear(struct result<D> &
 
 /* x += what `from` holds */
 template <int D>
-static __device__ __forceinline__ void fetch(struct result<D> &x, struct head_rows from, int64_t first, const struct problem &p)
+static __device__ __forceinline__ void fetch(struct result<D> &x, struct head_rows<float> from, int64_t first,
+                                             const struct problem &p)
 {
 #pragma unroll
 	for (int r = 0; r < OWN_ROWS; r++) {
@@ -193,7 +213,8 @@ static __device__ __forceinline__ void fetch(struct result<D> &x, struct head_ro
 }
 
 template <int D>
-static __device__ __forceinline__ void put(const struct result<D> &x, struct head_rows to, int64_t first, const struct problem &p)
+static __device__ __forceinline__ void put(const struct result<D> &x, struct head_rows<float> to, int64_t first,
+                                           const struct problem &p)
 {
 #pragma unroll
 	for (int r = 0; r < OWN_ROWS; r++) {

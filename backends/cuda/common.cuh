@@ -1,31 +1,31 @@
 /* What kernels have in common: rows of matrices in groups of eight columns, reductions, dropout. May include:
- * cuda/device.cuh.
+ * cuda/elements.cuh.
  *
- * Eight columns are what one Philox call decides about and two 16-byte accesses move, so most kernels give a thread eight
- * neighbouring columns. `wide` says that rows may be moved 16 bytes at a time: every matrix of the kernel is aligned, and
- * columns come in whole groups. Otherwise columns are moved one by one and those past the last are 0. */
+ * Eight columns are what one Philox call decides about and one 16-byte access moves, or two of float32, so most kernels
+ * give a thread eight neighbouring columns. `wide` says that rows may be moved 16 bytes at a time: every matrix of the
+ * kernel is aligned, and columns come in whole groups. Otherwise columns are moved one by one and those past the last are 0. */
 #ifndef SP_CUDA_COMMON_CUH
 #define SP_CUDA_COMMON_CUH
 
-#include "cuda/device.cuh"
+#include "cuda/elements.cuh"
 
-enum { WARP = 32, GROUP = 8 };
+enum { WARP = 32 };
 
 static const unsigned ALL_LANES = 0xffffffffu;
 
 /* ---- matrices ---- */
 
-struct rows {
-	float *data; /* NULL: not given */
+template <class E> struct rows {
+	E *data; /* NULL: not given */
 	int64_t stride;
 };
 
-static inline struct rows rows_of(struct sp_matrix m)
+template <class E = float> static inline struct rows<E> rows_of(struct sp_matrix m)
 {
-	return { static_cast<float *>(m.data), m.stride };
+	return { static_cast<E *>(m.data), m.stride };
 }
 
-static __device__ __forceinline__ float *row_at(struct rows m, int64_t i)
+template <class E> static __device__ __forceinline__ E *row_at(struct rows<E> m, int64_t i)
 {
 	return m.data + i * m.stride;
 }
@@ -35,8 +35,15 @@ static inline int is_wide(int64_t cols, const struct sp_matrix *m, int n)
 {
 	int wide = cols % GROUP == 0;
 	for (int i = 0; i < n; i++)
-		wide = wide && (reinterpret_cast<uintptr_t>(m[i].data) % 16 == 0) && (m[i].rows < 2 || m[i].stride % 4 == 0);
+		wide = wide && (reinterpret_cast<uintptr_t>(m[i].data) % 16 == 0) &&
+		       (m[i].rows < 2 || m[i].stride * (int64_t)sp_dtype_size(m[i].dtype) % 16 == 0);
 	return wide;
+}
+
+/* The same of the eight columns from j on, where the last group of `n` columns need not be whole. */
+static __device__ __forceinline__ int wide_at(int wide, int64_t j, int64_t n)
+{
+	return wide && j + GROUP <= n;
 }
 
 static inline int64_t ceil_div(int64_t a, int64_t b)
@@ -49,36 +56,28 @@ static inline int64_t at_least(int64_t n, int64_t least)
 	return n < least ? least : n;
 }
 
-struct eight {
-	float v[GROUP];
-};
-
-static __device__ __forceinline__ struct eight load8(const float *row, int64_t j, int64_t cols, int wide)
+template <class E> static __device__ __forceinline__ struct eight load8(const E *row, int64_t j, int64_t cols, int wide)
 {
+	if (wide)
+		return read8(row + j);
 	struct eight x;
-	if (wide) {
-		const float4 a = *reinterpret_cast<const float4 *>(row + j), b = *reinterpret_cast<const float4 *>(row + j + 4);
-		x.v[0] = a.x, x.v[1] = a.y, x.v[2] = a.z, x.v[3] = a.w;
-		x.v[4] = b.x, x.v[5] = b.y, x.v[6] = b.z, x.v[7] = b.w;
-		return x;
-	}
 #pragma unroll
 	for (int e = 0; e < GROUP; e++)
-		x.v[e] = j + e < cols ? row[j + e] : 0.0f;
+		x.v[e] = j + e < cols ? read1(row + j + e) : 0.0f;
 	return x;
 }
 
-static __device__ __forceinline__ void store8(float *row, int64_t j, int64_t cols, int wide, const struct eight &x)
+template <class E>
+static __device__ __forceinline__ void store8(E *row, int64_t j, int64_t cols, int wide, const struct eight &x)
 {
 	if (wide) {
-		*reinterpret_cast<float4 *>(row + j) = make_float4(x.v[0], x.v[1], x.v[2], x.v[3]);
-		*reinterpret_cast<float4 *>(row + j + 4) = make_float4(x.v[4], x.v[5], x.v[6], x.v[7]);
+		write8(row + j, x);
 		return;
 	}
 #pragma unroll
 	for (int e = 0; e < GROUP; e++)
 		if (j + e < cols)
-			row[j + e] = x.v[e];
+			write1(row + j + e, x.v[e]);
 }
 
 static __device__ __forceinline__ struct eight add8(struct eight x, const struct eight &y)

@@ -52,9 +52,13 @@ void sp_cuda_describe(void *ctx, char *text, size_t size, char *warning, size_t 
 
 int sp_cuda_supports(void *ctx, const struct sp_compute_needs *needs, char *why, size_t size)
 {
-	if (needs->dtype != SP_F32)
-		return sp_say(SP_ERR_UNUSABLE, why, size, "the cuda backend computes in fp32 only, not %s",
-		              sp_dtype_name(needs->dtype));
+	const int capability = sp_cuda_capability(ctx);
+	if (needs->dtype != SP_F32 && needs->dtype != SP_BF16 && needs->dtype != SP_F16)
+		return sp_say(SP_ERR_UNUSABLE, why, size, "activations are f32, bf16 or f16 here, not %s", sp_dtype_name(needs->dtype));
+	if (needs->dtype == SP_BF16 && capability < SP_CUDA_BF16_CAPABILITY)
+		return sp_say(SP_ERR_UNUSABLE, why, size,
+		              "products of bf16 take a GPU of compute capability %d.%d, this one has %d.%d: use train.precision = fp32",
+		              SP_CUDA_BF16_CAPABILITY / 10, SP_CUDA_BF16_CAPABILITY % 10, capability / 10, capability % 10);
 	if (needs->head_dim > SP_CUDA_MOST_HEAD_DIM)
 		return sp_say(SP_ERR_UNUSABLE, why, size, "its attention takes heads of at most %d columns, not %lld: use more heads",
 		              SP_CUDA_MOST_HEAD_DIM, (long long)needs->head_dim);

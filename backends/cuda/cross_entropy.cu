@@ -22,7 +22,7 @@ static __device__ __forceinline__ struct partial join(struct partial a, struct p
 	return r;
 }
 
-static __device__ __forceinline__ struct partial row_partial(const float *x, int64_t n, int wide)
+template <class E> static __device__ __forceinline__ struct partial row_partial(const E *x, int64_t n, int wide)
 {
 	struct partial p = { -INFINITY, 0.0f, n };
 	for (int64_t j = threadIdx.x * GROUP; j < n; j += THREADS * GROUP) {
@@ -61,8 +61,8 @@ static __device__ __forceinline__ struct partial block_partial(struct partial p,
 	return p;
 }
 
-struct entropy {
-	struct rows logits;
+template <class E> struct entropy {
+	struct rows<E> logits;
 	const int32_t *label;
 	int64_t cols;
 	float scale;
@@ -71,12 +71,12 @@ struct entropy {
 	int *correct;   /* [rows] */
 };
 
-static __global__ void __launch_bounds__(THREADS) cross_entropy(struct entropy a)
+template <class E> static __global__ void __launch_bounds__(THREADS) cross_entropy(struct entropy<E> a)
 {
 	SP_SHARED(struct partial, slots);
-	float *x = row_at(a.logits, blockIdx.x);
+	E *x = row_at(a.logits, blockIdx.x);
 	const int32_t label = a.label[blockIdx.x];
-	const float at_label = x[label]; /* read by all before the barrier, written by one after it */
+	const float at_label = read1(x + label); /* read by all before the barrier, written by one after it */
 	const struct partial p = block_partial(row_partial(x, a.cols, a.wide), slots);
 	if (threadIdx.x == 0) {
 		a.losses[blockIdx.x] = log((double)p.sum) + ((double)p.max - (double)at_label);
@@ -94,9 +94,8 @@ static __global__ void __launch_bounds__(THREADS) cross_entropy(struct entropy a
 	}
 }
 
-extern "C" int sp_cuda_cross_entropy(void *ctx, const struct sp_cross_entropy *args)
+template <class E> static int queue(struct sp_cuda *cuda, const struct sp_cross_entropy *args)
 {
-	struct sp_cuda *cuda = static_cast<struct sp_cuda *>(ctx);
 	const int64_t n = args->logits.rows;
 	if (n == 0)
 		return SP_OK;
@@ -104,27 +103,33 @@ extern "C" int sp_cuda_cross_entropy(void *ctx, const struct sp_cross_entropy *a
 	if (!losses)
 		return SP_ERR_MEMORY;
 	int *correct = reinterpret_cast<int *>(losses + n);
-	const struct entropy a = { rows_of(args->logits), args->label, args->logits.cols, args->scale, args->gradient,
-		                       is_wide(args->logits.cols, &args->logits, 1), losses, correct };
-	int status = SP_LAUNCH(cuda, cross_entropy, n, THREADS, WARPS * sizeof(struct partial), a);
+	const struct entropy<E> a = { rows_of<E>(args->logits), args->label, args->logits.cols, args->scale, args->gradient,
+		                          is_wide(args->logits.cols, &args->logits, 1), losses, correct };
+	int status = SP_LAUNCH(cuda, cross_entropy<E>, n, THREADS, WARPS * sizeof(struct partial), a);
 	return status ? status : sp_cuda_sum_numbers(cuda, losses, correct, n, args->loss, args->correct);
+}
+
+extern "C" int sp_cuda_cross_entropy(void *ctx, const struct sp_cross_entropy *args)
+{
+	return SP_BY_ELEMENT(args->logits.dtype, queue, static_cast<struct sp_cuda *>(ctx), args);
 }
 
 /* ---- columns that are shared out ---- */
 
 enum { STATS = 4 }; /* of a row: maximum, sum, the label's logit, whether that is the first of the largest */
 
-struct part {
-	struct rows logits, stats;
+template <class E> struct part {
+	struct rows<E> logits;
+	struct rows<float> stats;
 	const int32_t *label;
 	int64_t cols, first;
 	int wide;
 };
 
-static __global__ void __launch_bounds__(THREADS) entropy_part(struct part a)
+template <class E> static __global__ void __launch_bounds__(THREADS) entropy_part(struct part<E> a)
 {
 	SP_SHARED(struct partial, slots);
-	const float *x = row_at(a.logits, blockIdx.x);
+	const E *x = row_at(a.logits, blockIdx.x);
 	const struct partial p = block_partial(row_partial(x, a.cols, a.wide), slots);
 	if (threadIdx.x > 0)
 		return;
@@ -133,22 +138,27 @@ static __global__ void __launch_bounds__(THREADS) entropy_part(struct part a)
 	float *stats = row_at(a.stats, blockIdx.x);
 	stats[0] = p.max;
 	stats[1] = p.sum;
-	stats[2] = here ? x[label] : -INFINITY;
+	stats[2] = here ? read1(x + label) : -INFINITY;
 	stats[3] = here && p.at == label ? 1.0f : 0.0f;
+}
+
+template <class E> static int queue(struct sp_cuda *cuda, const struct sp_entropy_part *args)
+{
+	const struct part<E> a = { rows_of<E>(args->logits), rows_of(args->stats), args->label, args->logits.cols, args->first,
+		                       is_wide(args->logits.cols, &args->logits, 1) };
+	if (args->logits.rows == 0)
+		return SP_OK;
+	return SP_LAUNCH(cuda, entropy_part<E>, args->logits.rows, THREADS, WARPS * sizeof(struct partial), a);
 }
 
 extern "C" int sp_cuda_entropy_part(void *ctx, const struct sp_entropy_part *args)
 {
-	const struct part a = { rows_of(args->logits), rows_of(args->stats), args->label, args->logits.cols, args->first,
-		                    is_wide(args->logits.cols, &args->logits, 1) };
-	if (args->logits.rows == 0)
-		return SP_OK;
-	return SP_LAUNCH(static_cast<struct sp_cuda *>(ctx), entropy_part, args->logits.rows, THREADS,
-	                 WARPS * sizeof(struct partial), a);
+	return SP_BY_ELEMENT(args->logits.dtype, queue, static_cast<struct sp_cuda *>(ctx), args);
 }
 
-struct whole {
-	struct rows logits, stats;
+template <class E> struct whole {
+	struct rows<E> logits;
+	struct rows<float> stats;
 	const int32_t *label;
 	int64_t count, cols, first, parts;
 	float scale;
@@ -165,7 +175,7 @@ struct row_whole {
 	int correct;
 };
 
-static __device__ __forceinline__ struct row_whole combine(const struct whole &a, int64_t row)
+template <class E> static __device__ __forceinline__ struct row_whole combine(const struct whole<E> &a, int64_t row)
 {
 	struct row_whole w = { -INFINITY, -INFINITY, 0.0, 0 };
 	for (int64_t p = 0; p < a.parts; p++) {
@@ -183,7 +193,7 @@ static __device__ __forceinline__ struct row_whole combine(const struct whole &a
 	return w;
 }
 
-static __global__ void __launch_bounds__(THREADS) entropy_whole(struct whole a)
+template <class E> static __global__ void __launch_bounds__(THREADS) entropy_whole(struct whole<E> a)
 {
 	const struct row_whole w = combine(a, blockIdx.x);
 	const int64_t label = a.label[blockIdx.x] - a.first;
@@ -192,7 +202,7 @@ static __global__ void __launch_bounds__(THREADS) entropy_whole(struct whole a)
 		a.correct[blockIdx.x] = w.correct;
 	}
 	const float share = (float)((double)a.scale / w.sum);
-	float *x = row_at(a.logits, blockIdx.x);
+	E *x = row_at(a.logits, blockIdx.x);
 	for (int64_t j = threadIdx.x * GROUP; a.gradient && j < a.cols; j += THREADS * GROUP) {
 		struct eight v = load8(x, j, a.cols, a.wide);
 #pragma unroll
@@ -202,9 +212,8 @@ static __global__ void __launch_bounds__(THREADS) entropy_whole(struct whole a)
 	}
 }
 
-extern "C" int sp_cuda_entropy_whole(void *ctx, const struct sp_entropy_whole *args)
+template <class E> static int queue(struct sp_cuda *cuda, const struct sp_entropy_whole *args)
 {
-	struct sp_cuda *cuda = static_cast<struct sp_cuda *>(ctx);
 	const int64_t n = args->logits.rows;
 	if (n == 0)
 		return SP_OK;
@@ -212,8 +221,23 @@ extern "C" int sp_cuda_entropy_whole(void *ctx, const struct sp_entropy_whole *a
 	if (!losses)
 		return SP_ERR_MEMORY;
 	int *correct = reinterpret_cast<int *>(losses + n);
-	const struct whole a = { rows_of(args->logits), rows_of(args->stats), args->label, n, args->logits.cols, args->first,
-		                     args->parts, args->scale, args->gradient, is_wide(args->logits.cols, &args->logits, 1), losses, correct };
-	int status = SP_LAUNCH(cuda, entropy_whole, n, THREADS, 0, a);
+	const struct whole<E> a = { rows_of<E>(args->logits),
+		                        rows_of(args->stats),
+		                        args->label,
+		                        n,
+		                        args->logits.cols,
+		                        args->first,
+		                        args->parts,
+		                        args->scale,
+		                        args->gradient,
+		                        is_wide(args->logits.cols, &args->logits, 1),
+		                        losses,
+		                        correct };
+	int status = SP_LAUNCH(cuda, entropy_whole<E>, n, THREADS, 0, a);
 	return status ? status : sp_cuda_sum_numbers(cuda, losses, correct, n, args->loss, args->correct);
+}
+
+extern "C" int sp_cuda_entropy_whole(void *ctx, const struct sp_entropy_whole *args)
+{
+	return SP_BY_ELEMENT(args->logits.dtype, queue, static_cast<struct sp_cuda *>(ctx), args);
 }

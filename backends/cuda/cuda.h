@@ -15,7 +15,10 @@
 extern "C" {
 #endif
 
-enum { SP_CUDA_MOST_HEAD_DIM = 128 }; /* largest head of the attention kernels */
+enum {
+	SP_CUDA_MOST_HEAD_DIM = 128,  /* largest head of the attention kernels */
+	SP_CUDA_BF16_CAPABILITY = 80, /* the oldest GPUs whose tensor cores know bfloat16 */
+};
 
 struct sp_cuda_gemms;
 
@@ -43,6 +46,8 @@ int sp_cuda_runtime_open(struct sp_cuda *cuda, int number);
 void sp_cuda_runtime_close(struct sp_cuda *cuda);
 /* "NVIDIA H200, sm_90, ..." */
 void sp_cuda_runtime_describe(const struct sp_cuda *cuda, char *text, size_t size);
+/* Compute capability times 10: 90 is 9.0. */
+int sp_cuda_capability(const struct sp_cuda *cuda);
 /* Bytes of shared memory that a block may have. */
 size_t sp_cuda_shared_limit(const struct sp_cuda *cuda);
 /* Elements of an array much larger than the device's caches. */
@@ -54,6 +59,8 @@ int sp_cuda_copy_in(void *ctx, void *device, const void *host, size_t bytes);
 int sp_cuda_copy_out(void *ctx, void *host, const void *device, size_t bytes);
 int sp_cuda_zero(void *ctx, void *device, size_t bytes);
 int sp_cuda_copy_rows(void *ctx, struct sp_matrix from, struct sp_matrix to);
+/* convert.cu */
+int sp_cuda_convert(void *ctx, struct sp_matrix from, struct sp_matrix to);
 int sp_cuda_sync(void *ctx);
 int sp_cuda_alloc_host(void *ctx, size_t bytes, void **memory);
 void sp_cuda_free_host(void *ctx, void *memory);

@@ -7,6 +7,8 @@
 
 #include "cuda/cuda.h"
 
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 #include <math.h>
 

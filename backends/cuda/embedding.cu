@@ -8,9 +8,10 @@
 
 /* ---- forward ---- */
 
-struct forward {
+template <class E> struct forward {
 	const int32_t *token, *pos, *kind;
-	struct rows word, position, type, gamma, beta, s, y, mean, rstd;
+	struct rows<float> word, position, type, gamma, beta, mean, rstd;
+	struct rows<E> s, y;
 	int64_t count, cols;
 	float eps;
 	struct dropout dropout;
@@ -18,27 +19,41 @@ struct forward {
 	int wide;
 };
 
-template <int GROUPS> static __global__ void __launch_bounds__(NORMAL_WARPS *WARP) embedding_forward(struct forward a)
+/* Of a row: where its three summands are. */
+template <int GROUPS, class E> struct sum_again {
+	const struct forward<E> &a;
+	const float *word, *position, *type;
+	const E *s;
+
+	__device__ __forceinline__ struct eight sum8(int64_t j) const
+	{
+		struct eight sum = load8(word, j, a.cols, a.wide);
+		if (position)
+			sum = add8(sum, load8(position, j, a.cols, a.wide));
+		return add8(sum, load8(type, j, a.cols, a.wide));
+	}
+	__device__ __forceinline__ struct eight operator()(int64_t j) const
+	{
+		return keeps_sum<GROUPS, E>() ? load8(s, j, a.cols, a.wide) : sum8(j);
+	}
+};
+
+template <int GROUPS, class E>
+static __global__ void __launch_bounds__(NORMAL_WARPS *WARP) embedding_forward(struct forward<E> a)
 {
 	const int64_t i = (int64_t)blockIdx.x * NORMAL_WARPS + threadIdx.x / WARP;
 	if (i >= a.count)
 		return;
 	const float *word = row_at(a.word, a.token[i]), *position = a.position.data ? row_at(a.position, a.pos[i]) : NULL;
-	const float *type = row_at(a.type, a.kind[i]);
-	struct warp_row<GROUPS> row;
-	row.memory = row_at(a.s, i);
-	row.cols = a.cols;
-	row.wide = a.wide;
+	struct warp_row<GROUPS, struct sum_again<GROUPS, E>> row(
+		{ a, word, position, row_at(a.type, a.kind[i]), row_at(a.s, i) }, a.cols);
 	float sum = 0.0f;
 #pragma unroll
 	for (int g = 0; g < row.groups(); g++) {
 		const int64_t j = row.column(g);
 		if (j >= a.cols)
 			break;
-		struct eight s = load8(word, j, a.cols, a.wide);
-		if (position)
-			s = add8(s, load8(position, j, a.cols, a.wide));
-		s = add8(s, load8(type, j, a.cols, a.wide));
+		const struct eight s = row.again.sum8(j);
 		store8(row_at(a.s, i), j, a.cols, a.wide, s);
 		row.keep(g, s);
 #pragma unroll
@@ -65,31 +80,35 @@ template <int GROUPS> static __global__ void __launch_bounds__(NORMAL_WARPS *WAR
 	}
 }
 
-extern "C" int sp_cuda_embedding_forward(void *ctx, const struct sp_embedding_forward *args)
+template <class E> static int queue(struct sp_cuda *cuda, const struct sp_embedding_forward *args)
 {
-	struct sp_cuda *cuda = static_cast<struct sp_cuda *>(ctx);
 	const struct sp_matrix moved[] = { args->word, args->position, args->type, args->gamma, args->beta, args->s, args->y };
-	const struct forward a = { args->token,
-		                       args->pos,
-		                       args->kind,
-		                       rows_of(args->word),
-		                       rows_of(args->position),
-		                       rows_of(args->type),
-		                       rows_of(args->gamma),
-		                       rows_of(args->beta),
-		                       rows_of(args->s),
-		                       rows_of(args->y),
-		                       rows_of(args->mean),
-		                       rows_of(args->rstd),
-		                       args->s.rows,
-		                       args->s.cols,
-		                       args->eps,
-		                       dropout_of(&args->dropout),
-		                       places_of(&args->rows),
-		                       is_wide(args->s.cols, moved, 7) };
+	const struct forward<E> a = { args->token,
+		                          args->pos,
+		                          args->kind,
+		                          rows_of(args->word),
+		                          rows_of(args->position),
+		                          rows_of(args->type),
+		                          rows_of(args->gamma),
+		                          rows_of(args->beta),
+		                          rows_of(args->mean),
+		                          rows_of(args->rstd),
+		                          rows_of<E>(args->s),
+		                          rows_of<E>(args->y),
+		                          args->s.rows,
+		                          args->s.cols,
+		                          args->eps,
+		                          dropout_of(&args->dropout),
+		                          places_of(&args->rows),
+		                          is_wide(args->s.cols, moved, 7) };
 	if (a.count == 0)
 		return SP_OK;
-	return SP_NORMAL_LAUNCH(cuda, embedding_forward, a.count, a.cols, a);
+	return SP_NORMAL_LAUNCH(cuda, embedding_forward, E, a.count, a.cols, a);
+}
+
+extern "C" int sp_cuda_embedding_forward(void *ctx, const struct sp_embedding_forward *args)
+{
+	return SP_BY_ELEMENT(args->s.dtype, queue, static_cast<struct sp_cuda *>(ctx), args);
 }
 
 /* ---- rows ordered by id ---- */
@@ -124,7 +143,7 @@ struct table {
 	const int32_t *id, *order;
 	int64_t count, cols, pieces, across;
 	int64_t first, held; /* ids of the table's rows */
-	struct rows rows, table;
+	struct rows<float> table;
 	float *cut; /* [pieces][2][cols]: sums of the id that comes in from before the piece, and of one that goes on after it */
 };
 
@@ -134,10 +153,10 @@ static __device__ __forceinline__ int goes_on(const struct table &a, int64_t k)
 	return k > 0 && k < a.count && a.id[a.order[k]] == a.id[a.order[k - 1]];
 }
 
-static __device__ __forceinline__ float4 load4(const float *row, int64_t j, int64_t cols)
+template <class E> static __device__ __forceinline__ float4 load4(const E *row, int64_t j, int64_t cols)
 {
-	return make_float4(row[j], j + 1 < cols ? row[j + 1] : 0.0f, j + 2 < cols ? row[j + 2] : 0.0f,
-	                   j + 3 < cols ? row[j + 3] : 0.0f);
+	return make_float4(read1(row + j), j + 1 < cols ? read1(row + j + 1) : 0.0f, j + 2 < cols ? read1(row + j + 2) : 0.0f,
+	                   j + 3 < cols ? read1(row + j + 3) : 0.0f);
 }
 
 static __device__ __forceinline__ void put4(float *row, int64_t j, int64_t cols, float4 x, int add)
@@ -163,7 +182,7 @@ static __device__ __forceinline__ float4 plus(float4 a, float4 b)
 }
 
 /* A run of one id, complete here, is added to the table; one that crosses an end of the piece is kept. */
-static __global__ void __launch_bounds__(TABLE_THREADS) sum_pieces(struct table a)
+template <class E> static __global__ void __launch_bounds__(TABLE_THREADS) sum_pieces(struct table a, struct rows<E> rows)
 {
 	const int64_t piece = blockIdx.x / a.across, j = blockIdx.x % a.across * ACROSS + threadIdx.x * 4;
 	const int64_t first = piece * PIECE, end = first + PIECE < a.count ? first + PIECE : a.count;
@@ -174,7 +193,7 @@ static __global__ void __launch_bounds__(TABLE_THREADS) sum_pieces(struct table 
 	float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
 	for (int64_t k = first; k < end; k++) {
 		const int32_t row = a.order[k];
-		sum = plus(sum, load4(row_at(a.rows, row), j, a.cols));
+		sum = plus(sum, load4(row_at(rows, row), j, a.cols));
 		if (k + 1 < end && goes_on(a, k + 1))
 			continue;
 		if (from_before)
@@ -204,8 +223,8 @@ static __global__ void __launch_bounds__(TABLE_THREADS) sum_cut_runs(struct tabl
 	put_row(a, id, j, sum);
 }
 
-extern "C" int sp_cuda_add_to_table(struct sp_cuda *cuda, const int32_t *id, struct sp_matrix rows, struct sp_matrix table,
-                                    int32_t first)
+template <class E>
+static int queue(struct sp_cuda *cuda, const int32_t *id, struct sp_matrix rows, struct sp_matrix table, int32_t first)
 {
 	const int64_t n = rows.rows, across = ceil_div(rows.cols, ACROSS), pieces = ceil_div(n, PIECE);
 	if (n == 0 || rows.cols == 0)
@@ -215,31 +234,37 @@ extern "C" int sp_cuda_add_to_table(struct sp_cuda *cuda, const int32_t *id, str
 	if (!scratch)
 		return SP_ERR_MEMORY;
 	int32_t *order = reinterpret_cast<int32_t *>(scratch + cut);
-	const struct table a = { id,    order,      n,    rows.cols, pieces, across, first, table.rows, rows_of(rows), rows_of(table),
-		                     reinterpret_cast<float *>(scratch) };
+	const struct table a = { id,    order,      n,              rows.cols, pieces, across,
+		                     first, table.rows, rows_of(table), reinterpret_cast<float *>(scratch) };
 	int status = SP_LAUNCH(cuda, order_rows, ceil_div(n, ORDER_THREADS), ORDER_THREADS, ORDER_THREADS * sizeof(int32_t), id, n,
 	                       order);
 	if (status == SP_OK)
-		status = SP_LAUNCH(cuda, sum_pieces, pieces * across, TABLE_THREADS, 0, a);
+		status = SP_LAUNCH(cuda, sum_pieces<E>, pieces * across, TABLE_THREADS, 0, a, rows_of<E>(rows));
 	if (status == SP_OK)
 		status = SP_LAUNCH(cuda, sum_cut_runs, pieces * across, TABLE_THREADS, 0, a);
 	return status;
 }
 
+extern "C" int sp_cuda_add_to_table(struct sp_cuda *cuda, const int32_t *id, struct sp_matrix rows, struct sp_matrix table,
+                                    int32_t first)
+{
+	return SP_BY_ELEMENT(rows.dtype, queue, cuda, id, rows, table, first);
+}
+
 /* ---- backward ---- */
 
-/* dy *= mask, in place: what norm_backward expects is the gradient behind the dropout. */
+/* dy *= mask, in place, where no norm comes between the sum and the dropout. */
 enum { DROP_WARPS = 4 };
 
-struct masked {
-	struct rows x;
+template <class E> struct masked {
+	struct rows<E> x;
 	int64_t count, cols;
 	struct dropout dropout;
 	struct places places;
 	int wide;
 };
 
-static __global__ void __launch_bounds__(DROP_WARPS *WARP) drop_rows(struct masked a)
+template <class E> static __global__ void __launch_bounds__(DROP_WARPS *WARP) drop_rows(struct masked<E> a)
 {
 	const int64_t i = (int64_t)blockIdx.x * DROP_WARPS + threadIdx.x / WARP;
 	for (int64_t j = threadIdx.x % WARP * GROUP; i < a.count && j < a.cols; j += WARP * GROUP)
@@ -247,13 +272,16 @@ static __global__ void __launch_bounds__(DROP_WARPS *WARP) drop_rows(struct mask
 		       drop8(load8(row_at(a.x, i), j, a.cols, a.wide), a.dropout, a.places, i, j));
 }
 
+template <class E> static int queue(struct sp_cuda *cuda, const struct sp_embedding_backward *args)
+{
+	const struct masked<E> a = { rows_of<E>(args->dy),       args->dy.rows,          args->dy.cols,
+		                         dropout_of(&args->dropout), places_of(&args->rows), is_wide(args->dy.cols, &args->dy, 1) };
+	return SP_LAUNCH(cuda, drop_rows<E>, ceil_div(a.count, DROP_WARPS), DROP_WARPS * WARP, 0, a);
+}
+
 static int drop(struct sp_cuda *cuda, const struct sp_embedding_backward *args)
 {
-	const struct masked a = { rows_of(args->dy),          args->dy.rows,          args->dy.cols,
-		                      dropout_of(&args->dropout), places_of(&args->rows), is_wide(args->dy.cols, &args->dy, 1) };
-	if (args->dropout.keep >= 65536)
-		return SP_OK;
-	return SP_LAUNCH(cuda, drop_rows, ceil_div(a.count, DROP_WARPS), DROP_WARPS * WARP, 0, a);
+	return args->dropout.keep < 65536 ? SP_BY_ELEMENT(args->dy.dtype, queue, cuda, args) : SP_OK;
 }
 
 static int normal_backward(struct sp_cuda *cuda, const struct sp_embedding_backward *args)
@@ -267,7 +295,8 @@ static int normal_backward(struct sp_cuda *cuda, const struct sp_embedding_backw
 	norm.dgamma = args->dgamma;
 	norm.dbeta = args->dbeta;
 	norm.dropout.keep = 65536;
-	return args->gamma.data ? sp_cuda_norm_backward(cuda, &norm) : SP_OK;
+	norm.rows = args->rows;
+	return sp_cuda_norm_backward_behind(cuda, &norm, &args->dropout);
 }
 
 extern "C" int sp_cuda_embedding_backward(void *ctx, const struct sp_embedding_backward *args)
@@ -276,9 +305,7 @@ extern "C" int sp_cuda_embedding_backward(void *ctx, const struct sp_embedding_b
 	const int64_t n = args->dy.rows, cols = args->dy.cols;
 	if (n == 0 || cols == 0)
 		return SP_OK;
-	int status = drop(cuda, args);
-	if (status == SP_OK)
-		status = normal_backward(cuda, args);
+	int status = args->gamma.data ? normal_backward(cuda, args) : drop(cuda, args);
 	if (status)
 		return status;
 	const struct {

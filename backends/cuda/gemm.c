@@ -1,4 +1,4 @@
-/* Matrix products by cuBLASLt, in fp32 or tf32. It thinks in columns: the row-major product c = a b is its c^T = b^T a^T, so operands change
+/* Matrix products by cuBLASLt. It thinks in columns: the row-major product c = a b is its c^T = b^T a^T, so operands change
  * places. What it finds best for a shape is kept. */
 #include "config.h"
 
@@ -18,6 +18,7 @@ struct key {
 	int64_t m, n, k, lda, ldb, ldc;
 	int64_t transpose_a, transpose_b, accumulate, biased;
 	int64_t align_a, align_b, align_c, align_bias;
+	int64_t in, out; /* cudaDataType_t of operands and result */
 };
 
 struct plan {
@@ -100,6 +101,11 @@ static int64_t alignment(const void *pointer)
 	return lowest == 0 || lowest > MOST_ALIGNMENT ? MOST_ALIGNMENT : (int64_t)lowest;
 }
 
+static cudaDataType_t type_of(enum sp_dtype dtype)
+{
+	return dtype == SP_BF16 ? CUDA_R_16BF : dtype == SP_F16 ? CUDA_R_16F : CUDA_R_32F;
+}
+
 /* In cuBLASLt's terms: its a is our b, its m our n. */
 static struct key key_of(const struct sp_cuda_gemm *g)
 {
@@ -118,6 +124,8 @@ static struct key key_of(const struct sp_cuda_gemm *g)
 		.align_b = alignment(g->a.data),
 		.align_c = alignment(g->c.data),
 		.align_bias = g->bias.data ? alignment(g->bias.data) : 0,
+		.in = type_of(g->a.dtype),
+		.out = type_of(g->c.dtype),
 	};
 	return key;
 }
@@ -127,11 +135,12 @@ static int describe_layouts(struct plan *p)
 	const struct key *k = &p->key;
 	const uint64_t a_rows = (uint64_t)(k->transpose_a ? k->k : k->m), a_cols = (uint64_t)(k->transpose_a ? k->m : k->k);
 	const uint64_t b_rows = (uint64_t)(k->transpose_b ? k->n : k->k), b_cols = (uint64_t)(k->transpose_b ? k->k : k->n);
-	int status = CHECK(cublasLtMatrixLayoutCreate(&p->a, CUDA_R_32F, a_rows, a_cols, k->lda));
+	const cudaDataType_t in = (cudaDataType_t)k->in, out = (cudaDataType_t)k->out;
+	int status = CHECK(cublasLtMatrixLayoutCreate(&p->a, in, a_rows, a_cols, k->lda));
 	if (status == SP_OK)
-		status = CHECK(cublasLtMatrixLayoutCreate(&p->b, CUDA_R_32F, b_rows, b_cols, k->ldb));
+		status = CHECK(cublasLtMatrixLayoutCreate(&p->b, in, b_rows, b_cols, k->ldb));
 	if (status == SP_OK)
-		status = CHECK(cublasLtMatrixLayoutCreate(&p->c, CUDA_R_32F, (uint64_t)k->m, (uint64_t)k->n, k->ldc));
+		status = CHECK(cublasLtMatrixLayoutCreate(&p->c, out, (uint64_t)k->m, (uint64_t)k->n, k->ldc));
 	return status;
 }
 
@@ -142,7 +151,8 @@ static int set(struct plan *p, cublasLtMatmulDescAttributes_t attribute, const v
 
 static int describe_operation(struct plan *p, const struct sp_cuda *cuda, const struct sp_cuda_gemm *g)
 {
-	const cublasComputeType_t compute = cuda->precision == SP_PRECISION_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+	const int tf32 = cuda->precision == SP_PRECISION_TF32 && p->key.in == CUDA_R_32F;
+	const cublasComputeType_t compute = tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
 	const cublasOperation_t a = p->key.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
 	const cublasOperation_t b = p->key.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
 	const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
@@ -171,8 +181,13 @@ static int prefer(cublasLtMatmulPreference_t preference, const struct key *k)
 		{ CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, (uint32_t)k->align_c },
 		{ CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, (uint32_t)k->align_c },
 	};
+	/* Parts of a sum over k are added up in float32, not in 16 bits. */
+	const uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
 	int status = CHECK(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
 	                                                        sizeof workspace));
+	if (status == SP_OK && k->out != CUDA_R_32F)
+		status = CHECK(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes,
+		                                                    sizeof schemes));
 	for (size_t i = 0; i < sizeof alignments / sizeof *alignments && status == SP_OK; i++)
 		status = CHECK(cublasLtMatmulPreferenceSetAttribute(preference, alignments[i].attribute, &alignments[i].bytes,
 		                                                    sizeof alignments[i].bytes));
@@ -257,8 +272,8 @@ int sp_cuda_gemm(struct sp_cuda *cuda, const struct sp_cuda_gemm *gemm)
 		status = plan_for(cuda, &g, &plan);
 	}
 	if (status == SP_OK && !plan->found)
-		return sp_fail(SP_ERR_DEVICE, "cuda: cuBLASLt has no algorithm for a product of %lld x %lld x %lld",
-		               (long long)plan->key.n, (long long)plan->key.m, (long long)plan->key.k);
+		return sp_fail(SP_ERR_DEVICE, "cuda: cuBLASLt has no algorithm for a product of %lld x %lld x %lld in %s",
+		               (long long)plan->key.n, (long long)plan->key.m, (long long)plan->key.k, sp_dtype_name(g.a.dtype));
 	if (status == SP_OK && g.bias.data)
 		status = set(plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &g.bias.data, sizeof g.bias.data);
 	if (status)

@@ -9,7 +9,8 @@ extern "C" {
 #endif
 
 /* c (m, n) = beta c + op(a) op(b) + bias, row-major; op(a) is (m, k), op(b) (k, n), op transposes where the flag says so.
- * beta is 0 or 1. bias (1, n) may be without data. All sizes are at least 1. */
+ * beta is 0 or 1. bias (1, n) may be without data. All sizes are at least 1. a and b have one dtype, SP_F32, SP_BF16 or SP_F16;
+ * c and bias have that or SP_F32. Sums are float32, c is rounded once. */
 struct sp_cuda_gemm {
 	struct sp_matrix a, b, c, bias;
 	int transpose_a, transpose_b, accumulate;

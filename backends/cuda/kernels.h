@@ -16,6 +16,9 @@ int sp_cuda_spread_bias(struct sp_cuda *cuda, struct sp_matrix bias, struct sp_m
 int sp_cuda_sweep(struct sp_cuda *cuda, struct sp_matrix x, struct sp_matrix pre, enum sp_activation act,
                   struct sp_matrix sums);
 
+/* norm.cu. sp_cuda_norm_backward where y went through a dropout, `behind`, of the same rows: dy is the gradient after that. */
+int sp_cuda_norm_backward_behind(struct sp_cuda *cuda, const struct sp_norm_backward *args, const struct sp_dropout *behind);
+
 /* embedding.cu. table[id[i] - first] += rows[i] for the ids that the table holds; rows of one id in row order. Uses the scratch. */
 int sp_cuda_add_to_table(struct sp_cuda *cuda, const int32_t *id, struct sp_matrix rows, struct sp_matrix table, int32_t first);
 

@@ -5,6 +5,25 @@
 #include "cuda/gemm.h"
 #include "cuda/kernels.h"
 
+/* The library adds biases of the result's type only. A float32 one is rounded for a result of 16 bits: in the scratch, or,
+ * where the library would not add it, in the result's place, which the product is then added to. */
+static int prepare_bias(struct sp_cuda *cuda, struct sp_cuda_gemm *g)
+{
+	const struct sp_matrix none = { 0 }, bias = g->bias;
+	if (!bias.data || bias.dtype == g->c.dtype)
+		return SP_OK;
+	void *rounded = sp_cuda_scratch(cuda, (size_t)bias.cols * sp_dtype_size(g->c.dtype));
+	if (!rounded)
+		return SP_ERR_MEMORY;
+	g->bias = sp_matrix_of(rounded, 1, bias.cols, g->c.dtype);
+	if (sp_cuda_gemm_adds_bias(cuda, g))
+		return sp_cuda_convert(cuda, bias, g->bias);
+	const int add = g->accumulate;
+	g->bias = none;
+	g->accumulate = 1;
+	return sp_cuda_spread_bias(cuda, bias, g->c, add);
+}
+
 /* A product of any size: with no terms to add up it is 0. */
 static int product(struct sp_cuda *cuda, struct sp_cuda_gemm *g)
 {
@@ -17,8 +36,10 @@ static int product(struct sp_cuda *cuda, struct sp_cuda_gemm *g)
 		if (!g->accumulate || g->bias.data)
 			status = sp_cuda_spread_bias(cuda, g->bias, g->c, g->accumulate);
 	} else {
-		biased = sp_cuda_gemm_adds_bias(cuda, g);
-		status = sp_cuda_gemm(cuda, g);
+		status = prepare_bias(cuda, g);
+		biased = status == SP_OK && sp_cuda_gemm_adds_bias(cuda, g);
+		if (status == SP_OK)
+			status = sp_cuda_gemm(cuda, g);
 	}
 	if (status == SP_OK && g->bias.data && !biased)
 		status = sp_cuda_spread_bias(cuda, g->bias, g->c, 1);

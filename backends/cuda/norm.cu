@@ -5,8 +5,9 @@
 
 /* ---- forward ---- */
 
-struct forward {
-	struct rows x, bias, residual, gamma, beta, y, mean, rstd;
+template <class E> struct forward {
+	struct rows<E> x, residual, y;
+	struct rows<float> bias, gamma, beta, mean, rstd;
 	int64_t count, cols;
 	float eps;
 	struct dropout dropout;
@@ -14,28 +15,44 @@ struct forward {
 	int wide;
 };
 
-template <int GROUPS> static __global__ void __launch_bounds__(NORMAL_WARPS *WARP) norm_forward(struct forward a)
+/* s of row i at columns j .. j + 7. */
+template <class E> static __device__ __forceinline__ struct eight sum8(const struct forward<E> &a, int64_t i, int64_t j)
+{
+	struct eight s = load8(row_at(a.x, i), j, a.cols, a.wide);
+	if (a.bias.data)
+		s = add8(s, load8(a.bias.data, j, a.cols, a.wide));
+	s = drop8(s, a.dropout, a.places, i, j);
+	if (a.residual.data)
+		s = add8(s, load8(row_at(a.residual, i), j, a.cols, a.wide));
+	return s;
+}
+
+template <int GROUPS, class E> struct sum_again {
+	const struct forward<E> &a;
+	int64_t i;
+	__device__ __forceinline__ struct eight operator()(int64_t j) const
+	{
+		return keeps_sum<GROUPS, E>() ? load8(row_at(a.x, i), j, a.cols, a.wide) : sum8(a, i, j);
+	}
+};
+
+template <int GROUPS, class E>
+static __global__ void __launch_bounds__(NORMAL_WARPS *WARP) norm_forward(struct forward<E> a)
 {
 	const int64_t i = (int64_t)blockIdx.x * NORMAL_WARPS + threadIdx.x / WARP;
 	if (i >= a.count)
 		return;
-	struct warp_row<GROUPS> row;
-	row.memory = row_at(a.x, i);
-	row.cols = a.cols;
-	row.wide = a.wide;
+	const int at_once = keeps_sum<GROUPS, E>() || !a.y.data;
+	struct warp_row<GROUPS, struct sum_again<GROUPS, E>> row({ a, i }, a.cols);
 	float sum = 0.0f;
 #pragma unroll
 	for (int g = 0; g < row.groups(); g++) {
 		const int64_t j = row.column(g);
 		if (j >= a.cols)
 			break;
-		struct eight s = load8(row_at(a.x, i), j, a.cols, a.wide);
-		if (a.bias.data)
-			s = add8(s, load8(a.bias.data, j, a.cols, a.wide));
-		s = drop8(s, a.dropout, a.places, i, j);
-		if (a.residual.data)
-			s = add8(s, load8(row_at(a.residual, i), j, a.cols, a.wide));
-		store8(row_at(a.x, i), j, a.cols, a.wide, s);
+		const struct eight s = sum8(a, i, j);
+		if (at_once)
+			store8(row_at(a.x, i), j, a.cols, a.wide, s);
 		row.keep(g, s);
 #pragma unroll
 		for (int e = 0; e < GROUP; e++)
@@ -50,7 +67,10 @@ template <int GROUPS> static __global__ void __launch_bounds__(NORMAL_WARPS *WAR
 		if (j >= a.cols)
 			break;
 		const struct eight gamma = load8(a.gamma.data, j, a.cols, a.wide), beta = load8(a.beta.data, j, a.cols, a.wide);
-		store8(row_at(a.y, i), j, a.cols, a.wide, normal8(row.get(g), s, gamma, beta));
+		const struct eight kept = row.get(g);
+		if (!at_once)
+			store8(row_at(a.x, i), j, a.cols, a.wide, kept);
+		store8(row_at(a.y, i), j, a.cols, a.wide, normal8(kept, s, gamma, beta));
 	}
 	if (threadIdx.x % WARP == 0) {
 		a.mean.data[i] = s.mean;
@@ -58,41 +78,54 @@ template <int GROUPS> static __global__ void __launch_bounds__(NORMAL_WARPS *WAR
 	}
 }
 
-extern "C" int sp_cuda_norm_forward(void *ctx, const struct sp_norm_forward *args)
+template <class E> static int queue(struct sp_cuda *cuda, const struct sp_norm_forward *args)
 {
-	struct sp_cuda *cuda = static_cast<struct sp_cuda *>(ctx);
 	const struct sp_matrix moved[] = { args->x, args->bias, args->residual, args->gamma, args->beta, args->y };
-	const struct forward a = { rows_of(args->x),
-		                       rows_of(args->bias),
-		                       rows_of(args->residual),
-		                       rows_of(args->gamma),
-		                       rows_of(args->beta),
-		                       rows_of(args->y),
-		                       rows_of(args->mean),
-		                       rows_of(args->rstd),
-		                       args->x.rows,
-		                       args->x.cols,
-		                       args->eps,
-		                       dropout_of(&args->dropout),
-		                       places_of(&args->rows),
-		                       is_wide(args->x.cols, moved, 6) };
+	const struct forward<E> a = { rows_of<E>(args->x),
+		                          rows_of<E>(args->residual),
+		                          rows_of<E>(args->y),
+		                          rows_of(args->bias),
+		                          rows_of(args->gamma),
+		                          rows_of(args->beta),
+		                          rows_of(args->mean),
+		                          rows_of(args->rstd),
+		                          args->x.rows,
+		                          args->x.cols,
+		                          args->eps,
+		                          dropout_of(&args->dropout),
+		                          places_of(&args->rows),
+		                          is_wide(args->x.cols, moved, 6) };
 	if (a.count == 0)
 		return SP_OK;
-	return SP_NORMAL_LAUNCH(cuda, norm_forward, a.count, a.cols, a);
+	return SP_NORMAL_LAUNCH(cuda, norm_forward, E, a.count, a.cols, a);
+}
+
+extern "C" int sp_cuda_norm_forward(void *ctx, const struct sp_norm_forward *args)
+{
+	return SP_BY_ELEMENT(args->x.dtype, queue, static_cast<struct sp_cuda *>(ctx), args);
 }
 
 /* ---- backward ---- */
 
 enum { FEWEST_ROWS = 4, MOST_PARTS = 512, MOST_SHARED = 48 << 10, KINDS = 3 };
 
-struct backward {
-	struct rows dy, dsum, s, gamma, mean, rstd, dx, dresidual;
+template <class E> struct backward {
+	struct rows<E> dy, dsum, s, dx, dresidual;
+	struct rows<float> gamma, mean, rstd;
 	int64_t count, cols, part; /* part: rows a block walks over */
-	struct dropout dropout;
+	struct dropout dropout, behind; /* behind: of y */
 	struct places places;
 	float *sums; /* [blocks][KINDS][cols]: of dgamma, dbeta, dbias */
 	int sums_shared, wide;
 };
+
+/* Gradient of y at columns j .. j + 7; BEHIND: a dropout of y comes between. */
+template <int BEHIND, class E>
+static __device__ __forceinline__ struct eight dy8(const struct backward<E> &a, int64_t i, int64_t j)
+{
+	const struct eight dy = load8(row_at(a.dy, i), j, a.cols, a.wide);
+	return BEHIND ? drop8(dy, a.behind, a.places, i, j) : dy;
+}
 
 struct two {
 	float a, b;
@@ -120,11 +153,12 @@ static __device__ __forceinline__ struct two block_sum_two(struct two x, float *
 }
 
 /* Means of gamma dy and gamma dy xhat: what LayerNorm's gradient loses (Ba et al. 2016). */
-static __device__ __forceinline__ struct two means(const struct backward &a, int64_t i, float mean, float rstd, float *slots)
+template <int BEHIND, class E>
+static __device__ __forceinline__ struct two means(const struct backward<E> &a, int64_t i, float mean, float rstd, float *slots)
 {
 	struct two sum = { 0.0f, 0.0f };
 	for (int64_t j = threadIdx.x * GROUP; j < a.cols; j += (int64_t)blockDim.x * GROUP) {
-		const struct eight dy = load8(row_at(a.dy, i), j, a.cols, a.wide), s = load8(row_at(a.s, i), j, a.cols, a.wide);
+		const struct eight dy = dy8<BEHIND>(a, i, j), s = load8(row_at(a.s, i), j, a.cols, a.wide);
 		const struct eight gamma = load8(a.gamma.data, j, a.cols, a.wide);
 #pragma unroll
 		for (int e = 0; e < GROUP; e++) {
@@ -137,10 +171,11 @@ static __device__ __forceinline__ struct two means(const struct backward &a, int
 }
 
 /* Gradient of s at columns j .. j + 7, and what the row adds to the sums. */
-static __device__ __forceinline__ struct eight gradient8(const struct backward &a, int64_t i, int64_t j, float *sums, float mean,
-                                                         float rstd, struct two lost)
+template <int BEHIND, class E>
+static __device__ __forceinline__ struct eight gradient8(const struct backward<E> &a, int64_t i, int64_t j, float *sums,
+                                                         float mean, float rstd, struct two lost)
 {
-	const struct eight dy = load8(row_at(a.dy, i), j, a.cols, a.wide), s = load8(row_at(a.s, i), j, a.cols, a.wide);
+	const struct eight dy = dy8<BEHIND>(a, i, j), s = load8(row_at(a.s, i), j, a.cols, a.wide);
 	const struct eight gamma = load8(a.gamma.data, j, a.cols, a.wide);
 	struct eight g;
 #pragma unroll
@@ -155,17 +190,18 @@ static __device__ __forceinline__ struct eight gradient8(const struct backward &
 	return g;
 }
 
-static __device__ __forceinline__ void backward_row(const struct backward &a, int64_t i, float *sums, float *slots)
+template <int BEHIND, class E>
+static __device__ __forceinline__ void backward_row(const struct backward<E> &a, int64_t i, float *sums, float *slots)
 {
 	const int normed = a.dy.data != NULL;
 	const float mean = normed ? a.mean.data[i] : 0.0f, rstd = normed ? a.rstd.data[i] : 0.0f;
 	struct two lost = { 0.0f, 0.0f };
 	if (normed)
-		lost = means(a, i, mean, rstd, slots);
+		lost = means<BEHIND>(a, i, mean, rstd, slots);
 	for (int64_t j = threadIdx.x * GROUP; j < a.cols; j += (int64_t)blockDim.x * GROUP) {
 		struct eight g = zero8();
 		if (normed)
-			g = gradient8(a, i, j, sums, mean, rstd, lost);
+			g = gradient8<BEHIND>(a, i, j, sums, mean, rstd, lost);
 		if (a.dsum.data)
 			g = add8(g, load8(row_at(a.dsum, i), j, a.cols, a.wide));
 		if (a.dresidual.data)
@@ -179,7 +215,7 @@ static __device__ __forceinline__ void backward_row(const struct backward &a, in
 	}
 }
 
-static __global__ void norm_backward(struct backward a)
+template <int BEHIND, class E> static __global__ void norm_backward(struct backward<E> a)
 {
 	SP_SHARED(float, shared);
 	float *slots = shared, *out = a.sums + (int64_t)blockIdx.x * KINDS * a.cols;
@@ -190,7 +226,7 @@ static __global__ void norm_backward(struct backward a)
 		for (int64_t e = j; e < j + GROUP && e < a.cols; e++)
 			sums[e] = sums[a.cols + e] = sums[2 * a.cols + e] = 0.0f;
 	for (int64_t i = first; i < end; i++)
-		backward_row(a, i, sums, slots);
+		backward_row<BEHIND>(a, i, sums, slots);
 	for (int64_t j = threadIdx.x * GROUP; a.sums_shared && j < a.cols; j += (int64_t)blockDim.x * GROUP)
 		for (int64_t e = j; e < j + GROUP && e < a.cols; e++)
 			for (int k = 0; k < KINDS; k++)
@@ -203,9 +239,9 @@ static unsigned threads_for(int64_t cols)
 	return (unsigned)(warps < 8 ? warps : 8) * WARP;
 }
 
-extern "C" int sp_cuda_norm_backward(void *ctx, const struct sp_norm_backward *args)
+template <class E>
+static int queue(struct sp_cuda *cuda, const struct sp_norm_backward *args, const struct sp_dropout *behind)
 {
-	struct sp_cuda *cuda = static_cast<struct sp_cuda *>(ctx);
 	const int64_t count = args->dx.rows, cols = args->dx.cols;
 	if (count == 0 || cols == 0)
 		return SP_OK;
@@ -217,26 +253,41 @@ extern "C" int sp_cuda_norm_backward(void *ctx, const struct sp_norm_backward *a
 	const struct sp_matrix moved[] = { args->dy, args->dsum, args->s, args->gamma, args->dx, args->dresidual };
 	const size_t slots = 4 * WARP * sizeof(float), own = (size_t)(KINDS * cols) * sizeof(float);
 	const int sums_shared = slots + own <= MOST_SHARED;
-	const struct backward a = { rows_of(args->dy),
-		                        rows_of(args->dsum),
-		                        rows_of(args->s),
-		                        rows_of(args->gamma),
-		                        rows_of(args->mean),
-		                        rows_of(args->rstd),
-		                        rows_of(args->dx),
-		                        rows_of(args->dresidual),
-		                        count,
-		                        cols,
-		                        part,
-		                        dropout_of(&args->dropout),
-		                        places_of(&args->rows),
-		                        sums,
-		                        sums_shared,
-		                        is_wide(cols, moved, 6) };
-	int status = SP_LAUNCH(cuda, norm_backward, parts, threads_for(cols), slots + (sums_shared ? own : 0), a);
+	const struct backward<E> a = { rows_of<E>(args->dy),
+		                           rows_of<E>(args->dsum),
+		                           rows_of<E>(args->s),
+		                           rows_of<E>(args->dx),
+		                           rows_of<E>(args->dresidual),
+		                           rows_of(args->gamma),
+		                           rows_of(args->mean),
+		                           rows_of(args->rstd),
+		                           count,
+		                           cols,
+		                           part,
+		                           dropout_of(&args->dropout),
+		                           dropout_of(behind),
+		                           places_of(&args->rows),
+		                           sums,
+		                           sums_shared,
+		                           is_wide(cols, moved, 6) };
+	const size_t shared = slots + (sums_shared ? own : 0);
+	int status = behind->keep < 65536 ? SP_LAUNCH(cuda, (norm_backward<1, E>), parts, threads_for(cols), shared, a)
+	                                  : SP_LAUNCH(cuda, (norm_backward<0, E>), parts, threads_for(cols), shared, a);
 	const struct sp_cuda_totals totals = { { args->dy.data ? static_cast<float *>(args->dgamma.data) : NULL,
 		                                     args->dy.data ? static_cast<float *>(args->dbeta.data) : NULL,
 		                                     static_cast<float *>(args->dbias.data) },
 		                                   KINDS };
 	return status ? status : sp_cuda_sum_up(cuda, sums, parts, cols, totals);
+}
+
+extern "C" int sp_cuda_norm_backward_behind(struct sp_cuda *cuda, const struct sp_norm_backward *args,
+                                            const struct sp_dropout *behind)
+{
+	return SP_BY_ELEMENT(args->dx.dtype, queue, cuda, args, behind);
+}
+
+extern "C" int sp_cuda_norm_backward(void *ctx, const struct sp_norm_backward *args)
+{
+	const struct sp_dropout none = { { 0, 0 }, 65536 };
+	return sp_cuda_norm_backward_behind(static_cast<struct sp_cuda *>(ctx), args, &none);
 }

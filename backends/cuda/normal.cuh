@@ -6,13 +6,15 @@
 #include "cuda/common.cuh"
 
 /* A row of up to GROUPS * 256 columns in the registers of a warp, lane l holding groups l, l + 32, ...; GROUPS 0: a row of
- * any length that stays in memory. */
-template <int GROUPS> struct warp_row {
-	struct eight kept[GROUPS ? GROUPS : 1];
-	const float *memory;
+ * any length, of which `again` gives columns j .. j + 7 whenever they are asked for. */
+template <int GROUPS, class AGAIN> struct warp_row {
+	AGAIN again;
 	int64_t cols;
-	int wide;
+	struct eight kept[GROUPS ? GROUPS : 1];
 
+	__device__ __forceinline__ warp_row(AGAIN source, int64_t n) : again(source), cols(n)
+	{
+	}
 	__device__ __forceinline__ int groups() const
 	{
 		return GROUPS ? GROUPS : (int)((cols + WARP * GROUP - 1) / (WARP * GROUP));
@@ -23,7 +25,7 @@ template <int GROUPS> struct warp_row {
 	}
 	__device__ __forceinline__ struct eight get(int g) const
 	{
-		return GROUPS ? kept[GROUPS ? g : 0] : load8(memory, column(g), cols, wide);
+		return GROUPS ? kept[GROUPS ? g : 0] : again(column(g));
 	}
 	__device__ __forceinline__ void keep(int g, const struct eight &x)
 	{
@@ -37,8 +39,9 @@ struct statistics {
 };
 
 /* `sum`: of the columns that this lane holds. */
-template <int GROUPS>
-static __device__ __forceinline__ struct statistics statistics_of(const struct warp_row<GROUPS> &row, float sum, float eps)
+template <int GROUPS, class AGAIN>
+static __device__ __forceinline__ struct statistics statistics_of(const struct warp_row<GROUPS, AGAIN> &row, float sum,
+                                                                  float eps)
 {
 	const float mean = warp_sum(sum) / (float)row.cols;
 	float squares = 0.0f;
@@ -64,16 +67,24 @@ static __device__ __forceinline__ struct eight normal8(struct eight x, struct st
 	return x;
 }
 
-/* How many of `rows` a block takes, and calls F with GROUPS as the template argument that fits `cols`. */
+/* Whether a sum that has just been formed can be written at once and read back when it is needed again: rounded to 16 bits it
+ * is no longer what is to be normalised, so a row too long for registers is formed again from what it is the sum of, which may
+ * lie where it is written. */
+template <int GROUPS, class E> static __device__ __forceinline__ constexpr int keeps_sum()
+{
+	return GROUPS > 0 || sizeof(E) == sizeof(float);
+}
+
+/* How many of `rows` a block takes, and launches the kernel with GROUPS that fits `cols` and E as template arguments. */
 enum { NORMAL_WARPS = 4 };
 
-#define SP_NORMAL_LAUNCH(cuda, kernel, rows, cols, args)                                                                 \
-	((cols) <= 1 * WARP * GROUP   ? SP_NORMAL_LAUNCH_OF(cuda, kernel, 1, rows, args)                                     \
-	 : (cols) <= 2 * WARP * GROUP ? SP_NORMAL_LAUNCH_OF(cuda, kernel, 2, rows, args)                                     \
-	 : (cols) <= 3 * WARP * GROUP ? SP_NORMAL_LAUNCH_OF(cuda, kernel, 3, rows, args)                                     \
-	 : (cols) <= 4 * WARP * GROUP ? SP_NORMAL_LAUNCH_OF(cuda, kernel, 4, rows, args)                                     \
-	                              : SP_NORMAL_LAUNCH_OF(cuda, kernel, 0, rows, args))
-#define SP_NORMAL_LAUNCH_OF(cuda, kernel, groups, rows, args)                                                            \
-	SP_LAUNCH(cuda, (kernel<groups>), ceil_div(rows, NORMAL_WARPS), NORMAL_WARPS *WARP, 0, args)
+#define SP_NORMAL_LAUNCH(cuda, kernel, E, rows, cols, args)                                                              \
+	((cols) <= 1 * WARP * GROUP   ? SP_NORMAL_LAUNCH_OF(cuda, kernel, 1, E, rows, args)                                  \
+	 : (cols) <= 2 * WARP * GROUP ? SP_NORMAL_LAUNCH_OF(cuda, kernel, 2, E, rows, args)                                  \
+	 : (cols) <= 3 * WARP * GROUP ? SP_NORMAL_LAUNCH_OF(cuda, kernel, 3, E, rows, args)                                  \
+	 : (cols) <= 4 * WARP * GROUP ? SP_NORMAL_LAUNCH_OF(cuda, kernel, 4, E, rows, args)                                  \
+	                              : SP_NORMAL_LAUNCH_OF(cuda, kernel, 0, E, rows, args))
+#define SP_NORMAL_LAUNCH_OF(cuda, kernel, groups, E, rows, args)                                                         \
+	SP_LAUNCH(cuda, (kernel<groups, E>), ceil_div(rows, NORMAL_WARPS), NORMAL_WARPS *WARP, 0, args)
 
 #endif

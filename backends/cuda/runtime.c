@@ -110,6 +110,11 @@ void sp_cuda_runtime_describe(const struct sp_cuda *cuda, char *text, size_t siz
 	         driver / 1000, driver % 1000 / 10);
 }
 
+int sp_cuda_capability(const struct sp_cuda *cuda)
+{
+	return capability(cuda->device);
+}
+
 size_t sp_cuda_shared_limit(const struct sp_cuda *cuda)
 {
 	int bytes = 0;

@@ -12,7 +12,7 @@ struct block {
 	uint32_t first_query, first_key, all_heads, first_head;
 	float scale;
 	struct dropout dropout;
-	struct rows x, y, dots; /* y is written */
+	struct rows<float> x, y, dots; /* y is written */
 	int wide;
 };
 
@@ -114,7 +114,7 @@ extern "C" int sp_cuda_scores_backward(void *ctx, const struct sp_scores_backwar
 /* ---- whole rows ---- */
 
 struct softmax {
-	struct rows s;
+	struct rows<float> s;
 	float *lse;
 	int64_t cols;
 	int wide;

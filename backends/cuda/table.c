@@ -17,6 +17,7 @@ const struct sp_compute_ops sp_cuda_ops = {
 	.copy_out = sp_cuda_copy_out,
 	.zero = sp_cuda_zero,
 	.copy_rows = sp_cuda_copy_rows,
+	.convert = sp_cuda_convert,
 	.sync = sp_cuda_sync,
 	.alloc_host = sp_cuda_alloc_host,
 	.free_host = sp_cuda_free_host,

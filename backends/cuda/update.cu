@@ -13,18 +13,13 @@ static int is_wide_array(const float *const *x, int n)
 	return wide;
 }
 
-static __device__ __forceinline__ int whole(int wide, int64_t j, int64_t n)
-{
-	return wide && j + GROUP <= n;
-}
-
 static __global__ void __launch_bounds__(THREADS) square_segments(const float *x, int64_t n, int wide, double *sums)
 {
 	SP_SHARED(double, slots);
 	const int64_t first = (int64_t)blockIdx.x * SEGMENT, end = first + SEGMENT < n ? first + SEGMENT : n;
 	double sum = 0;
 	for (int64_t j = first + threadIdx.x * GROUP; j < end; j += THREADS * GROUP) {
-		const struct eight v = load8(x, j, end, whole(wide, j, end));
+		const struct eight v = load8(x, j, end, wide_at(wide, j, end));
 #pragma unroll
 		for (int e = 0; e < GROUP; e++)
 			sum += (double)v.v[e] * (double)v.v[e];
@@ -68,7 +63,7 @@ static __global__ void __launch_bounds__(THREADS) adamw(struct sp_adamw a, int w
 	const int64_t j = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * GROUP;
 	if (j >= a.n)
 		return;
-	const int all = whole(wide, j, a.n);
+	const int all = wide_at(wide, j, a.n);
 	const float factor = *a.factor;
 	const struct eight g = load8(a.g, j, a.n, all);
 	struct eight w = load8(a.w, j, a.n, all), m = load8(a.m, j, a.n, all), v = load8(a.v, j, a.n, all);
@@ -98,7 +93,7 @@ static __global__ void __launch_bounds__(THREADS) add(float *y, const float *x, 
 	const int64_t j = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * GROUP;
 	if (j >= n)
 		return;
-	const int all = whole(wide, j, n);
+	const int all = wide_at(wide, j, n);
 	store8(y, j, n, all, add8(load8(y, j, n, all), load8(x, j, n, all)));
 }
 

@@ -53,7 +53,9 @@ struct sp_rows {
 
 /* y = act(x w^T + bias).
  *   x (T, K) E   w (N, K) E   bias (1, N) optional   y (T, N) E
- *   pre (T, N) E optional: x w^T + bias before the activation, kept for backward; required if act is not NONE. */
+ *   pre (T, N) E optional: x w^T + bias before the activation, kept for backward; required if act is not NONE.
+ * With E of 16 bits bias may be rounded to E before it is added, and y may be the activation of pre as it is written: libraries
+ * of matrix products add biases of the result's type only, and backward, too, knows pre only as it was written. */
 struct sp_linear_forward {
 	struct sp_matrix x, w, bias, y, pre;
 	enum sp_activation act;

@@ -372,6 +372,11 @@ void bench_expect(struct bench *b, const struct tensor *t, enum bound bound, con
 	bench_expect_near(b, t, bound, name, 0);
 }
 
+void bench_expect_rounded(struct bench *b, const struct tensor *t, enum bound bound, const char *name, int times)
+{
+	expect(b, t, (struct verdict){ bound, t ? t->dtype : SP_F32, element == SP_F32 ? 1 : times }, name, 0);
+}
+
 /* What roundings of few rows add up to may be twice what their L2 norm is. */
 void bench_expect_sums(struct bench *b, const struct tensor *t, enum bound bound, const char *name, double floor)
 {

@@ -90,6 +90,8 @@ int bench_again(struct bench *b);
  * that of the tensor's dtype. `floor` is the size of the terms where they may cancel; 0 if they do not. */
 void bench_expect(struct bench *b, const struct tensor *t, enum bound bound, const char *name);
 void bench_expect_near(struct bench *b, const struct tensor *t, enum bound bound, const char *name, double floor);
+/* Where a result of 16 bits may have been rounded `times` times on its way. */
+void bench_expect_rounded(struct bench *b, const struct tensor *t, enum bound bound, const char *name, int times);
 /* Sums over rows of values that are written in E, too, and may be added before or after they are rounded. */
 void bench_expect_sums(struct bench *b, const struct tensor *t, enum bound bound, const char *name, double floor);
 /* Element (0, j) against a number. */

@@ -13,6 +13,7 @@ static const struct shape {
 } shapes[] = {
 	{ 1, 1, 1, 1 },  { 1, 1, 8, 5 },    { 3, 1, 7, 2 },   { 2, 13, 64, 1000 }, { 3, 11, 768, 20 },
 	{ 0, 4, 8, 5 },  { 2, 0, 8, 5 },    { 2, 347, 33, 3 }, { 1, 701, 129, 701 },
+	{ 1, 3, 1032, 5 },
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes, KINDS = 2 };
 

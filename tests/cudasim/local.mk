@@ -1,10 +1,10 @@
 # The cuda module with its kernels on the simulator, its matrix products by CBLAS and its memory this process's: a module that
 # only tests open. It lies beside the others and is never installed. Each file in kernels/ holds one include, of a kernel.
 cudasim_sources = tests/cudasim/simulator.hpp tests/cudasim/simulator.cpp tests/cudasim/memory.hpp tests/cudasim/memory.cpp \
-	tests/cudasim/runtime.cpp tests/cudasim/product.cpp tests/cudasim/cuda/device.cuh $(cuda_host_sources) \
+	tests/cudasim/sixteen.hpp tests/cudasim/runtime.cpp tests/cudasim/product.cpp tests/cudasim/cuda/device.cuh $(cuda_host_sources) \
 	tests/cudasim/kernels/activation.cpp tests/cudasim/kernels/attention_backward.cpp \
 	tests/cudasim/kernels/attention_forward.cpp tests/cudasim/kernels/attention_rows.cpp \
-	tests/cudasim/kernels/cross_entropy.cpp tests/cudasim/kernels/embedding.cpp tests/cudasim/kernels/head.cpp \
+	tests/cudasim/kernels/convert.cpp tests/cudasim/kernels/cross_entropy.cpp tests/cudasim/kernels/embedding.cpp tests/cudasim/kernels/head.cpp \
 	tests/cudasim/kernels/norm.cpp tests/cudasim/kernels/rotate.cpp tests/cudasim/kernels/scores.cpp tests/cudasim/kernels/sums.cpp tests/cudasim/kernels/update.cpp \
 	tests/cudasim/kernels/words.cpp
 
@@ -12,7 +12,8 @@ if HAVE_CUDASIM
 if MODULES
 check_LTLIBRARIES += backends/cudasim.la
 conformance_rows += tests/conformance/cudasim-forward-1.conform tests/conformance/cudasim-up-1.conform \
-	tests/conformance/cudasim-down-1.conform tests/conformance/cudasim-tf32-1.conform
+	tests/conformance/cudasim-down-1.conform tests/conformance/cudasim-tf32-1.conform \
+	tests/conformance/cudasim-bf16-1.conform tests/conformance/cudasim-f16-1.conform
 rank_programs += tests/cudasim/test_training
 rank_rows += tests/cudasim/test_training_np1.mpi tests/cudasim/test_training_np2.mpi
 endif

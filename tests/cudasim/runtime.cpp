@@ -50,6 +50,11 @@ extern "C" void sp_cuda_runtime_describe(const struct sp_cuda *, char *text, siz
 	snprintf(text, size, "simulated, schedule %s", schedules[simulator::schedule]);
 }
 
+extern "C" int sp_cuda_capability(const struct sp_cuda *)
+{
+	return 90;
+}
+
 extern "C" size_t sp_cuda_shared_limit(const struct sp_cuda *)
 {
 	return 160 << 10;

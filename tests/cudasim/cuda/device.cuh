@@ -1,11 +1,12 @@
 /* Stands in for backends/cuda/device.cuh where the kernels are compiled by a C++ compiler: the words of CUDA that they use,
- * on the simulator. May include: libc, simulator.hpp, cuda/cuda.h. */
+ * on the simulator. May include: libc, cudasim, cuda/cuda.h. */
 #ifndef SP_CUDA_DEVICE_CUH
 #define SP_CUDA_DEVICE_CUH
 
 #include "cuda/cuda.h"
 #include "cudasim/memory.hpp"
 #include "cudasim/simulator.hpp"
+#include "cudasim/sixteen.hpp"
 
 #include <math.h>
 #include <stdint.h>
@@ -52,6 +53,9 @@ struct alignas(16) float4 {
 struct alignas(8) float2 {
 	float x, y;
 };
+struct alignas(16) uint4 {
+	unsigned x, y, z, w;
+};
 
 static inline float4 make_float4(float x, float y, float z, float w)
 {
@@ -61,6 +65,64 @@ static inline float4 make_float4(float x, float y, float z, float w)
 static inline float2 make_float2(float x, float y)
 {
 	return { x, y };
+}
+
+static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w)
+{
+	return { x, y, z, w };
+}
+
+struct __nv_bfloat16 {
+	uint16_t bits;
+};
+struct __half {
+	uint16_t bits;
+};
+struct alignas(4) __nv_bfloat162 {
+	__nv_bfloat16 x, y;
+};
+struct alignas(4) __half2 {
+	__half x, y;
+};
+
+static inline __nv_bfloat16 __float2bfloat16_rn(float x)
+{
+	return { simulator::to_bfloat16(x) };
+}
+
+static inline float __bfloat162float(__nv_bfloat16 x)
+{
+	return simulator::from_bfloat16(x.bits);
+}
+
+static inline __nv_bfloat162 __floats2bfloat162_rn(float x, float y)
+{
+	return { __float2bfloat16_rn(x), __float2bfloat16_rn(y) };
+}
+
+static inline float2 __bfloat1622float2(__nv_bfloat162 two)
+{
+	return { __bfloat162float(two.x), __bfloat162float(two.y) };
+}
+
+static inline __half __float2half_rn(float x)
+{
+	return { simulator::to_float16(x) };
+}
+
+static inline float __half2float(__half x)
+{
+	return simulator::from_float16(x.bits);
+}
+
+static inline __half2 __floats2half2_rn(float x, float y)
+{
+	return { __float2half_rn(x), __float2half_rn(y) };
+}
+
+static inline float2 __half22float2(__half2 two)
+{
+	return { __half2float(two.x), __half2float(two.y) };
 }
 
 static inline void __syncthreads()
