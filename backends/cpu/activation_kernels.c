@@ -1,6 +1,7 @@
 /* What follows or precedes a matrix product, on the block of rows and columns it has just left in the cache. */
 #include "config.h"
 
+#include "cpu/elements.h"
 #include "cpu/kernels.h"
 #include "cpu/vmath.h"
 
@@ -88,12 +89,20 @@ void SP_KERNEL(column_sums)(const struct sp_matrix *x, float *sums)
 		add_rows(x, i, i + SUM_ROWS < x->rows ? i + SUM_ROWS : x->rows, sums);
 }
 
-static void slope_row(enum sp_activation act, const float *pre, float *dx, int64_t n)
+/* Of 16 bits, a part of the row at a time: no element needs another. */
+static void slope_row(enum sp_activation act, const struct sp_matrix *pre, const struct sp_matrix *dx, int64_t i)
 {
-	if (act == SP_ACT_GELU)
-		gelu_slope_row(pre, dx, n);
-	else if (act == SP_ACT_GELU_TANH)
-		gelu_tanh_slope_row(pre, dx, n);
+	float room[2][SP_ELEMENTS_PART];
+	for (int64_t j = 0, n; j < dx->cols && act != SP_ACT_NONE; j += n) {
+		n = sp_elements_part(pre, dx->cols - j);
+		const float *x = sp_elements_read(pre, i, j, n, room[0]);
+		float *slope = sp_elements_read(dx, i, j, n, room[1]);
+		if (act == SP_ACT_GELU)
+			gelu_slope_row(x, slope, n);
+		else
+			gelu_tanh_slope_row(x, slope, n);
+		sp_elements_close(dx, i, j, n, slope);
+	}
 }
 
 void SP_KERNEL(activate_backward)(enum sp_activation act, const struct sp_matrix *pre, const struct sp_matrix *dx,
@@ -104,7 +113,7 @@ void SP_KERNEL(activate_backward)(enum sp_activation act, const struct sp_matrix
 	for (int64_t i = 0; i < dx->rows; i += SUM_ROWS) {
 		const int64_t end = i + SUM_ROWS < dx->rows ? i + SUM_ROWS : dx->rows;
 		for (int64_t r = i; r < end; r++)
-			slope_row(act, row_of(pre, r), row_to(dx, r), dx->cols);
+			slope_row(act, pre, dx, r);
 		if (sums)
 			add_rows(dx, i, end, sums);
 	}

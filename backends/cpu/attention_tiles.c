@@ -10,9 +10,6 @@
 #include <seqpar/status.h>
 #include <math.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 /* Most rows of a block of queries or keys, and most elements (rows x padded head_dim). Larger ones are up to 5 % faster
  * but would keep poll waiting for longer than 0.2 ms; measured, doc/performance.md. */
@@ -198,18 +195,9 @@ int sp_cpu_tiling_reserve(struct sp_cpu *cpu, struct sp_cpu_tiling *g)
 	return SP_OK;
 }
 
-static int thread_number(void)
-{
-#ifdef _OPENMP
-	return omp_get_thread_num();
-#else
-	return 0;
-#endif
-}
-
 struct sp_cpu_tile_buffers sp_cpu_tiling_buffers(const struct sp_cpu_tiling *g)
 {
-	struct sp_arena arena = { .base = g->memory + (size_t)thread_number() * g->each, .size = g->each };
+	struct sp_arena arena = { .base = g->memory + (size_t)sp_cpu_thread() * g->each, .size = g->each };
 	struct sp_cpu_tile_buffers buffers = { 0 };
 	carve(g, &arena, &buffers);
 	return buffers;
@@ -398,6 +386,6 @@ struct sp_cpu_attention_tile sp_cpu_block_tile(const struct sp_cpu_tiling *g, co
 
 void sp_cpu_tiling_poll(const struct sp_attention_shape *shape)
 {
-	if (shape->poll && thread_number() == 0)
+	if (shape->poll && sp_cpu_thread() == 0)
 		shape->poll(shape->poll_ctx);
 }

@@ -58,10 +58,11 @@ void sp_cpu_close(void *ctx)
 
 int sp_cpu_supports(void *ctx, const struct sp_compute_needs *needs, char *why, size_t size)
 {
-	(void)ctx;
-	if (needs->dtype != SP_F32)
-		return sp_say(SP_ERR_UNUSABLE, why, size, "the cpu backend computes in fp32 only, not %s",
+	struct sp_cpu *cpu = ctx;
+	if (needs->dtype != SP_F32 && needs->dtype != SP_BF16)
+		return sp_say(SP_ERR_UNUSABLE, why, size, "the cpu backend keeps activations in fp32 or bf16, not in %s, which needs a GPU",
 		              sp_dtype_name(needs->dtype));
+	cpu->bf16 = needs->dtype == SP_BF16;
 	return SP_OK;
 }
 

@@ -34,6 +34,7 @@ static const struct sp_compute_ops ops = {
 	.copy_out = sp_cpu_copy_out,
 	.zero = sp_cpu_zero,
 	.copy_rows = sp_cpu_copy_rows,
+	.convert = sp_cpu_convert,
 	.sync = sp_cpu_sync,
 
 	.linear_forward = sp_cpu_linear_forward,

@@ -17,6 +17,7 @@ struct sp_cpu {
 	int threads; /* of every parallel region */
 	int asked;   /* the number wanted; differs from threads only where the system did not grant it */
 	int blas_threads; /* inside a parallel region, as the BLAS says; 0 if it does not say */
+	int bf16; /* 1 if activations in bfloat16 were asked for */
 	int bound, cores, ranks; /* cores this process may run on, cores of the machine, ranks of this job on it */
 	void *scratch;
 	size_t scratch_size;
@@ -25,6 +26,28 @@ struct sp_cpu {
 /* At least `bytes` of memory, 64-byte aligned, that stays valid until the next call or the end of the operation; NULL
  * (logged) if there is none. It grows to the largest request and is kept, so a training step allocates nothing. */
 void *sp_cpu_scratch(struct sp_cpu *cpu, size_t bytes);
+
+/* room.c. Number of the calling thread in its parallel region. */
+int sp_cpu_thread(void);
+
+/* Scratch whose first `front` bytes are the caller's, and behind them, unless `element` is float32, `floats` floats for each
+ * thread to widen activations into. Valid as long as what sp_cpu_scratch gives. */
+struct sp_cpu_room {
+	void *front;
+	float *floats;
+	size_t each;
+};
+int sp_cpu_room_open(struct sp_cpu *cpu, enum sp_dtype element, int64_t floats, size_t front, struct sp_cpu_room *room);
+/* The calling thread's; NULL if element was float32. */
+float *sp_cpu_room_of_thread(const struct sp_cpu_room *room);
+
+/* Rows of n activations that a kernel of whole rows may have to hold at once; n + 15 floats each at most. */
+enum { SP_CPU_ROOM_ROWS = 5 };
+
+/* m as float32: itself, or widened into rows of `room` without gaps. */
+struct sp_matrix sp_cpu_widened(const struct sp_cpu *cpu, struct sp_matrix m, float *room);
+/* Rounded to `to`, unless that is float32 and `from` therefore is where it belongs. */
+void sp_cpu_put_back(const struct sp_cpu *cpu, const struct sp_matrix *from, const struct sp_matrix *to);
 
 /* Part `part` of `parts` nearly equal ones of [0, n), cut at multiples of `grain`. */
 void sp_cpu_part(int64_t n, int64_t grain, int64_t parts, int64_t part, int64_t *first, int64_t *end);
@@ -53,6 +76,7 @@ int sp_cpu_copy_in(void *ctx, void *device, const void *host, size_t bytes);
 int sp_cpu_copy_out(void *ctx, void *host, const void *device, size_t bytes);
 int sp_cpu_zero(void *ctx, void *device, size_t bytes);
 int sp_cpu_copy_rows(void *ctx, struct sp_matrix from, struct sp_matrix to);
+int sp_cpu_convert(void *ctx, struct sp_matrix from, struct sp_matrix to);
 int sp_cpu_sync(void *ctx);
 
 /* linear.c */

@@ -1,6 +1,7 @@
 /* Sum of three table rows, LayerNorm, dropout; and its gradients. */
 #include "config.h"
 
+#include "cpu/elements.h"
 #include "cpu/kernels.h"
 #include "cpu/rows.h"
 #include "cpu/vmath.h"
@@ -35,12 +36,12 @@ static inline float sum_of_two(const float *a, const float *b, int64_t n, float 
 	return sum;
 }
 
-void SP_KERNEL(embedding_forward)(const struct sp_embedding_forward *a, int64_t first, int64_t end)
+void SP_KERNEL(embedding_forward)(const struct sp_embedding_forward *a, int64_t first, int64_t end, float *room)
 {
 	const int64_t n = a->s.cols;
 	for (int64_t i = first; i < end; i++) {
 		const float *word = table_row(&a->word, a->token[i]), *type = table_row(&a->type, a->kind[i]);
-		float *s = (float *)a->s.data + i * a->s.stride, *y = (float *)a->y.data + i * a->y.stride;
+		float *s = sp_elements_open(&a->s, i, 0, room), *y = sp_elements_open(&a->y, i, 0, room + sp_room_row(n));
 		const float sum = a->position.data ? sum_of_three(word, table_row(&a->position, a->pos[i]), type, n, s) :
 		                                     sum_of_two(word, type, n, s);
 		const float *before = s;
@@ -53,12 +54,15 @@ void SP_KERNEL(embedding_forward)(const struct sp_embedding_forward *a, int64_t 
 			sp_dropout_row(&a->dropout, &a->rows, i, n, before, y);
 		else if (before != y)
 			memcpy(y, before, (size_t)n * sizeof *y);
+		sp_elements_close(&a->s, i, 0, n, s);
+		sp_elements_close(&a->y, i, 0, n, y); /* where s was, if they are the same */
 	}
 }
 
-static void norm_backward_row(const struct sp_embedding_backward *a, int64_t i, float *dy, float *dgamma, float *dbeta)
+static void norm_backward_row(const struct sp_embedding_backward *a, int64_t i, const float *s, float *dy, float *dgamma,
+                              float *dbeta)
 {
-	const float *s = (const float *)a->s.data + i * a->s.stride, *gamma = a->gamma.data;
+	const float *gamma = a->gamma.data;
 	struct sp_norm_means m = { ((const float *)a->mean.data)[i], ((const float *)a->rstd.data)[i], 0, 0 };
 	sp_norm_row_means(dy, s, a->dy.cols, gamma, &m, dgamma, dbeta);
 #pragma omp simd
@@ -67,35 +71,40 @@ static void norm_backward_row(const struct sp_embedding_backward *a, int64_t i, 
 }
 
 void SP_KERNEL(embedding_rows_backward)(const struct sp_embedding_backward *a, int64_t first, int64_t end,
-                                        float *dgamma, float *dbeta)
+                                        float *dgamma, float *dbeta, float *room)
 {
 	const int64_t n = a->dy.cols;
 	memset(dgamma, 0, (size_t)n * sizeof *dgamma);
 	memset(dbeta, 0, (size_t)n * sizeof *dbeta);
 	for (int64_t i = first; i < end; i++) {
-		float *dy = (float *)a->dy.data + i * a->dy.stride;
+		float *dy = sp_elements_read(&a->dy, i, 0, n, room);
 		if (sp_dropout_on(&a->dropout))
 			sp_dropout_row(&a->dropout, &a->rows, i, n, dy, dy);
 		if (a->gamma.data)
-			norm_backward_row(a, i, dy, dgamma, dbeta);
+			norm_backward_row(a, i, sp_elements_read(&a->s, i, 0, n, room + sp_room_row(n)), dy, dgamma, dbeta);
+		sp_elements_close(&a->dy, i, 0, n, dy);
 	}
 }
 
-static void add_columns(const struct sp_matrix *table, int32_t id, const float *ds, int64_t first, int64_t end)
+/* The row of an id, from column `first`, += ds. */
+static void add_columns(const struct sp_matrix *table, int32_t id, const float *ds, int64_t first, int64_t n)
 {
-	float *row = (float *)table->data + (int64_t)id * table->stride;
+	float *row = (float *)table->data + (int64_t)id * table->stride + first;
 #pragma omp simd
-	for (int64_t j = first; j < end; j++)
+	for (int64_t j = 0; j < n; j++)
 		row[j] += ds[j];
 }
 
 void SP_KERNEL(embedding_tables_backward)(const struct sp_embedding_backward *a, int64_t first, int64_t end)
 {
-	for (int64_t i = 0; i < a->dy.rows; i++) {
-		const float *ds = (const float *)a->dy.data + i * a->dy.stride;
-		add_columns(&a->dword, a->token[i], ds, first, end);
-		if (a->dposition.data)
-			add_columns(&a->dposition, a->pos[i], ds, first, end);
-		add_columns(&a->dtype, a->kind[i], ds, first, end);
-	}
+	float room[SP_ELEMENTS_PART];
+	for (int64_t i = 0; i < a->dy.rows; i++)
+		for (int64_t j = first, n; j < end; j += n) {
+			n = sp_elements_part(&a->dy, end - j);
+			const float *ds = sp_elements_read(&a->dy, i, j, n, room);
+			add_columns(&a->dword, a->token[i], ds, j, n);
+			if (a->dposition.data)
+				add_columns(&a->dposition, a->pos[i], ds, j, n);
+			add_columns(&a->dtype, a->kind[i], ds, j, n);
+		}
 }

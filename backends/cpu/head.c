@@ -10,12 +10,12 @@
 int sp_cpu_gather_rows(void *ctx, const struct sp_row_move *args)
 {
 	struct sp_cpu *cpu = ctx;
-	const size_t bytes = (size_t)args->x.cols * sizeof(float);
+	const size_t size = sp_dtype_size(args->x.dtype), bytes = (size_t)args->x.cols * size;
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
 	for (int64_t i = 0; i < args->n; i++)
 		if (bytes)
-			memcpy((float *)args->y.data + i * args->y.stride,
-			       (const float *)args->x.data + args->index[i] * args->x.stride, bytes);
+			memcpy((char *)args->y.data + (size_t)(i * args->y.stride) * size,
+			       (const char *)args->x.data + (size_t)(args->index[i] * args->x.stride) * size, bytes);
 	return SP_OK;
 }
 
@@ -36,14 +36,19 @@ int sp_cpu_cross_entropy(void *ctx, const struct sp_cross_entropy *args)
 {
 	struct sp_cpu *cpu = ctx;
 	const int64_t rows = args->logits.rows;
-	double *losses = sp_cpu_scratch(cpu, (size_t)rows * (sizeof(double) + sizeof(int)));
-	if (!losses)
+	struct sp_cpu_room room;
+	if (sp_cpu_room_open(cpu, args->logits.dtype, args->logits.cols, (size_t)rows * (sizeof(double) + sizeof(int)), &room))
 		return SP_ERR_MEMORY;
+	double *losses = room.front;
 	int *correct = (int *)(losses + rows);
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
-	for (int64_t i = 0; i < rows; i++)
-		cpu->kernels->cross_entropy_row((float *)args->logits.data + i * args->logits.stride, args->logits.cols,
-		                                args->label[i], args->scale, args->gradient, losses + i, correct + i);
+	for (int64_t i = 0; i < rows; i++) {
+		const struct sp_matrix row = sp_matrix_rows(args->logits, i, 1), logits = sp_cpu_widened(cpu, row, sp_cpu_room_of_thread(&room));
+		cpu->kernels->cross_entropy_row(logits.data, logits.cols, args->label[i], args->scale, args->gradient, losses + i,
+		                                correct + i);
+		if (args->gradient)
+			sp_cpu_put_back(cpu, &logits, &row);
+	}
 	for (int64_t i = 0; i < rows; i++) {
 		*args->loss += losses[i];
 		if (args->correct)
@@ -57,17 +62,16 @@ int sp_cpu_tanh_forward(void *ctx, struct sp_matrix x)
 	struct sp_cpu *cpu = ctx;
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
 	for (int64_t i = 0; i < x.rows; i++)
-		cpu->kernels->tanh_forward((float *)x.data + i * x.stride, x.cols);
+		cpu->kernels->tanh_forward(&x, i);
 	return SP_OK;
 }
 
 int sp_cpu_tanh_backward(void *ctx, const struct sp_tanh_backward *args)
 {
 	struct sp_cpu *cpu = ctx;
-	const struct sp_matrix y = args->y, dx = args->dx;
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
-	for (int64_t i = 0; i < dx.rows; i++)
-		cpu->kernels->tanh_backward((const float *)y.data + i * y.stride, (float *)dx.data + i * dx.stride, dx.cols);
+	for (int64_t i = 0; i < args->dx.rows; i++)
+		cpu->kernels->tanh_backward(args, i);
 	return SP_OK;
 }
 

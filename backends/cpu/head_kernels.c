@@ -1,6 +1,7 @@
 /* Cross-entropy of one row of logits, the pooler's tanh, and moving rows. */
 #include "config.h"
 
+#include "cpu/elements.h"
 #include "cpu/kernels.h"
 #include "cpu/vmath.h"
 
@@ -97,41 +98,62 @@ void SP_KERNEL(entropy_whole_row)(float *x, int64_t n, int64_t label, float max,
 		x[label] -= scale;
 }
 
+static inline void add_to(const float *x, int64_t n, float *y)
+{
+#pragma omp simd
+	for (int64_t j = 0; j < n; j++)
+		y[j] += x[j];
+}
+
 void SP_KERNEL(words_backward)(const struct sp_words *a, int64_t first, int64_t end)
 {
+	float room[SP_ELEMENTS_PART];
 	for (int64_t i = 0; i < a->y.rows; i++) {
 		const int64_t id = (int64_t)a->token[i] - a->first;
 		if (id < 0 || id >= a->word.rows)
 			continue;
-		const float *dy = (const float *)a->y.data + i * a->y.stride;
-		float *row = (float *)a->word.data + id * a->word.stride;
-#pragma omp simd
-		for (int64_t j = first; j < end; j++)
-			row[j] += dy[j];
+		for (int64_t j = first, n; j < end; j += n) {
+			n = sp_elements_part(&a->y, end - j);
+			add_to(sp_elements_read(&a->y, i, j, n, room), n, sp_float_at(&a->word, id, j));
+		}
 	}
 }
 
-void SP_KERNEL(tanh_forward)(float *x, int64_t n)
+void SP_KERNEL(tanh_forward)(const struct sp_matrix *m, int64_t i)
 {
+	float room[SP_ELEMENTS_PART];
+	for (int64_t first = 0, n; first < m->cols; first += n) {
+		n = sp_elements_part(m, m->cols - first);
+		float *x = sp_elements_read(m, i, first, n, room);
 #pragma omp simd
-	for (int64_t j = 0; j < n; j++)
-		x[j] = sp_tanh(x[j]);
+		for (int64_t j = 0; j < n; j++)
+			x[j] = sp_tanh(x[j]);
+		sp_elements_close(m, i, first, n, x);
+	}
 }
 
-void SP_KERNEL(tanh_backward)(const float *y, float *dx, int64_t n)
+void SP_KERNEL(tanh_backward)(const struct sp_tanh_backward *a, int64_t i)
 {
+	float room[2][SP_ELEMENTS_PART];
+	for (int64_t first = 0, n; first < a->dx.cols; first += n) {
+		n = sp_elements_part(&a->dx, a->dx.cols - first);
+		const float *y = sp_elements_read(&a->y, i, first, n, room[0]);
+		float *dx = sp_elements_read(&a->dx, i, first, n, room[1]);
 #pragma omp simd
-	for (int64_t j = 0; j < n; j++)
-		dx[j] *= 1.0f - y[j] * y[j];
+		for (int64_t j = 0; j < n; j++)
+			dx[j] *= 1.0f - y[j] * y[j];
+		sp_elements_close(&a->dx, i, first, n, dx);
+	}
 }
 
 void SP_KERNEL(add_rows)(const struct sp_row_move *a, int64_t first, int64_t end)
 {
-	for (int64_t i = first; i < end; i++) {
-		const float *x = (const float *)a->x.data + i * a->x.stride;
-		float *y = (float *)a->y.data + a->index[i] * a->y.stride;
-#pragma omp simd
-		for (int64_t j = 0; j < a->x.cols; j++)
-			y[j] += x[j];
-	}
+	float room[2][SP_ELEMENTS_PART];
+	for (int64_t i = first; i < end; i++)
+		for (int64_t j = 0, n; j < a->x.cols; j += n) {
+			n = sp_elements_part(&a->x, a->x.cols - j);
+			float *y = sp_elements_read(&a->y, a->index[i], j, n, room[1]);
+			add_to(sp_elements_read(&a->x, i, j, n, room[0]), n, y);
+			sp_elements_close(&a->y, a->index[i], j, n, y);
+		}
 }

@@ -15,17 +15,20 @@
 #include <stdint.h>
 
 #define SP_CPU_KERNELS(X)                                                                                             \
-	/* Rows [first, end) of the operation of the same name. */                                                        \
-	X(norm_forward, (const struct sp_norm_forward *args, int64_t first, int64_t end))                                 \
-	X(embedding_forward, (const struct sp_embedding_forward *args, int64_t first, int64_t end))                       \
+	/* Rows [first, end) of the operation of the same name. `room`: for SP_CPU_ROOM_ROWS rows of H floats (cpu.h) if \
+	 * activations are not float32, else NULL. */                                                                     \
+	X(norm_forward, (const struct sp_norm_forward *args, int64_t first, int64_t end, float *room))                    \
+	X(embedding_forward, (const struct sp_embedding_forward *args, int64_t first, int64_t end, float *room))          \
 	/* The same; dgamma, dbeta, dbias are this range's sums over rows, [H] each, overwritten. */                      \
 	X(norm_backward, (const struct sp_norm_backward *args, int64_t first, int64_t end, float *dgamma, float *dbeta,   \
-	                  float *dbias))                                                                                  \
+	                  float *dbias, float *room))                                                                     \
 	/* Up to the gradient of s; dgamma and dbeta as above. */                                                         \
 	X(embedding_rows_backward, (const struct sp_embedding_backward *args, int64_t first, int64_t end, float *dgamma,  \
-	                            float *dbeta))                                                                        \
+	                            float *dbeta, float *room))                                                           \
 	/* Columns [first, end) of all three tables, all rows in order. */                                                \
 	X(embedding_tables_backward, (const struct sp_embedding_backward *args, int64_t first, int64_t end))              \
+	/* From float32 or bfloat16 to either. */                                                                         \
+	X(convert, (const struct sp_matrix *from, const struct sp_matrix *to))                                            \
 	X(add_rows, (const struct sp_row_move *args, int64_t first, int64_t end))                                         \
 	/* One row of logits: the loss, and 1 in *correct if the label's logit is the first of the largest. */            \
 	X(cross_entropy_row, (float *logits, int64_t n, int32_t label, float scale, int gradient, double *loss,           \
@@ -37,7 +40,7 @@
 	X(words_backward, (const struct sp_words *args, int64_t first, int64_t end))                                      \
 	/* y = act(pre), or a copy if act is NONE. */                                                                  \
 	X(activate, (enum sp_activation act, const struct sp_matrix *pre, const struct sp_matrix *y))                     \
-	/* dx *= act'(pre) unless act is NONE; sums, if not NULL: column sums of the new dx, overwritten. */              \
+	/* dx *= act'(pre) unless act is NONE; sums, if not NULL: column sums of the new dx, float32, overwritten. */     \
 	X(activate_backward, (enum sp_activation act, const struct sp_matrix *pre, const struct sp_matrix *dx, float *sums)) \
 	X(column_sums, (const struct sp_matrix *x, float *sums)) /* overwritten */                                        \
 	X(fill_rows, (const float *row, const struct sp_matrix *y)) /* every row of y = row, or 0 if row is NULL */       \
@@ -63,8 +66,9 @@
 	X(scores_backward, (const struct sp_scores_backward *args, int64_t first, int64_t end))                           \
 	/* Rows [first, end); frequency[j] = base^(-2 j / D), j < D / 2. */                                               \
 	X(rotate, (const struct sp_rotate *args, const double *frequency, int64_t first, int64_t end))                    \
-	X(tanh_forward, (float *x, int64_t n))                                                                            \
-	X(tanh_backward, (const float *y, float *dx, int64_t n))                                                          \
+	/* Row i. */                                                                                                      \
+	X(tanh_forward, (const struct sp_matrix *x, int64_t i))                                                           \
+	X(tanh_backward, (const struct sp_tanh_backward *args, int64_t i))                                                \
 	X(sum_squares, (const float *x, int64_t n, double *sum)) /* overwritten */                                        \
 	X(adamw, (const struct sp_adamw *args, int64_t first, int64_t end))                                               \
 	X(add, (float *y, const float *x, int64_t n))

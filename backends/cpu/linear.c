@@ -1,5 +1,9 @@
 /* Matrix products with what surrounds them. The library's product has no epilogue, so each is cut into pieces, one
- * single-threaded product each; bias, activation and column sums are applied while the cache holds it. */
+ * single-threaded product each; bias, activation and column sums are applied while the cache holds it.
+ *
+ * The library multiplies float32. Activations and weights in bfloat16 are widened into a thread's panels, a part of the inner
+ * dimension at a time, and the piece is made in another, from which it is rounded: what is widened at once is bounded, and small
+ * enough for the caches. */
 #include "config.h"
 
 #include "cpu/cpu.h"
@@ -15,6 +19,8 @@ enum {
 	SWEPT_ELEMENTS = 3 << 20, /* most in a piece that is swept after its product: 12 MiB, the caches' share of a core */
 	MOST_ACROSS = 64,
 	SUM_ROWS = 1024,         /* rows of dy summed, then multiplied, while the cache holds them */
+	PANEL_ELEMENTS = 1 << 20, /* most of a piece that is not made in place, and of what is widened of its operands: 4 MiB each */
+	FEW_ROWS = 4,            /* of a panel rounded, activated, rounded again while the first cache holds them */
 };
 
 /* The result of a product, cut into `down` x `across` pieces. */
@@ -74,42 +80,130 @@ static struct sp_matrix block(struct sp_matrix m, const struct piece *p)
 	return sp_matrix_columns(sp_matrix_rows(m, p->row, p->rows), p->col, p->cols);
 }
 
-/* The library skips its own pass over the result when told to add to it, so a bias put there first costs nothing. */
-static void forward_piece(const struct sp_cpu_kernels *k, const struct sp_linear_forward *a, const struct piece *p)
+/* ---- panels ---- */
+
+/* Room of a thread, and how much of the inner dimension is widened at once. */
+struct panels {
+	float *room;
+	int64_t depth;
+};
+
+/* Equal parts of an inner dimension for which the operands of the largest piece are small enough. */
+static int64_t depth_at_once(const struct cut *cut, int64_t depth)
 {
-	const struct sp_matrix x = sp_matrix_rows(a->x, p->row, p->rows), w = sp_matrix_rows(a->w, p->col, p->cols);
-	const struct sp_matrix y = block(a->y, p), to = a->pre.data ? block(a->pre, p) : y;
+	const int64_t both = largest_part(cut->m, cut->down) + largest_part(cut->n, cut->across);
+	const int64_t most = sp_max(PANEL_ELEMENTS / sp_max(both, 1) / GRAIN, 1) * GRAIN;
+	const int64_t parts = sp_max(sp_ceil_div(depth, most), 1);
+	return sp_max(sp_round_up(sp_ceil_div(depth, parts), GRAIN), GRAIN);
+}
+
+/* Floats of a thread for the largest piece of a cut: its operands', and those of the piece itself if it is `made` there. */
+static int64_t panel_floats(const struct cut *cut, int64_t depth, int made)
+{
+	const int64_t rows = largest_part(cut->m, cut->down), cols = largest_part(cut->n, cut->across);
+	return (rows + cols) * depth_at_once(cut, depth) + (made ? rows * cols : 0);
+}
+
+static struct panels panels_of_thread(const struct sp_cpu_room *room, const struct cut *cut, int64_t depth)
+{
+	return (struct panels){ sp_cpu_room_of_thread(room), depth_at_once(cut, depth) };
+}
+
+static int64_t most_elements(enum sp_dtype element, int64_t most)
+{
+	return element == SP_F32 ? most : PANEL_ELEMENTS;
+}
+
+/* Where a piece of m is made: there, or in the room of the thread, behind which that of its operands begins. */
+static struct sp_matrix made_in(struct sp_matrix m, struct panels *panels)
+{
+	if (m.dtype == SP_F32)
+		return m;
+	const struct sp_matrix panel = sp_matrix(panels->room, m.rows, m.cols);
+	panels->room += m.rows * m.cols;
+	return panel;
+}
+
+/* c = a op(b) [+ c], op(b) = b or b^T. */
+static void multiply(const struct sp_cpu *cpu, struct sp_matrix a, struct sp_matrix b, int turned, int add, const struct sp_matrix *c,
+                     const struct panels *panels)
+{
+	const int64_t depth = a.cols, step = a.dtype == SP_F32 ? sp_max(depth, 1) : panels->depth;
+	for (int64_t first = 0; first == 0 || first < depth; first += step) {
+		const int64_t n = sp_min(step, depth - first);
+		const struct sp_matrix x = sp_cpu_widened(cpu, sp_matrix_columns(a, first, n), panels->room);
+		const struct sp_matrix w = sp_cpu_widened(cpu, turned ? sp_matrix_columns(b, first, n) : sp_matrix_rows(b, first, n),
+		                                          panels->room + c->rows * n);
+		sp_blas_gemm(CblasNoTrans, turned ? CblasTrans : CblasNoTrans, c->rows, c->cols, n, x.data, x.stride, w.data, w.stride,
+		             add || first > 0 ? 1.0f : 0.0f, c->data, c->stride);
+	}
+}
+
+/* ---- forward ---- */
+
+/* From a panel to where it belongs. */
+static void put_forward(const struct sp_cpu *cpu, enum sp_activation act, const struct sp_matrix *panel, const struct sp_matrix *pre,
+                        const struct sp_matrix *y)
+{
+	for (int64_t i = 0; i < panel->rows; i += FEW_ROWS) {
+		const int64_t rows = sp_min(FEW_ROWS, panel->rows - i);
+		const struct sp_matrix from = sp_matrix_rows(*panel, i, rows), to = sp_matrix_rows(*y, i, rows);
+		if (pre->data) {
+			const struct sp_matrix kept = sp_matrix_rows(*pre, i, rows);
+			cpu->kernels->convert(&from, &kept);
+		}
+		if (act != SP_ACT_NONE)
+			cpu->kernels->activate(act, &from, &from);
+		cpu->kernels->convert(&from, &to);
+	}
+}
+
+/* The library skips its own pass over the result when told to add to it, so a bias put there first costs nothing. */
+static void forward_piece(const struct sp_cpu *cpu, const struct sp_linear_forward *a, const struct piece *p, struct panels panels)
+{
+	const struct sp_matrix none = { 0 }, y = block(a->y, p), pre = a->pre.data ? block(a->pre, p) : none;
+	const struct sp_matrix to = made_in(pre.data ? pre : y, &panels);
 	if (a->bias.data)
-		k->fill_rows((const float *)a->bias.data + p->col, &to);
-	sp_blas_gemm(CblasNoTrans, CblasTrans, p->rows, p->cols, x.cols, x.data, x.stride, w.data, w.stride,
-	             a->bias.data ? 1.0f : 0.0f, to.data, to.stride);
-	if (a->pre.data)
-		k->activate(a->act, &to, &y);
+		cpu->kernels->fill_rows((const float *)a->bias.data + p->col, &to);
+	multiply(cpu, sp_matrix_rows(a->x, p->row, p->rows), sp_matrix_rows(a->w, p->col, p->cols), 1, a->bias.data != NULL, &to,
+	         &panels);
+	if (y.dtype != SP_F32)
+		put_forward(cpu, a->act, &to, &pre, &y);
+	else if (pre.data)
+		cpu->kernels->activate(a->act, &to, &y);
 }
 
 int sp_cpu_linear_forward(void *ctx, const struct sp_linear_forward *args)
 {
 	struct sp_cpu *cpu = ctx;
+	const enum sp_dtype element = args->y.dtype;
 	const struct cut cut = choose_cut(args->y.rows, args->y.cols, cpu->threads,
-	                                  args->pre.data ? SWEPT_ELEMENTS : INT64_MAX);
+	                                  most_elements(element, args->pre.data ? SWEPT_ELEMENTS : INT64_MAX));
+	struct sp_cpu_room room;
+	if (sp_cpu_room_open(cpu, element, panel_floats(&cut, args->x.cols, 1), 0, &room))
+		return SP_ERR_MEMORY;
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
 	for (int64_t i = 0; i < cut.down * cut.across; i++) {
 		const struct piece p = piece_at(&cut, i);
 		if (p.rows > 0 && p.cols > 0)
-			forward_piece(cpu->kernels, args, &p);
+			forward_piece(cpu, args, &p, panels_of_thread(&room, &cut, args->x.cols));
 	}
 	return SP_OK;
 }
 
-static void input_piece(const struct sp_cpu_kernels *k, const struct sp_linear_backward_input *a, const struct piece *p,
-                        float *sums)
+/* ---- backward ---- */
+
+static void input_piece(const struct sp_cpu *cpu, const struct sp_linear_backward_input *a, const struct piece *p, float *sums,
+                        struct panels panels)
 {
-	const struct sp_matrix dy = sp_matrix_rows(a->dy, p->row, p->rows), w = sp_matrix_columns(a->w, p->col, p->cols);
-	const struct sp_matrix dx = block(a->dx, p), pre = a->pre.data ? block(a->pre, p) : dx;
-	sp_blas_gemm(CblasNoTrans, CblasNoTrans, p->rows, p->cols, dy.cols, dy.data, dy.stride, w.data, w.stride,
-	             a->accumulate ? 1.0f : 0.0f, dx.data, dx.stride);
+	const struct sp_matrix dx = block(a->dx, p), to = made_in(dx, &panels), pre = a->pre.data ? block(a->pre, p) : to;
+	if (a->accumulate && dx.dtype != SP_F32)
+		cpu->kernels->convert(&dx, &to);
+	multiply(cpu, sp_matrix_rows(a->dy, p->row, p->rows), sp_matrix_columns(a->w, p->col, p->cols), 0, a->accumulate, &to,
+	         &panels);
 	if (a->act != SP_ACT_NONE || sums)
-		k->activate_backward(a->act, &pre, &dx, sums ? sums + p->col : NULL);
+		cpu->kernels->activate_backward(a->act, &pre, &to, sums ? sums + p->col : NULL);
+	sp_cpu_put_back(cpu, &to, &dx);
 }
 
 int sp_cpu_linear_backward_input(void *ctx, const struct sp_linear_backward_input *args)
@@ -117,15 +211,18 @@ int sp_cpu_linear_backward_input(void *ctx, const struct sp_linear_backward_inpu
 	struct sp_cpu *cpu = ctx;
 	const int64_t k = args->dx.cols;
 	const int swept = args->act != SP_ACT_NONE || args->dbias.data;
-	const struct cut cut = choose_cut(args->dx.rows, k, cpu->threads, swept ? SWEPT_ELEMENTS : INT64_MAX);
-	float *sums = NULL; /* [down][K] */
-	if (args->dbias.data && !(sums = sp_cpu_scratch(cpu, (size_t)(cut.down * k) * sizeof *sums)))
+	const enum sp_dtype element = args->dx.dtype;
+	const struct cut cut = choose_cut(args->dx.rows, k, cpu->threads, most_elements(element, swept ? SWEPT_ELEMENTS : INT64_MAX));
+	struct sp_cpu_room room;
+	if (sp_cpu_room_open(cpu, element, panel_floats(&cut, args->dy.cols, 1),
+	                     args->dbias.data ? (size_t)(cut.down * k) * sizeof(float) : 0, &room))
 		return SP_ERR_MEMORY;
+	float *sums = args->dbias.data ? room.front : NULL; /* [down][K] */
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
 	for (int64_t i = 0; i < cut.down * cut.across; i++) {
 		const struct piece p = piece_at(&cut, i);
 		if (p.cols > 0)
-			input_piece(cpu->kernels, args, &p, sums ? sums + i / cut.across * k : NULL);
+			input_piece(cpu, args, &p, sums ? sums + i / cut.across * k : NULL, panels_of_thread(&room, &cut, args->dy.cols));
 	}
 	if (sums)
 		sp_cpu_sum_up(cpu, sums, cut.down, 1, k, (float *const[]){ args->dbias.data });
@@ -133,17 +230,20 @@ int sp_cpu_linear_backward_input(void *ctx, const struct sp_linear_backward_inpu
 }
 
 /* dw += dy^T x for some rows and columns of dw; the pieces at the left edge also sum the columns of dy. */
-static void weight_piece(const struct sp_cpu_kernels *k, const struct sp_linear_backward_weight *a,
-                         const struct piece *p, float *sums)
+static void weight_piece(const struct sp_cpu *cpu, const struct sp_linear_backward_weight *a, const struct piece *p, float *sums,
+                         const struct panels *panels)
 {
 	const struct sp_matrix dw = block(a->dw, p);
-	for (int64_t t = 0; t < a->dy.rows; t += SUM_ROWS) {
-		const int64_t rows = sp_min(SUM_ROWS, a->dy.rows - t);
-		const struct sp_matrix dy = sp_matrix_columns(sp_matrix_rows(a->dy, t, rows), p->row, p->rows);
-		const struct sp_matrix x = sp_matrix_columns(sp_matrix_rows(a->x, t, rows), p->col, p->cols);
+	const int64_t step = a->dy.dtype == SP_F32 ? SUM_ROWS : panels->depth;
+	for (int64_t t = 0; t < a->dy.rows; t += step) {
+		const int64_t rows = sp_min(step, a->dy.rows - t);
+		const struct sp_matrix dy = sp_cpu_widened(cpu, sp_matrix_columns(sp_matrix_rows(a->dy, t, rows), p->row, p->rows),
+		                                           panels->room);
+		const struct sp_matrix x = sp_cpu_widened(cpu, sp_matrix_columns(sp_matrix_rows(a->x, t, rows), p->col, p->cols),
+		                                          panels->room + rows * p->rows);
 		if (sums) {
-			k->column_sums(&dy, sums + p->row);
-			k->add((float *)a->dbias.data + p->row, sums + p->row, p->rows);
+			cpu->kernels->column_sums(&dy, sums + p->row);
+			cpu->kernels->add((float *)a->dbias.data + p->row, sums + p->row, p->rows);
 		}
 		if (p->cols > 0)
 			sp_blas_gemm(CblasTrans, CblasNoTrans, p->rows, p->cols, rows, dy.data, dy.stride, x.data, x.stride, 1.0f,
@@ -156,14 +256,17 @@ int sp_cpu_linear_backward_weight(void *ctx, const struct sp_linear_backward_wei
 	struct sp_cpu *cpu = ctx;
 	const int64_t n = args->dw.rows;
 	const struct cut cut = choose_cut(n, args->dw.cols, cpu->threads, INT64_MAX);
-	float *sums = NULL; /* [N] */
-	if (args->dbias.data && !(sums = sp_cpu_scratch(cpu, (size_t)n * sizeof *sums)))
+	struct sp_cpu_room room;
+	if (sp_cpu_room_open(cpu, args->dy.dtype, panel_floats(&cut, args->dy.rows, 0), args->dbias.data ? (size_t)n * sizeof(float) : 0,
+	                     &room))
 		return SP_ERR_MEMORY;
+	float *sums = args->dbias.data ? room.front : NULL; /* [N] */
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
 	for (int64_t i = 0; i < cut.down * cut.across; i++) {
 		const struct piece p = piece_at(&cut, i);
+		const struct panels panels = panels_of_thread(&room, &cut, args->dy.rows);
 		if (p.rows > 0)
-			weight_piece(cpu->kernels, args, &p, i % cut.across == 0 ? sums : NULL);
+			weight_piece(cpu, args, &p, i % cut.across == 0 ? sums : NULL, &panels);
 	}
 	return SP_OK;
 }

@@ -92,6 +92,20 @@ int sp_cpu_copy_rows(void *ctx, struct sp_matrix from, struct sp_matrix to)
 	return SP_OK;
 }
 
+int sp_cpu_convert(void *ctx, struct sp_matrix from, struct sp_matrix to)
+{
+	struct sp_cpu *cpu = ctx;
+	const int64_t parts = sp_min(from.rows, move_parts(cpu, (size_t)(from.rows * from.cols) * sizeof(float)));
+#pragma omp parallel for schedule(static) num_threads(cpu->threads) if (parts > 1)
+	for (int64_t p = 0; p < parts; p++) {
+		int64_t first, end;
+		sp_cpu_part(from.rows, 1, parts, p, &first, &end);
+		const struct sp_matrix source = sp_matrix_rows(from, first, end - first), target = sp_matrix_rows(to, first, end - first);
+		cpu->kernels->convert(&source, &target);
+	}
+	return SP_OK;
+}
+
 int sp_cpu_sync(void *ctx)
 {
 	(void)ctx;

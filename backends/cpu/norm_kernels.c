@@ -2,6 +2,7 @@
  * row in the first-level cache. */
 #include "config.h"
 
+#include "cpu/elements.h"
 #include "cpu/kernels.h"
 #include "cpu/rows.h"
 #include "cpu/vmath.h"
@@ -11,9 +12,9 @@
 /* Inlined with constant NULL pointers, so that each combination of what is given has a loop of its own. */
 #define SPECIALISED static inline __attribute__((always_inline))
 
-static inline const float *row_or_null(const struct sp_matrix *m, int64_t i)
+static inline const float *row_or_null(const struct sp_matrix *m, int64_t i, float *room)
 {
-	return m->data ? (const float *)m->data + i * m->stride : NULL;
+	return m->data ? sp_elements_read(m, i, 0, m->cols, room) : NULL;
 }
 
 static inline const float *at(const float *x, int64_t j)
@@ -51,9 +52,9 @@ SPECIALISED void form_any(float *x, const float *bias, const float *residual, co
 		form(x, NULL, NULL, half, keep, scale, n);
 }
 
-static void form_masked(const struct sp_norm_forward *a, int64_t i, float *x)
+static void form_masked(const struct sp_norm_forward *a, int64_t i, float *x, const float *residual)
 {
-	const float *bias = a->bias.data, *residual = row_or_null(&a->residual, i);
+	const float *bias = a->bias.data;
 	struct sp_row_dropout d;
 	sp_row_dropout_start(&d, &a->dropout, &a->rows, i);
 	for (int64_t j = 0; j < a->x.cols; j += SP_ROW_PART) {
@@ -80,17 +81,23 @@ static __attribute__((noinline)) float row_sum(const float *x, int64_t n)
 	return (a + b) + (c + d);
 }
 
-void SP_KERNEL(norm_forward)(const struct sp_norm_forward *a, int64_t first, int64_t end)
+void SP_KERNEL(norm_forward)(const struct sp_norm_forward *a, int64_t first, int64_t end, float *room)
 {
+	const int64_t n = a->x.cols, row = sp_room_row(n);
 	for (int64_t i = first; i < end; i++) {
-		float *x = (float *)a->x.data + i * a->x.stride;
+		float *x = sp_elements_read(&a->x, i, 0, n, room);
+		const float *residual = row_or_null(&a->residual, i, room + row);
 		if (sp_dropout_on(&a->dropout))
-			form_masked(a, i, x);
+			form_masked(a, i, x, residual);
 		else
-			form_any(x, a->bias.data, row_or_null(&a->residual, i), NULL, 0, 0, a->x.cols);
-		if (a->y.data)
-			sp_norm_row(x, row_sum(x, a->x.cols), a->x.cols, a->gamma.data, a->beta.data, a->eps,
-			            (float *)a->y.data + i * a->y.stride, (float *)a->mean.data + i, (float *)a->rstd.data + i);
+			form_any(x, a->bias.data, residual, NULL, 0, 0, n);
+		if (a->y.data) {
+			float *y = sp_elements_open(&a->y, i, 0, room + 2 * row);
+			sp_norm_row(x, row_sum(x, n), n, a->gamma.data, a->beta.data, a->eps, y, (float *)a->mean.data + i,
+			            (float *)a->rstd.data + i);
+			sp_elements_close(&a->y, i, 0, n, y);
+		}
+		sp_elements_close(&a->x, i, 0, n, x);
 	}
 }
 
@@ -127,13 +134,17 @@ SPECIALISED void spread_any(const struct sp_norm_means *m, const float *dy, cons
 		spread(m, NULL, NULL, NULL, dsum, half, keep, scale, n, dresidual, dx, dbias);
 }
 
-static void spread_row(const struct sp_norm_backward *a, int64_t i, const struct sp_norm_means *m, float *dbias)
+/* What a row's gradient is made of and where it goes. */
+struct row {
+	const float *dy, *s, *dsum;
+	float *dx, *dresidual;
+};
+
+static void spread_row(const struct sp_norm_backward *a, int64_t i, const struct sp_norm_means *m, const struct row *r, float *dbias)
 {
 	const int64_t n = a->dx.cols;
-	const float *dy = row_or_null(&a->dy, i), *s = row_or_null(&a->s, i), *dsum = row_or_null(&a->dsum, i);
-	const float *gamma = a->gamma.data;
-	float *dx = (float *)a->dx.data + i * a->dx.stride;
-	float *dresidual = a->dresidual.data ? (float *)a->dresidual.data + i * a->dresidual.stride : dx;
+	const float *dy = r->dy, *s = r->s, *dsum = r->dsum, *gamma = a->gamma.data;
+	float *dx = r->dx, *dresidual = r->dresidual;
 	if (!dy && !dsum) {
 		memset(dx, 0, (size_t)n * sizeof *dx);
 		memset(dresidual, 0, (size_t)n * sizeof *dx);
@@ -166,8 +177,25 @@ static void fetch_row(const struct sp_norm_backward *a, int64_t i)
 		sp_fetch_row(&a->dresidual, i);
 }
 
+/* Gradients may take the place of what they are made of: in bfloat16 that has been read by the time they are put there. */
+static struct row open_row(const struct sp_norm_backward *a, int64_t i, float *room)
+{
+	const int64_t row = sp_room_row(a->dx.cols);
+	struct row r = { row_or_null(&a->dy, i, room), row_or_null(&a->s, i, room + row), row_or_null(&a->dsum, i, room + 2 * row),
+		             sp_elements_open(&a->dx, i, 0, room + 3 * row), NULL };
+	r.dresidual = a->dresidual.data ? sp_elements_open(&a->dresidual, i, 0, room + 4 * row) : r.dx;
+	return r;
+}
+
+static void close_row(const struct sp_norm_backward *a, int64_t i, const struct row *r)
+{
+	if (a->dresidual.data)
+		sp_elements_close(&a->dresidual, i, 0, a->dx.cols, r->dresidual);
+	sp_elements_close(&a->dx, i, 0, a->dx.cols, r->dx);
+}
+
 void SP_KERNEL(norm_backward)(const struct sp_norm_backward *a, int64_t first, int64_t end, float *dgamma, float *dbeta,
-                              float *dbias)
+                              float *dbias, float *room)
 {
 	const size_t bytes = (size_t)a->dx.cols * sizeof(float);
 	memset(dgamma, 0, bytes);
@@ -175,14 +203,15 @@ void SP_KERNEL(norm_backward)(const struct sp_norm_backward *a, int64_t first, i
 	memset(dbias, 0, bytes);
 	for (int64_t i = first; i < end; i++) {
 		struct sp_norm_means m = { 0, 0, 0, 0 };
+		const struct row r = open_row(a, i, room);
 		if (a->dy.data) {
 			m.mean = ((const float *)a->mean.data)[i];
 			m.rstd = ((const float *)a->rstd.data)[i];
-			sp_norm_row_means(row_or_null(&a->dy, i), row_or_null(&a->s, i), a->dx.cols, a->gamma.data, &m, dgamma,
-			                  dbeta);
+			sp_norm_row_means(r.dy, r.s, a->dx.cols, a->gamma.data, &m, dgamma, dbeta);
 		}
 		if (i + 1 < end)
 			fetch_row(a, i + 1);
-		spread_row(a, i, &m, dbias);
+		spread_row(a, i, &m, &r, dbias);
+		close_row(a, i, &r);
 	}
 }

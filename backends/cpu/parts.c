@@ -14,15 +14,17 @@ enum { COLUMN_GRAIN = 16, STATS = 4 };
 int sp_cpu_words_forward(void *ctx, const struct sp_words *args)
 {
 	struct sp_cpu *cpu = ctx;
-	const size_t bytes = (size_t)args->y.cols * sizeof(float);
+	const size_t bytes = (size_t)args->y.cols * sp_dtype_size(args->y.dtype);
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
 	for (int64_t i = 0; i < args->y.rows; i++) {
 		const int64_t id = (int64_t)args->token[i] - args->first;
-		float *y = (float *)args->y.data + i * args->y.stride;
-		if (id >= 0 && id < args->word.rows)
-			memcpy(y, (const float *)args->word.data + id * args->word.stride, bytes);
-		else
-			memset(y, 0, bytes);
+		const struct sp_matrix y = sp_matrix_rows(args->y, i, 1);
+		if (id >= 0 && id < args->word.rows) {
+			const struct sp_matrix word = sp_matrix_rows(args->word, id, 1);
+			cpu->kernels->convert(&word, &y);
+		} else if (bytes) {
+			memset(y.data, 0, bytes);
+		}
 	}
 	return SP_OK;
 }
@@ -44,11 +46,15 @@ int sp_cpu_words_backward(void *ctx, const struct sp_words *args)
 int sp_cpu_entropy_part(void *ctx, const struct sp_entropy_part *args)
 {
 	struct sp_cpu *cpu = ctx;
+	struct sp_cpu_room room;
+	if (sp_cpu_room_open(cpu, args->logits.dtype, args->logits.cols, 0, &room))
+		return SP_ERR_MEMORY;
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
-	for (int64_t i = 0; i < args->logits.rows; i++)
-		cpu->kernels->entropy_part_row((const float *)args->logits.data + i * args->logits.stride, args->logits.cols,
-		                               (int64_t)args->label[i] - args->first,
+	for (int64_t i = 0; i < args->logits.rows; i++) {
+		const struct sp_matrix logits = sp_cpu_widened(cpu, sp_matrix_rows(args->logits, i, 1), sp_cpu_room_of_thread(&room));
+		cpu->kernels->entropy_part_row(logits.data, logits.cols, (int64_t)args->label[i] - args->first,
 		                               (float *)args->stats.data + i * args->stats.stride);
+	}
 	return SP_OK;
 }
 
@@ -81,18 +87,21 @@ int sp_cpu_entropy_whole(void *ctx, const struct sp_entropy_whole *args)
 {
 	struct sp_cpu *cpu = ctx;
 	const int64_t rows = args->logits.rows;
-	double *losses = sp_cpu_scratch(cpu, (size_t)rows * (sizeof(double) + sizeof(int)));
-	if (!losses)
+	struct sp_cpu_room room;
+	if (sp_cpu_room_open(cpu, args->logits.dtype, args->logits.cols, (size_t)rows * (sizeof(double) + sizeof(int)), &room))
 		return SP_ERR_MEMORY;
+	double *losses = room.front;
 	int *correct = (int *)(losses + rows);
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
 	for (int64_t i = 0; i < rows; i++) {
 		const struct whole w = combine(args, i);
 		losses[i] = log(w.sum) + (double)w.max - (double)w.at_label;
 		correct[i] = w.correct;
-		if (args->gradient)
-			cpu->kernels->entropy_whole_row((float *)args->logits.data + i * args->logits.stride, args->logits.cols,
-			                                (int64_t)args->label[i] - args->first, w.max, w.sum, args->scale);
+		if (!args->gradient)
+			continue;
+		const struct sp_matrix row = sp_matrix_rows(args->logits, i, 1), logits = sp_cpu_widened(cpu, row, sp_cpu_room_of_thread(&room));
+		cpu->kernels->entropy_whole_row(logits.data, logits.cols, (int64_t)args->label[i] - args->first, w.max, w.sum, args->scale);
+		sp_cpu_put_back(cpu, &logits, &row);
 	}
 	for (int64_t i = 0; i < rows; i++) {
 		*args->loss += losses[i];

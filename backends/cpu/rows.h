@@ -10,8 +10,9 @@
 /* Asks for row i of m ahead of its use. */
 static inline void sp_fetch_row(const struct sp_matrix *m, int64_t i)
 {
-	const char *row = (const char *)((const float *)m->data + i * m->stride);
-	for (int64_t at = 0; at < m->cols * (int64_t)sizeof(float); at += 64)
+	const int64_t size = m->dtype == SP_F32 ? 4 : 2;
+	const char *row = (const char *)m->data + i * m->stride * size;
+	for (int64_t at = 0; at < m->cols * size; at += 64)
 		__builtin_prefetch(row + at);
 }
 

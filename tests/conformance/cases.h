@@ -17,6 +17,7 @@ void convert_rounds_to_nearest_between_all_dtypes(void **state);
 void linear_forward_equals_reference(void **state);
 void linear_backward_input_equals_reference(void **state);
 void linear_backward_weight_equals_reference(void **state);
+void linear_of_16_bits_equals_reference_at_length(void **state);
 void activation_backward_equals_reference(void **state);
 void gelu_is_right_at_every_size_of_input(void **state);
 

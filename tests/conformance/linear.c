@@ -115,6 +115,23 @@ void linear_backward_weight_equals_reference(void **state)
 				backward_weight_case(*state, shapes[i], bias, strided);
 }
 
+/* More of each dimension than is converted at once where a backend computes in another dtype than it stores. */
+void linear_of_16_bits_equals_reference_at_length(void **state)
+{
+	static const struct shape longer[] = { { 1031, 1030, 24 }, { 3, 20, 70000 }, { 20, 70000, 3 }, { 70000, 3, 20 } };
+	static const struct input_case cases[] = { { SP_ACT_GELU, 0, 1 }, { SP_ACT_NONE, 1, 0 } };
+	if (bench_dtype() == SP_F32)
+		skip();
+	for (int i = 0; i < 4; i++)
+		for (int strided = 0; strided < 2; strided++) {
+			forward_case(*state, longer[i], SP_ACT_GELU, 1, 1, strided);
+			forward_case(*state, longer[i], SP_ACT_NONE, 0, 0, strided);
+			for (int k = 0; k < 2; k++)
+				backward_input_case(*state, longer[i], cases[k], strided);
+			backward_weight_case(*state, longer[i], 1, strided);
+		}
+}
+
 void activation_backward_equals_reference(void **state)
 {
 	for (int i = 0; i < SHAPES; i++)

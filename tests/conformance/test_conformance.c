@@ -117,6 +117,7 @@ static const struct CMUnitTest of_elements[] = {
 	cmocka_unit_test(linear_forward_equals_reference),
 	cmocka_unit_test(linear_backward_input_equals_reference),
 	cmocka_unit_test(linear_backward_weight_equals_reference),
+	cmocka_unit_test(linear_of_16_bits_equals_reference_at_length),
 	cmocka_unit_test(activation_backward_equals_reference),
 	cmocka_unit_test(gelu_is_right_at_every_size_of_input),
 	cmocka_unit_test(norm_forward_equals_reference),

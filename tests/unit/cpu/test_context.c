@@ -103,16 +103,27 @@ static void the_description_is_one_line_and_fits(void **state)
 	sp_compute_close(c);
 }
 
-static void other_types_than_fp32_are_refused_at_set_up(void **state)
+/* bf16 is kept but not computed with, which is said where it was asked for. */
+static void activations_are_kept_in_fp32_or_bf16(void **state)
 {
 	(void)state;
+	static const enum sp_dtype others[] = { SP_F16, SP_F64, SP_I32 };
 	const struct sp_compute_options options = { .threads = 1 };
-	const struct sp_compute_needs fp32 = { .dtype = SP_F32, .head_dim = 64 };
-	const struct sp_compute_needs fp64 = { .dtype = SP_F64, .head_dim = 64 };
+	struct sp_compute_needs needs = { .dtype = SP_F32, .head_dim = 64 };
 	struct sp_compute *c;
 	assert_int_equal(sp_compute_open("cpu", &options, &c), SP_OK);
-	assert_int_equal(sp_compute_supports(c, &fp32), SP_OK);
-	assert_int_equal(sp_compute_supports(c, &fp64), SP_ERR_UNUSABLE);
+	assert_true(sp_compute_has_convert(c));
+	assert_int_equal(sp_compute_supports(c, &needs), SP_OK);
+	sp_compute_describe(c, text, sizeof text, warning, sizeof warning);
+	assert_null(strstr(warning, "bf16"));
+	needs.dtype = SP_BF16;
+	assert_int_equal(sp_compute_supports(c, &needs), SP_OK);
+	sp_compute_describe(c, text, sizeof text, warning, sizeof warning);
+	assert_non_null(strstr(warning, "bf16 halves the memory"));
+	for (int i = 0; i < 3; i++) {
+		needs.dtype = others[i];
+		assert_int_equal(sp_compute_supports(c, &needs), SP_ERR_UNUSABLE);
+	}
 	sp_compute_close(c);
 }
 
@@ -125,7 +136,7 @@ int main(void)
 		cmocka_unit_test_setup(an_instruction_set_can_be_forced, setup),
 		cmocka_unit_test_setup(an_unknown_instruction_set_is_refused, setup),
 		cmocka_unit_test_setup(the_description_is_one_line_and_fits, setup),
-		cmocka_unit_test_setup(other_types_than_fp32_are_refused_at_set_up, setup),
+		cmocka_unit_test_setup(activations_are_kept_in_fp32_or_bf16, setup),
 	};
 	struct sp_compute *c = NULL;
 	forget_environment();
