@@ -18,6 +18,7 @@ struct bench {
 	struct sp_compute *c;
 	int64_t t, h, predicted; /* rows, hidden, rows of logits */
 	double seconds;
+	enum sp_dtype element; /* of activations and weights */
 	int csv;
 	const char *only;
 	/* Operands are taken from the pools in turn, so that consecutive runs find theirs in memory, not in a cache. */
@@ -52,9 +53,31 @@ static struct sp_matrix out(struct bench *b, int64_t rows, int64_t cols)
 	return sp_matrix(take(b->target, &b->target_at, rows * cols), rows, cols);
 }
 
+/* Of activations and weights of layers: half the pool's numbers if they have 16 bits. */
+static struct sp_matrix of_element(const struct bench *b, struct sp_matrix m)
+{
+	m.dtype = b->element;
+	return m;
+}
+
+static struct sp_matrix ein(struct bench *b, int64_t rows, int64_t cols)
+{
+	return of_element(b, in(b, rows, cols));
+}
+
+static struct sp_matrix eout(struct bench *b, int64_t rows, int64_t cols)
+{
+	return of_element(b, out(b, rows, cols));
+}
+
 static void traffic(struct bench *b, double floats)
 {
 	b->bytes = 4 * floats;
+}
+
+static void also_elements(struct bench *b, double elements)
+{
+	b->bytes += (double)sp_dtype_size(b->element) * elements;
 }
 
 static struct sp_dropout dropout(double probability)
@@ -79,19 +102,19 @@ static void product(struct bench *b, int64_t n, int64_t k)
 
 static int forward(struct bench *b, int64_t n, int64_t k, enum sp_activation act)
 {
-	struct sp_linear_forward a = { .x = in(b, b->t, k), .w = in(b, n, k), .bias = in(b, 1, n), .y = out(b, b->t, n) };
+	struct sp_linear_forward a = { .x = ein(b, b->t, k), .w = ein(b, n, k), .bias = in(b, 1, n), .y = eout(b, b->t, n) };
 	a.act = act;
 	if (act != SP_ACT_NONE)
-		a.pre = out(b, b->t, n);
+		a.pre = eout(b, b->t, n);
 	product(b, n, k);
 	return sp_compute_linear_forward(b->c, &a);
 }
 
 static int backward_input(struct bench *b, int64_t n, int64_t k, enum sp_activation act)
 {
-	struct sp_linear_backward_input a = { .dy = in(b, b->t, n), .w = in(b, n, k), .dx = out(b, b->t, k), .act = act };
+	struct sp_linear_backward_input a = { .dy = ein(b, b->t, n), .w = ein(b, n, k), .dx = eout(b, b->t, k), .act = act };
 	if (act != SP_ACT_NONE) {
-		a.pre = in(b, b->t, k);
+		a.pre = ein(b, b->t, k);
 		a.dbias = out(b, 1, k);
 	}
 	product(b, n, k);
@@ -100,7 +123,7 @@ static int backward_input(struct bench *b, int64_t n, int64_t k, enum sp_activat
 
 static int backward_weight(struct bench *b, int64_t n, int64_t k, int bias)
 {
-	struct sp_linear_backward_weight a = { .dy = in(b, b->t, n), .x = in(b, b->t, k), .dw = out(b, n, k) };
+	struct sp_linear_backward_weight a = { .dy = ein(b, b->t, n), .x = ein(b, b->t, k), .dw = out(b, n, k) };
 	if (bias)
 		a.dbias = out(b, 1, n);
 	product(b, n, k);
@@ -156,21 +179,21 @@ static int ffn2_backward_weight(struct bench *b)
 
 static int norm_forward_with(struct bench *b, double probability)
 {
-	const struct sp_norm_forward a = { .x = out(b, b->t, b->h), .bias = in(b, 1, b->h), .residual = in(b, b->t, b->h),
-		                               .gamma = in(b, 1, b->h), .beta = in(b, 1, b->h), .y = out(b, b->t, b->h),
+	const struct sp_norm_forward a = { .x = eout(b, b->t, b->h), .bias = in(b, 1, b->h), .residual = ein(b, b->t, b->h),
+		                               .gamma = in(b, 1, b->h), .beta = in(b, 1, b->h), .y = eout(b, b->t, b->h),
 		                               .mean = out(b, 1, b->t), .rstd = out(b, 1, b->t), .eps = 1e-12f,
 		                               .dropout = dropout(probability), .rows = rows(b) };
-	traffic(b, 4.0 * (double)(b->t * b->h));
+	also_elements(b, 4.0 * (double)(b->t * b->h));
 	return sp_compute_norm_forward(b->c, &a);
 }
 
 static int norm_backward_with(struct bench *b, double probability)
 {
-	struct sp_norm_backward a = { .dy = in(b, b->t, b->h), .s = in(b, b->t, b->h), .gamma = in(b, 1, b->h),
-		                          .mean = in(b, 1, b->t), .rstd = in(b, 1, b->t), .dx = out(b, b->t, b->h),
-		                          .dresidual = out(b, b->t, b->h), .dbias = out(b, 1, b->h), .dgamma = out(b, 1, b->h),
+	struct sp_norm_backward a = { .dy = ein(b, b->t, b->h), .s = ein(b, b->t, b->h), .gamma = in(b, 1, b->h),
+		                          .mean = in(b, 1, b->t), .rstd = in(b, 1, b->t), .dx = eout(b, b->t, b->h),
+		                          .dresidual = eout(b, b->t, b->h), .dbias = out(b, 1, b->h), .dgamma = out(b, 1, b->h),
 		                          .dbeta = out(b, 1, b->h), .dropout = dropout(probability), .rows = rows(b) };
-	traffic(b, 4.0 * (double)(b->t * b->h));
+	also_elements(b, 4.0 * (double)(b->t * b->h));
 	return sp_compute_norm_backward(b->c, &a);
 }
 
@@ -199,30 +222,32 @@ static int embedding_forward(struct bench *b)
 	const struct sp_embedding_forward a = {
 		.token = b->ids, .pos = b->ids + b->t, .kind = b->ids + 2 * b->t, .word = in(b, VOCABULARY, b->h),
 		.position = in(b, 512, b->h), .type = in(b, 2, b->h), .gamma = in(b, 1, b->h), .beta = in(b, 1, b->h),
-		.s = out(b, b->t, b->h), .y = out(b, b->t, b->h), .mean = out(b, 1, b->t), .rstd = out(b, 1, b->t),
+		.s = eout(b, b->t, b->h), .y = eout(b, b->t, b->h), .mean = out(b, 1, b->t), .rstd = out(b, 1, b->t),
 		.eps = 1e-12f, .dropout = dropout(0.1), .rows = rows(b)
 	};
-	traffic(b, 3.0 * (double)(b->t * b->h));
+	traffic(b, (double)(b->t * b->h));
+	also_elements(b, 2.0 * (double)(b->t * b->h));
 	return sp_compute_embedding_forward(b->c, &a);
 }
 
 static int embedding_backward(struct bench *b)
 {
 	const struct sp_embedding_backward a = {
-		.token = b->ids, .pos = b->ids + b->t, .kind = b->ids + 2 * b->t, .dy = out(b, b->t, b->h),
-		.s = in(b, b->t, b->h), .gamma = in(b, 1, b->h), .mean = in(b, 1, b->t), .rstd = in(b, 1, b->t),
+		.token = b->ids, .pos = b->ids + b->t, .kind = b->ids + 2 * b->t, .dy = eout(b, b->t, b->h),
+		.s = ein(b, b->t, b->h), .gamma = in(b, 1, b->h), .mean = in(b, 1, b->t), .rstd = in(b, 1, b->t),
 		.dword = out(b, VOCABULARY, b->h),
 		.dposition = out(b, 512, b->h), .dtype = out(b, 2, b->h), .dgamma = out(b, 1, b->h), .dbeta = out(b, 1, b->h),
 		.dropout = dropout(0.1), .rows = rows(b)
 	};
-	traffic(b, 6.0 * (double)(b->t * b->h));
+	traffic(b, 2.0 * (double)(b->t * b->h));
+	also_elements(b, 4.0 * (double)(b->t * b->h));
 	return sp_compute_embedding_backward(b->c, &a);
 }
 
 static int activation_backward(struct bench *b)
 {
-	const struct sp_activation_backward a = { in(b, b->t, b->h), out(b, b->t, b->h), SP_ACT_GELU };
-	traffic(b, 3.0 * (double)(b->t * b->h));
+	const struct sp_activation_backward a = { ein(b, b->t, b->h), eout(b, b->t, b->h), SP_ACT_GELU };
+	also_elements(b, 3.0 * (double)(b->t * b->h));
 	return sp_compute_activation_backward(b->c, &a);
 }
 
@@ -230,9 +255,9 @@ static int activation_backward(struct bench *b)
 
 static int cross_entropy(struct bench *b)
 {
-	const struct sp_cross_entropy a = { .logits = out(b, b->predicted, VOCABULARY), .label = b->ids, .loss = b->sum,
+	const struct sp_cross_entropy a = { .logits = eout(b, b->predicted, VOCABULARY), .label = b->ids, .loss = b->sum,
 		                                .scale = 1.0f / 1024, .gradient = 1 };
-	traffic(b, 2.0 * (double)(b->predicted * VOCABULARY));
+	also_elements(b, 2.0 * (double)(b->predicted * VOCABULARY));
 	return sp_compute_cross_entropy(b->c, &a);
 }
 
@@ -266,8 +291,8 @@ static int add(struct bench *b)
 
 static int copy_rows(struct bench *b)
 {
-	traffic(b, 2.0 * (double)(b->t * b->h));
-	return sp_compute_copy_rows(b->c, in(b, b->t, b->h), out(b, b->t, b->h));
+	also_elements(b, 2.0 * (double)(b->t * b->h));
+	return sp_compute_copy_rows(b->c, ein(b, b->t, b->h), eout(b, b->t, b->h));
 }
 
 static int zero(struct bench *b)
@@ -373,8 +398,14 @@ static void fill(struct bench *b)
 {
 	struct sp_rng rng;
 	sp_rng_start(&rng, 1, SP_RNG_SYNTHETIC, 0, 0);
-	for (int64_t i = 0; i < POOL; i++)
-		b->random[i] = (float)sp_rng_u32(&rng) * 0x1p-32f + 0x1p-10f;
+	for (int64_t i = 0; i < POOL; i++) {
+		const float x = (float)sp_rng_u32(&rng) * 0x1p-32f + 0x1p-10f;
+		uint32_t bits;
+		memcpy(&bits, &x, sizeof bits);
+		if (b->element != SP_F32)
+			bits = (bits & 0xffff0000) | bits >> 16; /* two of bfloat16 */
+		memcpy(&b->random[i], &bits, sizeof bits);
+	}
 }
 
 static int prepare(struct bench *b)
@@ -426,8 +457,8 @@ static void print_head(const struct bench *b)
 	printf("# seqpar %s, host %s\n# %s\n", PACKAGE_VERSION, host, text);
 	if (warning[0])
 		printf("# warning: %s\n", warning);
-	printf("# fp32, rows %lld, hidden %lld, rows of logits %lld, vocabulary %d, %.2f s a case after one warm-up\n",
-	       (long long)b->t, (long long)b->h, (long long)b->predicted, VOCABULARY, b->seconds);
+	printf("# %s, rows %lld, hidden %lld, rows of logits %lld, vocabulary %d, %.2f s a case after one warm-up\n",
+	       sp_dtype_name(b->element), (long long)b->t, (long long)b->h, (long long)b->predicted, VOCABULARY, b->seconds);
 	printf("# memory %.1f GB/s\n", b->memory_rate * 1e-9);
 	printf(b->csv ? "%s;%s;%s;%s;%s;%s;%s;%s\n" : "%-26s %5s %10s %10s %10s %10s %8s %8s\n", "operation", "runs", "min",
 	       "median", "max", "rate", "traffic", "of best");
@@ -438,7 +469,7 @@ static void print_head(const struct bench *b)
 static int usage(void)
 {
 	fprintf(stderr, "usage: ops [--device NAME] [--rows N] [--hidden N] [--predicted N] [--threads N] [--seconds S] "
-	                "[--only WORD] [--csv]\n");
+	                "[--only WORD] [--bf16] [--csv]\n");
 	return 2;
 }
 
@@ -449,6 +480,7 @@ static int parse(int argc, char **argv, struct bench *b, const char **device, st
 		{ "hidden", required_argument, NULL, 'h' },  { "predicted", required_argument, NULL, 'p' },
 		{ "threads", required_argument, NULL, 't' }, { "seconds", required_argument, NULL, 's' },
 		{ "only", required_argument, NULL, 'o' },    { "csv", no_argument, NULL, 'c' },
+		{ "bf16", no_argument, NULL, 'b' },
 		{ NULL, 0, NULL, 0 },
 	};
 	for (int o; (o = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
@@ -461,6 +493,7 @@ static int parse(int argc, char **argv, struct bench *b, const char **device, st
 		case 's': b->seconds = strtod(optarg, NULL); break;
 		case 'o': b->only = optarg; break;
 		case 'c': b->csv = 1; break;
+		case 'b': b->element = SP_BF16; break;
 		default: return -1;
 		}
 	}
@@ -479,6 +512,9 @@ int main(int argc, char **argv)
 	if (parse(argc, argv, &b, &device, &options))
 		return usage();
 	int status = sp_compute_open(device, &options, &b.c);
+	const struct sp_compute_needs needs = { .dtype = b.element, .head_dim = 64 };
+	if (status == SP_OK)
+		status = sp_compute_supports(b.c, &needs);
 	if (status == SP_OK)
 		status = prepare(&b);
 	if (status == SP_OK)

@@ -50,13 +50,16 @@ struct work {
 	struct sp_bench *bench;
 	struct shape shape;
 	const struct epilogue *epilogue;
-	float *host[ARRAYS];  /* what the device was given */
+	enum sp_dtype element; /* of activations and weights */
+	float *host[ARRAYS];   /* what the device was given */
 	void *device[ARRAYS];
+	void *wide;            /* on the device: the longest array in float32, on its way to or from another dtype */
 };
 
 static const double seconds = 0.15; /* for the plain product of a shape */
-/* Of products of thousands of terms, in fp32 and with operands rounded to 2^-11; a wrong one is off by 1e-2 or more. */
-static const double bounds[] = { [SP_TRAIN_FP32] = 1e-5, [SP_TRAIN_TF32] = 2e-3 };
+/* Of products of thousands of terms, in fp32, with operands rounded to 2^-11, and with bias, what is kept and result rounded to
+ * 2^-8; a wrong one is off by 1e-2 or more. */
+static const double bounds[] = { [SP_TRAIN_FP32] = 1e-5, [SP_TRAIN_TF32] = 2e-3, [SP_TRAIN_BF16] = 6e-3 };
 
 enum { SAMPLES = 48 };
 
@@ -70,11 +73,42 @@ static int64_t elements(const struct shape *s, enum array array)
 	return sizes[array];
 }
 
+/* The gradient of weights is a sum in float32, as those of biases are. */
+static enum sp_dtype dtype_of(const struct work *w, enum array array)
+{
+	const int sums = array == BIAS || array == SUMS || (array == RESULT && w->epilogue->product == BACKWARD_WEIGHT);
+	return sums ? SP_F32 : w->element;
+}
+
+/* ---- arrays ---- */
+
+/* From float32 to the dtype of the array, by way of the device. */
+static int give(struct work *w, enum array array, const float *x, int64_t n)
+{
+	struct sp_compute *c = w->bench->compute;
+	const enum sp_dtype dtype = dtype_of(w, array);
+	const size_t bytes = (size_t)n * sizeof *x;
+	if (dtype == SP_F32)
+		return sp_compute_copy_in(c, w->device[array], x, bytes);
+	const int status = sp_compute_copy_in(c, w->wide, x, bytes);
+	return status ? status : sp_compute_convert(c, sp_vector(w->wide, n), sp_matrix_of(w->device[array], 1, n, dtype));
+}
+
+static int take(struct work *w, enum array array, float *x, int64_t n)
+{
+	struct sp_compute *c = w->bench->compute;
+	const enum sp_dtype dtype = dtype_of(w, array);
+	int status = SP_OK;
+	if (dtype != SP_F32)
+		status = sp_compute_convert(c, sp_matrix_of(w->device[array], 1, n, dtype), sp_vector(w->wide, n));
+	return status ? status : sp_compute_copy_out(c, x, dtype == SP_F32 ? w->device[array] : w->wide, (size_t)n * sizeof *x);
+}
+
 /* ---- the products ---- */
 
 static struct sp_matrix matrix(const struct work *w, enum array array, int64_t rows, int64_t cols)
 {
-	return sp_matrix(w->device[array], rows, cols);
+	return sp_matrix_of(w->device[array], rows, cols, dtype_of(w, array));
 }
 
 static int forward(struct work *w)
@@ -129,8 +163,7 @@ static int restore(struct work *w)
 {
 	int status = SP_OK;
 	for (int i = 0; i < ARRAYS && !status; i++)
-		status = sp_compute_copy_in(w->bench->compute, w->device[i], w->host[i],
-		                            (size_t)elements(&w->shape, (enum array)i) * sizeof(float));
+		status = give(w, (enum array)i, w->host[i], elements(&w->shape, (enum array)i));
 	return status;
 }
 
@@ -203,16 +236,16 @@ static void compare(const struct work *w, const float *result, const float *sums
 static int check(struct work *w, double *error)
 {
 	struct sp_bench_difference d = { 0 };
-	const size_t bytes = (size_t)(result_rows(w) * result_cols(w)) * sizeof(float);
-	const size_t sums_bytes = (size_t)elements(&w->shape, SUMS) * sizeof(float);
-	float *result = malloc(bytes), *sums = malloc(sums_bytes);
+	const int64_t count = result_rows(w) * result_cols(w), columns_summed = elements(&w->shape, SUMS);
+	const size_t bytes = (size_t)count * sizeof(float);
+	float *result = malloc(bytes), *sums = malloc((size_t)columns_summed * sizeof *sums);
 	int status = result && sums ? restore(w) : sp_fail(SP_ERR_MEMORY, "out of memory for %zu bytes of results", bytes);
 	if (!status)
 		status = run(w);
 	if (!status)
-		status = sp_compute_copy_out(w->bench->compute, result, w->device[RESULT], bytes);
+		status = take(w, RESULT, result, count);
 	if (!status)
-		status = sp_compute_copy_out(w->bench->compute, sums, w->device[SUMS], sums_bytes);
+		status = take(w, SUMS, sums, columns_summed);
 	if (!status) {
 		compare(w, result, sums, &d);
 		*error = sp_bench_relative(&d);
@@ -304,11 +337,31 @@ static void release(struct work *w)
 		sp_compute_free(w->bench->compute, w->device[i]);
 		free(w->host[i]);
 	}
+	sp_compute_free(w->bench->compute, w->wide);
+}
+
+/* What the dtype leaves of the numbers is what the products are checked with. */
+static int round_numbers(struct work *w)
+{
+	int status = SP_OK;
+	w->epilogue = &epilogues[0]; /* whose arrays are all of that dtype */
+	for (int a = 0; a < ARRAYS && !status; a++) {
+		const int64_t n = elements(&w->shape, (enum array)a);
+		status = give(w, (enum array)a, w->host[a], n);
+		if (!status)
+			status = take(w, (enum array)a, w->host[a], n);
+	}
+	return status;
 }
 
 static int make(struct work *w)
 {
+	int64_t longest = 0;
 	int status = SP_OK;
+	for (int a = 0; a < ARRAYS; a++)
+		longest = sp_max(longest, elements(&w->shape, (enum array)a));
+	if (w->element != SP_F32)
+		status = sp_compute_alloc(w->bench->compute, (size_t)longest * sizeof(float), &w->wide);
 	for (int a = 0; a < ARRAYS && !status; a++) {
 		const int64_t n = elements(&w->shape, (enum array)a);
 		struct sp_rng rng;
@@ -320,12 +373,12 @@ static int make(struct work *w)
 			w->host[a][i] = (float)sp_rng_u32(&rng) * 0x1p-31f - 1;
 		status = sp_compute_alloc(w->bench->compute, (size_t)n * sizeof(float), &w->device[a]);
 	}
-	return status;
+	return status || w->element == SP_F32 ? status : round_numbers(w);
 }
 
 static int measure_shape(struct sp_bench *bench, const struct shape *shape)
 {
-	struct work w = { .bench = bench, .shape = *shape };
+	struct work w = { .bench = bench, .shape = *shape, .element = sp_planned_element(bench->settings) };
 	int status = make(&w);
 	if (!status)
 		status = measure_all(&w);
@@ -347,7 +400,10 @@ int sp_bench_gemm(struct sp_bench *bench)
 		{ "mlp in", t, c.intermediate, c.hidden },   { "mlp out", t, c.hidden, c.intermediate },
 		{ "head", predicted, c.hidden, c.hidden },   { "vocabulary", predicted, words, c.hidden },
 	};
-	int status = SP_OK;
+	const struct sp_compute_needs needs = { .dtype = sp_planned_element(s), .head_dim = c.hidden / c.heads };
+	int status = sp_compute_supports(bench->compute, &needs);
+	if (status)
+		return status;
 	sp_bench_table(bench->output, "products of the model, all ranks at once", columns);
 	for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !status; i++)
 		status = measure_shape(bench, &shapes[i]);
