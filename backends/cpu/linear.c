@@ -19,13 +19,15 @@ enum {
 	SWEPT_ELEMENTS = 3 << 20, /* most in a piece that is swept after its product: 12 MiB, the caches' share of a core */
 	MOST_ACROSS = 64,
 	SUM_ROWS = 1024,         /* rows of dy summed, then multiplied, while the cache holds them */
-	PANEL_ELEMENTS = 1 << 20, /* most of a piece that is not made in place, and of what is widened of its operands: 4 MiB each */
+	PANEL_MOST = 1 << 20,    /* elements of a piece that is not made in place, and of what is widened of its operands, each; a */
+	PANEL_LEAST = 1 << 18,   /* quarter is 5 % slower, as the library packs its operands more often; measured */
+	PANELS = 4 << 20,        /* of all threads, unless that leaves them less than the least: 32 MiB of both kinds */
 	FEW_ROWS = 4,            /* of a panel rounded, activated, rounded again while the first cache holds them */
 };
 
-/* The result of a product, cut into `down` x `across` pieces. */
+/* The result of a product, cut into `down` x `across` pieces. panel: most elements that a thread widens at once. */
 struct cut {
-	int64_t m, n, down, across;
+	int64_t m, n, down, across, panel;
 };
 
 struct piece {
@@ -46,7 +48,7 @@ static int64_t cost_of(const struct cut *cut, int64_t threads)
 /* The cut whose slowest thread has least to do: few pieces repeat less packing, many balance better. */
 static struct cut choose_cut(int64_t m, int64_t n, int64_t threads, int64_t most_elements)
 {
-	struct cut best = { m, n, 1, 1 };
+	struct cut best = { m, n, 1, 1, 0 };
 	int64_t best_cost = INT64_MAX;
 	for (int64_t across = 1; across <= MOST_ACROSS && across <= sp_ceil_div(n, GRAIN); across++) {
 		/* the fewest pieces down that are small enough, and as many as the threads do in the same number of turns */
@@ -54,7 +56,7 @@ static struct cut choose_cut(int64_t m, int64_t n, int64_t threads, int64_t most
 		const int64_t turns = sp_ceil_div(fewest * across, threads);
 		const int64_t downs[] = { fewest, sp_max(fewest, turns * threads / across) };
 		for (int i = 0; i < 2; i++) {
-			const struct cut cut = { m, n, sp_max(1, sp_min(downs[i], sp_ceil_div(m, GRAIN))), across };
+			const struct cut cut = { m, n, sp_max(1, sp_min(downs[i], sp_ceil_div(m, GRAIN))), across, 0 };
 			if (cost_of(&cut, threads) < best_cost) {
 				best = cut;
 				best_cost = cost_of(&cut, threads);
@@ -92,7 +94,7 @@ struct panels {
 static int64_t depth_at_once(const struct cut *cut, int64_t depth)
 {
 	const int64_t both = largest_part(cut->m, cut->down) + largest_part(cut->n, cut->across);
-	const int64_t most = sp_max(PANEL_ELEMENTS / sp_max(both, 1) / GRAIN, 1) * GRAIN;
+	const int64_t most = sp_max(cut->panel / sp_max(both, 1) / GRAIN, 1) * GRAIN;
 	const int64_t parts = sp_max(sp_ceil_div(depth, most), 1);
 	return sp_max(sp_round_up(sp_ceil_div(depth, parts), GRAIN), GRAIN);
 }
@@ -109,9 +111,13 @@ static struct panels panels_of_thread(const struct sp_cpu_room *room, const stru
 	return (struct panels){ sp_cpu_room_of_thread(room), depth_at_once(cut, depth) };
 }
 
-static int64_t most_elements(enum sp_dtype element, int64_t most)
+/* For a result (m, n) of a dtype; in place, its pieces have `most` elements. */
+static struct cut cut_of(const struct sp_cpu *cpu, enum sp_dtype dtype, int64_t m, int64_t n, int64_t most)
 {
-	return element == SP_F32 ? most : PANEL_ELEMENTS;
+	const int64_t panel = sp_max(PANEL_LEAST, sp_min(PANELS / cpu->threads, PANEL_MOST));
+	struct cut cut = choose_cut(m, n, cpu->threads, dtype == SP_F32 ? most : panel);
+	cut.panel = panel;
+	return cut;
 }
 
 /* Where a piece of m is made: there, or in the room of the thread, behind which that of its operands begins. */
@@ -177,8 +183,7 @@ int sp_cpu_linear_forward(void *ctx, const struct sp_linear_forward *args)
 {
 	struct sp_cpu *cpu = ctx;
 	const enum sp_dtype element = args->y.dtype;
-	const struct cut cut = choose_cut(args->y.rows, args->y.cols, cpu->threads,
-	                                  most_elements(element, args->pre.data ? SWEPT_ELEMENTS : INT64_MAX));
+	const struct cut cut = cut_of(cpu, element, args->y.rows, args->y.cols, args->pre.data ? SWEPT_ELEMENTS : INT64_MAX);
 	struct sp_cpu_room room;
 	if (sp_cpu_room_open(cpu, element, panel_floats(&cut, args->x.cols, 1), 0, &room))
 		return SP_ERR_MEMORY;
@@ -212,7 +217,7 @@ int sp_cpu_linear_backward_input(void *ctx, const struct sp_linear_backward_inpu
 	const int64_t k = args->dx.cols;
 	const int swept = args->act != SP_ACT_NONE || args->dbias.data;
 	const enum sp_dtype element = args->dx.dtype;
-	const struct cut cut = choose_cut(args->dx.rows, k, cpu->threads, most_elements(element, swept ? SWEPT_ELEMENTS : INT64_MAX));
+	const struct cut cut = cut_of(cpu, element, args->dx.rows, k, swept ? SWEPT_ELEMENTS : INT64_MAX);
 	struct sp_cpu_room room;
 	if (sp_cpu_room_open(cpu, element, panel_floats(&cut, args->dy.cols, 1),
 	                     args->dbias.data ? (size_t)(cut.down * k) * sizeof(float) : 0, &room))
@@ -255,7 +260,7 @@ int sp_cpu_linear_backward_weight(void *ctx, const struct sp_linear_backward_wei
 {
 	struct sp_cpu *cpu = ctx;
 	const int64_t n = args->dw.rows;
-	const struct cut cut = choose_cut(n, args->dw.cols, cpu->threads, INT64_MAX);
+	const struct cut cut = cut_of(cpu, args->dw.dtype, n, args->dw.cols, INT64_MAX);
 	struct sp_cpu_room room;
 	if (sp_cpu_room_open(cpu, args->dy.dtype, panel_floats(&cut, args->dy.rows, 0), args->dbias.data ? (size_t)n * sizeof(float) : 0,
 	                     &room))
