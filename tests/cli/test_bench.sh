@@ -38,6 +38,9 @@ says 'bias, gelu_tanh'
 run 0 "$SEQPAR" bench gemm --only 'vocabulary weight' --rows 37 --repeats 2 --csv $tiny
 says 'layer,product,epilogue,precision,t,n,k,min'
 test "$(grep -c '^vocabulary,weight,' "$dir/out")" = 2 || fail "not two rows of vocabulary weight"
+run 0 "$SEQPAR" bench gemm --rows 37 --repeats 2 --warm-up 1 train.precision=bf16 $tiny
+passes 60
+says ' bf16 '
 
 kinds=$(env SEQPAR_LOG=error "$SEQPAR" bench attention --repeats 1 $tiny | sed -n 's/^  \([a-z]*\) *both .*/\1/p')
 run 0 "$SEQPAR" bench attention --repeats 1 $tiny
