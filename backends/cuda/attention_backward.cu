@@ -1,10 +1,11 @@
 /* Gradients through one block of keys, in single precision. Two kernels, one for dq and one for dk and dv, each thread block
  * owning the rows it adds to: the scores are computed twice, and nothing is added atomically. */
 #include "cuda/attention_tiles.cuh"
+#include "cuda/kernels.h"
 
-template <class E> struct step {
+struct step {
 	struct problem problem;
-	struct rows<E> q, k, v, dout;
+	struct rows<float> q, k, v, dout;
 	struct rows<float> lse, dots, dq, dk, dv;
 	int64_t query_tiles, key_tiles;
 	int overwrite_dq, overwrite_dkv;
@@ -39,8 +40,8 @@ struct slope {
 };
 
 /* Both sides are in shared memory. */
-template <int D, class E>
-static __device__ __forceinline__ struct slope slope_of(const struct step<E> &a, const struct tiles<D> &t, struct position at,
+template <int D>
+static __device__ __forceinline__ struct slope slope_of(const struct step &a, const struct tiles<D> &t, struct position at,
                                                         int64_t query, int64_t key, unsigned allowed)
 {
 	const struct problem &p = a.problem;
@@ -65,7 +66,7 @@ static __device__ __forceinline__ struct slope slope_of(const struct step<E> &a,
 	return x;
 }
 
-template <int D, class E> static __global__ void __launch_bounds__(TILE_THREADS) attention_backward_queries(struct step<E> a)
+template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attention_backward_queries(struct step a)
 {
 	SP_SHARED(float, shared);
 	const struct tiles<D> t = tiles_in<D>(shared);
@@ -97,7 +98,7 @@ template <int D, class E> static __global__ void __launch_bounds__(TILE_THREADS)
 	put(dq, out, first, p);
 }
 
-template <int D, class E> static __global__ void __launch_bounds__(TILE_THREADS) attention_backward_keys(struct step<E> a)
+template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attention_backward_keys(struct step a)
 {
 	SP_SHARED(float, shared);
 	const struct tiles<D> t = tiles_in<D>(shared);
@@ -147,16 +148,16 @@ extern "C" size_t sp_cuda_attention_shared(int64_t head_dim)
 	                        : backward_shared<128>();
 }
 
-template <class E> static int queue(struct sp_cuda *cuda, const struct sp_attention_backward *args)
+static int queue(struct sp_cuda *cuda, const struct sp_attention_backward *args)
 {
 	const struct sp_attention_shape *s = &args->shape;
 	const struct sp_matrix moved[] = { args->q, args->k, args->v, args->dout, args->dq, args->dk, args->dv };
 	const struct problem problem = problem_of(s, moved, 7);
-	const struct step<E> a = { problem,
-		                       rows_of<E>(args->q),
-		                       rows_of<E>(args->k),
-		                       rows_of<E>(args->v),
-		                       rows_of<E>(args->dout),
+	const struct step a = { problem,
+		                       rows_of(args->q),
+		                       rows_of(args->k),
+		                       rows_of(args->v),
+		                       rows_of(args->dout),
 		                       rows_of(args->lse),
 		                       rows_of(args->dots),
 		                       rows_of(args->dq),
@@ -169,13 +170,14 @@ template <class E> static int queue(struct sp_cuda *cuda, const struct sp_attent
 	const int64_t lines = s->heads * s->batch, query_blocks = a.query_tiles * lines, key_blocks = a.key_tiles * lines;
 	int status = SP_OK;
 	if (query_blocks > 0)
-		status = SP_ATTENTION_LAUNCH(cuda, attention_backward_queries, E, s->head_dim, query_blocks, backward_shared, a);
+		status = SP_ATTENTION_LAUNCH(cuda, attention_backward_queries, s->head_dim, query_blocks, backward_shared, a);
 	if (status == SP_OK && key_blocks > 0)
-		status = SP_ATTENTION_LAUNCH(cuda, attention_backward_keys, E, s->head_dim, key_blocks, backward_shared, a);
+		status = SP_ATTENTION_LAUNCH(cuda, attention_backward_keys, s->head_dim, key_blocks, backward_shared, a);
 	return status;
 }
 
 extern "C" int sp_cuda_attention_backward(void *ctx, const struct sp_attention_backward *args)
 {
-	return SP_BY_ELEMENT(args->q.dtype, queue, static_cast<struct sp_cuda *>(ctx), args);
+	struct sp_cuda *cuda = static_cast<struct sp_cuda *>(ctx);
+	return args->q.dtype == SP_F32 ? queue(cuda, args) : sp_cuda_attention_cores_backward(cuda, args);
 }

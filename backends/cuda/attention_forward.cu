@@ -1,10 +1,11 @@
 /* One block of keys folded into the online softmax, in single precision: a thread block per 64 queries of a head walks over
  * the keys (Dao et al. 2022, algorithm 1), maximum, sum and accumulator in registers. */
 #include "cuda/attention_tiles.cuh"
+#include "cuda/kernels.h"
 
-template <class E> struct step {
+struct step {
 	struct problem problem;
-	struct rows<E> q, k, v;
+	struct rows<float> q, k, v;
 	struct rows<float> acc, m, l;
 	int64_t tiles; /* of queries */
 	int first;
@@ -68,7 +69,7 @@ static __device__ __forceinline__ void fold(struct scores &s, struct softmax &st
 	}
 }
 
-template <int D, class E> static __global__ void __launch_bounds__(TILE_THREADS) attention_forward(struct step<E> a)
+template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attention_forward(struct step a)
 {
 	SP_SHARED(float, shared);
 	float *q = shared, *k = q + tile_size<D>::FLOATS, *v = k + tile_size<D>::FLOATS, *probs = v + tile_size<D>::FLOATS;
@@ -76,7 +77,7 @@ template <int D, class E> static __global__ void __launch_bounds__(TILE_THREADS)
 	const struct problem &p = a.problem;
 	const struct position at = position_of(p, a.tiles);
 	const int64_t first = at.tile * TILE, line = at.batch * p.heads + at.head;
-	const struct head_rows<E> keys = head_of(a.k, p, at, p.keys), values = head_of(a.v, p, at, p.keys);
+	const struct head_rows<float> keys = head_of(a.k, p, at, p.keys), values = head_of(a.v, p, at, p.keys);
 	const struct head_rows<float> out = head_of(a.acc, p, at, p.chunk);
 	struct softmax state = { { -INFINITY, -INFINITY }, { 0.0f, 0.0f } };
 	struct result<D> acc;
@@ -116,14 +117,14 @@ template <int D, class E> static __global__ void __launch_bounds__(TILE_THREADS)
 		}
 }
 
-template <class E> static int queue(struct sp_cuda *cuda, const struct sp_attention_forward *args)
+static int queue(struct sp_cuda *cuda, const struct sp_attention_forward *args)
 {
 	const struct sp_matrix moved[] = { args->q, args->k, args->v, args->acc };
 	const int64_t tiles = ceil_div(args->shape.chunk, TILE);
-	const struct step<E> a = { problem_of(&args->shape, moved, 4),
-		                       rows_of<E>(args->q),
-		                       rows_of<E>(args->k),
-		                       rows_of<E>(args->v),
+	const struct step a = { problem_of(&args->shape, moved, 4),
+		                       rows_of(args->q),
+		                       rows_of(args->k),
+		                       rows_of(args->v),
 		                       rows_of(args->acc),
 		                       rows_of(args->m),
 		                       rows_of(args->l),
@@ -132,10 +133,11 @@ template <class E> static int queue(struct sp_cuda *cuda, const struct sp_attent
 	const int64_t blocks = tiles * args->shape.heads * args->shape.batch;
 	if (blocks == 0)
 		return SP_OK;
-	return SP_ATTENTION_LAUNCH(cuda, attention_forward, E, args->shape.head_dim, blocks, forward_shared, a);
+	return SP_ATTENTION_LAUNCH(cuda, attention_forward, args->shape.head_dim, blocks, forward_shared, a);
 }
 
 extern "C" int sp_cuda_attention_forward(void *ctx, const struct sp_attention_forward *args)
 {
-	return SP_BY_ELEMENT(args->q.dtype, queue, static_cast<struct sp_cuda *>(ctx), args);
+	struct sp_cuda *cuda = static_cast<struct sp_cuda *>(ctx);
+	return args->q.dtype == SP_F32 ? queue(cuda, args) : sp_cuda_attention_cores_forward(cuda, args);
 }

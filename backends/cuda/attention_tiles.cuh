@@ -12,14 +12,14 @@
 
 enum { TILE = 64, TILE_THREADS = 256, LANES = 8, OWN_ROWS = 2, OWN_KEYS = TILE / LANES, SCORE_STRIDE = TILE + 4 };
 
-/* Head sizes are rounded up to these. E: the type of activations. */
-#define SP_ATTENTION_LAUNCH(cuda, kernel, E, head_dim, blocks, shared, args)                                             \
-	((head_dim) <= 32   ? SP_ATTENTION_LAUNCH_OF(cuda, kernel, E, 32, blocks, shared, args)                              \
-	 : (head_dim) <= 64 ? SP_ATTENTION_LAUNCH_OF(cuda, kernel, E, 64, blocks, shared, args)                              \
-	 : (head_dim) <= 96 ? SP_ATTENTION_LAUNCH_OF(cuda, kernel, E, 96, blocks, shared, args)                              \
-	                    : SP_ATTENTION_LAUNCH_OF(cuda, kernel, E, 128, blocks, shared, args))
-#define SP_ATTENTION_LAUNCH_OF(cuda, kernel, E, D, blocks, shared, args)                                                 \
-	SP_LAUNCH_LARGE(cuda, (kernel<D, E>), blocks, TILE_THREADS, (shared<D>()), args)
+/* Head sizes are rounded up to these. */
+#define SP_ATTENTION_LAUNCH(cuda, kernel, head_dim, blocks, shared, args)                                                \
+	((head_dim) <= 32   ? SP_ATTENTION_LAUNCH_OF(cuda, kernel, 32, blocks, shared, args)                                 \
+	 : (head_dim) <= 64 ? SP_ATTENTION_LAUNCH_OF(cuda, kernel, 64, blocks, shared, args)                                 \
+	 : (head_dim) <= 96 ? SP_ATTENTION_LAUNCH_OF(cuda, kernel, 96, blocks, shared, args)                                 \
+	                    : SP_ATTENTION_LAUNCH_OF(cuda, kernel, 128, blocks, shared, args))
+#define SP_ATTENTION_LAUNCH_OF(cuda, kernel, D, blocks, shared, args)                                                    \
+	SP_LAUNCH_LARGE(cuda, (kernel<D>), blocks, TILE_THREADS, (shared<D>()), args)
 
 static __device__ __forceinline__ int lane()
 {
@@ -87,19 +87,19 @@ static inline int64_t key_tiles(const struct problem &p)
 	return p.keys ? ceil_div(p.keys + p.shift, TILE) : 0;
 }
 
-/* Of the rows of the other side, which are `count`, those that a tile's rows first .. first + 63 can reach: whole tiles, of
+/* Of the rows of the other side, which are `count`, those that a tile's rows, from `first` on, can reach: whole tiles, of
  * which one begins at -shift. `ahead`: as in struct problem, or its opposite where the tile is one of keys. */
 struct reach {
 	int64_t first, end;
 };
 
 static __device__ __forceinline__ struct reach reach_of(const struct problem &p, int64_t first, int64_t ahead, int64_t shift,
-                                                        int64_t count)
+                                                        int64_t count, int rows = TILE)
 {
 	struct reach r = { -shift, count };
 	if (p.window == 0)
 		return r;
-	const int64_t low = first + ahead - p.window, high = first + TILE - 1 + ahead + p.window;
+	const int64_t low = first + ahead - p.window, high = first + rows - 1 + ahead + p.window;
 	if (low > r.first)
 		r.first += (low - r.first) / TILE * TILE;
 	r.end = high + 1 < count ? high + 1 : count;
@@ -152,20 +152,6 @@ static __device__ __forceinline__ void load_tile(float *tile, struct head_rows<f
 		if (row >= 0 && row < from.count && d < p.head_dim)
 			x = load_quad(from.data + row * from.stride, d, p.head_dim, p.wide);
 		*reinterpret_cast<float4 *>(tile + r * (D + 4) + d) = x;
-	}
-}
-
-/* The same of 16 bits. */
-template <int D, class E>
-static __device__ __forceinline__ void load_tile(float *tile, struct head_rows<E> from, int64_t first, const struct problem &p)
-{
-	for (int i = (int)threadIdx.x; i < TILE * (D / GROUP); i += TILE_THREADS) {
-		const int r = i / (D / GROUP), d = i % (D / GROUP) * GROUP;
-		const int64_t row = first + r;
-		struct eight x = zero8();
-		if (row >= 0 && row < from.count && d < p.head_dim)
-			x = load8(from.data + row * from.stride, d, p.head_dim, p.wide);
-		write8(tile + r * (D + 4) + d, x);
 	}
 }
 

@@ -16,6 +16,10 @@ int sp_cuda_spread_bias(struct sp_cuda *cuda, struct sp_matrix bias, struct sp_m
 int sp_cuda_sweep(struct sp_cuda *cuda, struct sp_matrix x, struct sp_matrix pre, enum sp_activation act,
                   struct sp_matrix sums);
 
+/* attention_cores_*.cu: the steps of 16-bit matrices, on tensor cores. */
+int sp_cuda_attention_cores_forward(struct sp_cuda *cuda, const struct sp_attention_forward *args);
+int sp_cuda_attention_cores_backward(struct sp_cuda *cuda, const struct sp_attention_backward *args);
+
 /* norm.cu. sp_cuda_norm_backward where y went through a dropout, `behind`, of the same rows: dy is the gradient after that. */
 int sp_cuda_norm_backward_behind(struct sp_cuda *cuda, const struct sp_norm_backward *args, const struct sp_dropout *behind);
 

@@ -142,6 +142,8 @@ static inline uint32_t sp_attention_line(const struct sp_attention_shape *shape,
  *   m' = max(m, max_j s_j),  l' = l e^(m - m') + sum_j e^(s_j - m'),
  *   acc' = acc e^(m - m') + sum_j mask_j e^(s_j - m') v_j,   s_j = scale q . k_j over allowed keys j.
  *   q (B C, A D) E   k, v (B keys, A D) E   acc (B C, A D)   m, l (B A, C)
+ * Where E has 16 bits, what products are made with may be rounded to it: here mask_j e^(s_j - m'), in backward z p and ds. l is the
+ * sum of what was not rounded.
  * first != 0: m, l, acc hold nothing yet and are overwritten (as if -inf, 0, 0); else they are updated.
  * m is natural units of s; -inf where nothing was allowed so far. */
 struct sp_attention_forward {

@@ -372,6 +372,11 @@ void bench_expect(struct bench *b, const struct tensor *t, enum bound bound, con
 	bench_expect_near(b, t, bound, name, 0);
 }
 
+void bench_expect_factors(struct bench *b, const struct tensor *t, enum bound bound, const char *name)
+{
+	expect(b, t, (struct verdict){ bound, element, 1 }, name, 0);
+}
+
 void bench_expect_rounded(struct bench *b, const struct tensor *t, enum bound bound, const char *name, int times)
 {
 	expect(b, t, (struct verdict){ bound, t ? t->dtype : SP_F32, element == SP_F32 ? 1 : times }, name, 0);

@@ -89,6 +89,8 @@ int bench_again(struct bench *b);
 /* After the runs and the reference: |got - want| <= bound * max(|want|, floor) in L2, infinities and NaN equal; the bound is
  * that of the tensor's dtype. `floor` is the size of the terms where they may cancel; 0 if they do not. */
 void bench_expect(struct bench *b, const struct tensor *t, enum bound bound, const char *name);
+/* Of float32 that was summed up from products whose factors may have been rounded to E: held to the bound of E. */
+void bench_expect_factors(struct bench *b, const struct tensor *t, enum bound bound, const char *name);
 void bench_expect_near(struct bench *b, const struct tensor *t, enum bound bound, const char *name, double floor);
 /* Where a result of 16 bits may have been rounded `times` times on its way. */
 void bench_expect_rounded(struct bench *b, const struct tensor *t, enum bound bound, const char *name, int times);

@@ -1,8 +1,9 @@
 # The cuda module with its kernels on the simulator, its matrix products by CBLAS and its memory this process's: a module that
 # only tests open. It lies beside the others and is never installed. Each file in kernels/ holds one include, of a kernel.
 cudasim_sources = tests/cudasim/simulator.hpp tests/cudasim/simulator.cpp tests/cudasim/memory.hpp tests/cudasim/memory.cpp \
-	tests/cudasim/sixteen.hpp tests/cudasim/runtime.cpp tests/cudasim/product.cpp tests/cudasim/cuda/device.cuh $(cuda_host_sources) \
+	tests/cudasim/sixteen.hpp tests/cudasim/runtime.cpp tests/cudasim/product.cpp tests/cudasim/cuda/device.cuh tests/cudasim/cuda/tensor_cores.cuh $(cuda_host_sources) \
 	tests/cudasim/kernels/activation.cpp tests/cudasim/kernels/attention_backward.cpp \
+	tests/cudasim/kernels/attention_cores_backward.cpp tests/cudasim/kernels/attention_cores_forward.cpp \
 	tests/cudasim/kernels/attention_forward.cpp tests/cudasim/kernels/attention_rows.cpp \
 	tests/cudasim/kernels/convert.cpp tests/cudasim/kernels/cross_entropy.cpp tests/cudasim/kernels/embedding.cpp tests/cudasim/kernels/head.cpp \
 	tests/cudasim/kernels/norm.cpp tests/cudasim/kernels/rotate.cpp tests/cudasim/kernels/scores.cpp tests/cudasim/kernels/sums.cpp tests/cudasim/kernels/update.cpp \

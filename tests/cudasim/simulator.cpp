@@ -160,6 +160,17 @@ uint64_t exchange(unsigned mask, uint64_t value, unsigned lane)
 	return value;
 }
 
+/* In turns: who gives again has passed a barrier that all came to when they had read what lies in the other. */
+static unsigned char shown[2][MOST_THREADS][MOST_SHOWN], turn[MOST_THREADS];
+
+const void *show(const void *value, size_t size)
+{
+	unsigned char *const slots = shown[turn[thread->index] ^= 1][thread->warp * WARP];
+	memcpy(slots + thread->lane * size, value, size);
+	wait_for_warp(~0u);
+	return slots;
+}
+
 /* ---- scheduling ---- */
 
 static void fail(const char *what)

@@ -35,6 +35,9 @@ int wait_for_any(int given);
 void wait_for_warp(unsigned mask);
 /* What `lane` gave, once all of `mask` have given. */
 uint64_t exchange(unsigned mask, uint64_t given, unsigned lane);
+/* What all lanes of the warp give, `size` bytes each, at most MOST_SHOWN, one behind the other; until the next time. */
+enum { MOST_SHOWN = 48 };
+const void *show(const void *given, size_t size);
 
 template <class Body> void launch_body(unsigned blocks, unsigned threads, size_t shared_bytes, const Body &body)
 {

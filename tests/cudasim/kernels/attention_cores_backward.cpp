@@ -1,0 +1,1 @@
+#include "cuda/attention_cores_backward.cu"
