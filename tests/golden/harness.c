@@ -111,6 +111,7 @@ static int make_model(struct harness *h, const struct sp_model_config *config, c
 		.overlap = 1,
 		.forward_only = h->forward_only,
 		.recompute = h->recompute,
+		.element = h->element,
 		.tile = h->tile,
 		.read_rows_only = h->read_rows_only,
 		.slots = h->slots,

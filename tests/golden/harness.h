@@ -27,6 +27,7 @@ struct harness {
 	float *values, *gradients; /* host copies of the flat buffers, table->elements each */
 	int forward_only;
 	enum sp_recompute recompute;
+	enum sp_dtype element;
 	int64_t tile;
 	int64_t room;            /* tokens of a sample that the model is laid out for; 0: as many as there are */
 	int64_t first, chunk;    /* of the one part, if there is more room */
@@ -34,7 +35,7 @@ struct harness {
 	const int *slots; /* as in struct sp_model_options */
 };
 
-/* All zero on entry but for forward_only, recompute, tile, room, read_rows_only and slots. SP_OK, or what failed, logged; to be closed in either case. */
+/* All zero on entry but for forward_only, recompute, element, tile, room, read_rows_only and slots. SP_OK, or what failed, logged; to be closed in either case. */
 int harness_open(struct harness *h, const struct sp_model_config *config, const struct harness_batch *batch,
                  const char *attention);
 void harness_close(struct harness *h);

@@ -200,7 +200,7 @@ int test_training_values_differ(const struct test_ranks *ranks, const struct tes
 }
 
 int test_training_gradients_differ(const struct test_ranks *ranks, const struct test_training *a,
-                                   const struct test_training *b)
+                                   const struct test_training *b, double bound)
 {
 	const double all = test_ranks_compare(a->gradients, b->gradients, b->table.elements).reference;
 	int bad = !(all > 0);
@@ -208,7 +208,7 @@ int test_training_gradients_differ(const struct test_ranks *ranks, const struct 
 		const struct sp_parameter *p = &b->table.entry[i];
 		const struct test_norms n =
 			test_ranks_compare(a->gradients + p->offset, b->gradients + p->offset, p->rows * p->cols);
-		if (n.difference <= fmax(1e-5 * n.reference, 1e-6 * all))
+		if (n.difference <= fmax(bound * n.reference, 0.1 * bound * all))
 			continue;
 		fprintf(stderr, "rank %d: gradient of %s differs by %g of %g, and of %g in all\n", ranks->rank, p->name, n.difference,
 		        n.reference, all);

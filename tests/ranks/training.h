@@ -39,8 +39,9 @@ int test_training_losses_differ(const struct test_ranks *ranks, const struct tes
                                 int steps, double bound);
 int test_training_values_differ(const struct test_ranks *ranks, const struct test_training *a, const struct test_training *b,
                                 double bound);
+/* `bound`: of each gradient, or a tenth of it of all together. */
 int test_training_gradients_differ(const struct test_ranks *ranks, const struct test_training *a,
-                                   const struct test_training *b);
+                                   const struct test_training *b, double bound);
 int test_training_evaluations_differ(const struct test_training *a, const struct test_training *b, double bound);
 
 #endif
