@@ -64,6 +64,7 @@ int sp_cuda_convert(void *ctx, struct sp_matrix from, struct sp_matrix to);
 int sp_cuda_sync(void *ctx);
 int sp_cuda_alloc_host(void *ctx, size_t bytes, void **memory);
 void sp_cuda_free_host(void *ctx, void *memory);
+const char *sp_cuda_queue(void *ctx, void **queue);
 
 /* context.c */
 int sp_cuda_open(const struct sp_compute_options *options, void **ctx);

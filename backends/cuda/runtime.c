@@ -9,6 +9,7 @@
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 int sp_cuda_check(int code, const char *what)
 {
@@ -59,6 +60,8 @@ int sp_cuda_probe(char *text, size_t size)
 {
 	struct cudaDeviceProp properties;
 	int count = 0;
+	/* Each communicator of module nccl has a stream of its own: none shall wait behind another's kernel. */
+	setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
 	if (!has_driver())
 		return sp_say(SP_ERR_UNUSABLE, text, size, "no NVIDIA driver (libcuda.so.1)");
 	const cudaError_t error = cudaGetDeviceCount(&count);
@@ -205,4 +208,11 @@ void sp_cuda_free_host(void *ctx, void *memory)
 	(void)ctx;
 	if (memory)
 		(void)CHECK(cudaFreeHost(memory));
+}
+
+const char *sp_cuda_queue(void *ctx, void **queue)
+{
+	const struct sp_cuda *cuda = ctx;
+	*queue = cuda->stream;
+	return "nccl";
 }

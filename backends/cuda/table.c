@@ -21,6 +21,7 @@ const struct sp_compute_ops sp_cuda_ops = {
 	.sync = sp_cuda_sync,
 	.alloc_host = sp_cuda_alloc_host,
 	.free_host = sp_cuda_free_host,
+	.queue = sp_cuda_queue,
 
 	.linear_forward = sp_cuda_linear_forward,
 	.linear_backward_input = sp_cuda_linear_backward_input,

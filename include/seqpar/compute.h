@@ -391,6 +391,9 @@ struct sp_compute_ops {
 	 * is host memory, which a message-passing library may read and write. bytes 0 gives a valid pointer; free_host takes NULL. */
 	int (*alloc_host)(void *ctx, size_t bytes, void **memory);
 	void (*free_host)(void *ctx, void *memory);
+	/* Name of the communication module that passes this backend's memory itself, and, in *queue, what it queues its transfers
+	 * after: the context's queue as the library behind both knows it. Optional: NULL means that there is none. */
+	const char *(*queue)(void *ctx, void **queue);
 
 	/* ---- linear ---- */
 	int (*linear_forward)(void *ctx, const struct sp_linear_forward *args);

@@ -19,26 +19,34 @@
 /* At a counter of another rank, before the core is offered to others: some microseconds. */
 enum { EAGER_LOOKS = 1000 };
 
+enum { WHY_SIZE = 512 };
+
+/* What the setting asks for: that device memory goes through host memory, or is passed by the module that reaches it where there
+ * is one, or in any case. */
+enum wish { BY_HOST, IF_IT_CAN, BY_NAME };
+
 struct sp_comm {
 	const char *name; /* module */
 	const struct sp_comm_ops *ops;
 	void *comm; /* the module's own */
-	char what[16];
-	struct sp_place place;
-	int32_t *member; /* the ranks of this group, as numbered in the job; NULL: all of them */
+	struct sp_comm_group group;
 	struct sp_comm_counters counters;
+	enum wish wish;        /* for device memory */
+	const char *wanted;    /* the module that was named for it */
+	struct sp_link *link;  /* passes device memory; NULL: it goes through host memory */
+	char why[WHY_SIZE];    /* it does, if the choice was ours; else empty */
 };
 
 /* A member's rank in the job. */
 static int rank_of(const struct sp_comm *c, int member)
 {
-	return c->member ? (int)c->member[member] : member;
+	return c->group.member ? (int)c->group.member[member] : member;
 }
 
 /* From here on the main thread may block. */
 static void waits(const struct sp_comm *c, const char *operation, int to, int from)
 {
-	sp_waiting_begin(&(struct sp_waiting){ operation, c->what, c->member, c->place.size, to, from });
+	sp_comm_group_waits(&c->group, operation, to, from);
 }
 
 /* ---- opening ---- */
@@ -51,13 +59,25 @@ static const char *choose(const char *name, const struct sp_launcher *by)
 	return by->name && by->ranks != 1 ? "mpi" : "self";
 }
 
-static int find_module(const char *name, const struct sp_launcher *by, const struct sp_module **module)
+/* A module of device memory is left in *beside, and "auto" takes its place. */
+static int find_named(const char *name, const struct sp_launcher *by, const struct sp_module **module,
+                      const struct sp_module **beside, char *why, size_t size)
 {
-	char why[512] = "";
 	const char *chosen = choose(name, by);
-	int status = sp_module_probe(chosen, module, why, sizeof why);
+	int status = sp_module_probe(chosen, module, why, size);
 	if (status == SP_OK && !(*module)->comm)
-		status = sp_say(SP_ERR_ABSENT, why, sizeof why, "module %s computes and passes no messages", chosen);
+		return sp_say(SP_ERR_ABSENT, why, size, "module %s computes and passes no messages", chosen);
+	if (status || !(*module)->comm->join)
+		return status;
+	*beside = *module;
+	return find_named("auto", by, module, beside, why, size);
+}
+
+static int find_module(const char *name, const struct sp_launcher *by, const struct sp_module **module,
+                       const struct sp_module **beside)
+{
+	char why[WHY_SIZE] = "";
+	int status = find_named(name, by, module, beside, why, sizeof why);
 	if (status && strcmp(name, "auto") == 0)
 		return sp_fail(status, "%s started %d ranks, but they cannot talk to each other: %s; build seqpar with MPI, or start "
 		               "one process", by->name, by->ranks, why);
@@ -67,7 +87,7 @@ static int find_module(const char *name, const struct sp_launcher *by, const str
 /* Several processes that each believe to be alone would all train, and write the same files. */
 static int ranks_fit(const struct sp_comm *c, const struct sp_launcher *by, int want_ranks)
 {
-	int size = c->place.size;
+	int size = c->group.place.size;
 	if (by->ranks > 1 && size != by->ranks && strcmp(c->name, "self") == 0)
 		return sp_fail(SP_ERR_SETTING, "%s started %d ranks, but backend.comm=self is for one: use backend.comm=auto",
 		               by->name, by->ranks);
@@ -91,23 +111,25 @@ static struct sp_comm *create(const char *name, const struct sp_comm_ops *ops, c
 	}
 	c->name = name;
 	c->ops = ops;
-	snprintf(c->what, sizeof c->what, "%s", what);
+	snprintf(c->group.what, sizeof c->group.what, "%s", what);
 	return c;
 }
 
 int sp_comm_open(const char *name, int want_ranks, struct sp_comm **comm)
 {
 	struct sp_launcher by = sp_launcher_find();
-	const struct sp_module *module;
-	int status = find_module(name, &by, &module);
+	const struct sp_module *module, *beside = NULL;
+	int status = find_module(name, &by, &module, &beside);
 	if (status)
 		return status;
 	struct sp_comm *c = create(module->name, module->comm, "world");
 	if (!c)
 		return SP_ERR_MEMORY;
+	c->wish = beside ? BY_NAME : strcmp(name, "auto") == 0 ? IF_IT_CAN : BY_HOST;
+	c->wanted = beside ? beside->name : NULL;
 	status = c->ops->open(&c->comm);
 	if (status == SP_OK)
-		status = c->ops->place(c->comm, &c->place);
+		status = c->ops->place(c->comm, &c->group.place);
 	if (status == SP_OK)
 		status = ranks_fit(c, &by, want_ranks);
 	if (status) {
@@ -121,28 +143,34 @@ int sp_comm_open(const char *name, int want_ranks, struct sp_comm **comm)
 /* After a failure inside the library: it has logged its own words. */
 static int failed(const struct sp_comm *c, const char *op, const char *peers)
 {
-	char where[128];
-	sp_where_text(where, sizeof where);
-	return sp_fail(SP_ERR_COMM, "%s%s%s failed in group %s on rank %d of %d; communication ends here", where, op, peers,
-	               c->what, c->place.rank, c->place.size);
+	return sp_comm_group_failed(&c->group, op, peers);
 }
 
 static int refused(const struct sp_comm *c, const char *op, const char *why)
 {
-	return sp_fail(SP_ERR_ARGUMENT, "%s in group %s on rank %d of %d: %s", op, c->what, c->place.rank, c->place.size, why);
+	return sp_fail(SP_ERR_ARGUMENT, "%s in group %s on rank %d of %d: %s", op, c->group.what, c->group.place.rank, c->group.place.size, why);
 }
 
 /* Who is in a new group: every rank fills in its own place. */
 static int name_members(struct sp_comm *c, int own)
 {
-	c->member = calloc((size_t)c->place.size, sizeof *c->member);
-	if (!c->member)
-		return sp_fail(SP_ERR_MEMORY, "out of memory for the ranks of group %s", c->what);
-	c->member[c->place.rank] = own;
-	return c->ops->all_reduce(c->comm, c->member, c->place.size, SP_I32, SP_SUM);
+	struct sp_comm_group *g = &c->group;
+	g->member = calloc((size_t)g->place.size, sizeof *g->member);
+	if (!g->member)
+		return sp_fail(SP_ERR_MEMORY, "out of memory for the ranks of group %s", g->what);
+	g->member[g->place.rank] = own;
+	return c->ops->all_reduce(c->comm, g->member, g->place.size, SP_I32, SP_SUM);
 }
 
-int sp_comm_split(struct sp_comm *comm, int colour, int key, const char *what, struct sp_comm **part)
+static int split_link(struct sp_comm *comm, int colour, int key, struct sp_comm *c)
+{
+	struct sp_link *l = comm->link;
+	void *part;
+	const int status = l->ops->split(l->comm, c->group.place.size > 1 ? colour : -1, key, &part);
+	return status ? status : sp_link_create(l->name, l->ops, part, l->compute, &c->group, &c->link);
+}
+
+static int split(struct sp_comm *comm, int colour, int key, const char *what, int by_host, struct sp_comm **part)
 {
 	if (colour < 0)
 		return refused(comm, "split", "the colour is negative");
@@ -152,12 +180,15 @@ int sp_comm_split(struct sp_comm *comm, int colour, int key, const char *what, s
 	waits(comm, "split", -1, -1);
 	int status = comm->ops->split(comm->comm, colour, key, &c->comm);
 	if (status == SP_OK)
-		status = c->ops->place(c->comm, &c->place);
+		status = c->ops->place(c->comm, &c->group.place);
 	if (status == SP_OK)
-		status = name_members(c, rank_of(comm, comm->place.rank));
+		status = name_members(c, rank_of(comm, comm->group.place.rank));
+	if (status == SP_OK && comm->link && !by_host)
+		status = split_link(comm, colour, key, c);
 	sp_waiting_end();
+	snprintf(c->why, sizeof c->why, "%s", comm->why);
 	if (status) {
-		free(c->member);
+		free(c->group.member);
 		free(c);
 		return failed(comm, "split", "");
 	}
@@ -165,13 +196,113 @@ int sp_comm_split(struct sp_comm *comm, int colour, int key, const char *what, s
 	return SP_OK;
 }
 
+int sp_comm_split(struct sp_comm *comm, int colour, int key, const char *what, struct sp_comm **part)
+{
+	return split(comm, colour, key, what, 0, part);
+}
+
+int sp_comm_split_by_host(struct sp_comm *comm, int colour, int key, const char *what, struct sp_comm **part)
+{
+	return split(comm, colour, key, what, 1, part);
+}
+
 void sp_comm_close(struct sp_comm *comm)
 {
 	if (!comm)
 		return;
+	sp_link_close(comm->link);
 	comm->ops->close(comm->comm);
-	free(comm->member);
+	free(comm->group.member);
 	free(comm);
+}
+
+/* ---- device memory ---- */
+
+/* The module that passes memory of `compute`, if it can be used here and is wanted. */
+static int find_link(const struct sp_comm *c, struct sp_compute *compute, void **queue, const struct sp_module **module,
+                     char *why, size_t size)
+{
+	const char *name = sp_compute_queue(compute, queue);
+	if (c->wanted && (!name || strcmp(name, c->wanted) != 0))
+		return sp_say(SP_ERR_SETTING, why, size, "it does not pass memory of backend.device=%s", sp_compute_name(compute));
+	if (!name)
+		return sp_say(SP_ERR_ABSENT, why, size, "rank %d computes on %s", c->group.place.rank, sp_compute_name(compute));
+	char reason[WHY_SIZE / 2];
+	const int status = sp_module_probe(name, module, reason, sizeof reason);
+	return status ? sp_say(status, why, size, "module %s: %s", name, reason) : SP_OK;
+}
+
+/* All ranks get the verdict of the first that cannot, and why. */
+static int agree(const struct sp_comm *c, int *verdict, char *why, size_t size)
+{
+	int32_t first = *verdict ? c->group.place.rank : c->group.place.size, verdict_there = *verdict;
+	int status = c->ops->all_reduce(c->comm, &first, 1, SP_I32, SP_MIN);
+	if (status || first == c->group.place.size)
+		return status;
+	status = c->ops->broadcast(c->comm, &verdict_there, sizeof verdict_there, first);
+	if (!status)
+		status = c->ops->broadcast(c->comm, why, size, first);
+	*verdict = verdict_there;
+	return status;
+}
+
+static int gather_bytes(void *ctx, void *data, size_t bytes)
+{
+	const struct sp_comm *c = ctx;
+	int status = SP_OK;
+	for (int root = 0; root < c->group.place.size && !status; root++)
+		status = c->ops->broadcast(c->comm, (char *)data + (size_t)root * bytes, bytes, root);
+	return status;
+}
+
+static int join(struct sp_comm *c, struct sp_compute *compute, void *queue, const struct sp_module *module, char *why,
+                size_t size)
+{
+	const struct sp_joining with = { c->group.place, queue, gather_bytes, c };
+	void *comm;
+	const int status = module->comm->join(&with, &comm, why, size);
+	return status ? status : sp_link_create(module->name, module->comm, comm, compute, &c->group, &c->link);
+}
+
+/* *verdict: why not, if not. */
+static int try_to_link(struct sp_comm *c, struct sp_compute *compute, int *verdict, char *why, size_t size)
+{
+	const struct sp_module *module = NULL;
+	void *queue = NULL;
+	*verdict = find_link(c, compute, &queue, &module, why, size);
+	int status = agree(c, verdict, why, size);
+	if (status || *verdict)
+		return status;
+	status = join(c, compute, queue, module, why, size);
+	if (status != SP_ERR_UNUSABLE)
+		return status;
+	*verdict = status;
+	return SP_OK;
+}
+
+int sp_comm_bind(struct sp_comm *comm, struct sp_compute *compute)
+{
+	char why[WHY_SIZE - 64] = "";
+	int verdict = SP_OK;
+	if (comm->wish == BY_HOST || sp_comm_is_queued(comm, compute) || (comm->wish == IF_IT_CAN && comm->group.place.size == 1))
+		return SP_OK;
+	sp_link_close(comm->link);
+	waits(comm, "join", -1, -1);
+	int status = try_to_link(comm, compute, &verdict, why, sizeof why);
+	sp_waiting_end();
+	if (status)
+		return status;
+	if (verdict && comm->wish == BY_NAME)
+		return sp_fail(verdict, "backend.comm=%s cannot be used: %s; backend.comm=mpi passes messages through host memory",
+		               comm->wanted, why);
+	if (verdict && sp_stage_needed(compute))
+		snprintf(comm->why, sizeof comm->why, "device memory goes through the host: %s", why);
+	return SP_OK;
+}
+
+int sp_comm_is_queued(const struct sp_comm *comm, const struct sp_compute *compute)
+{
+	return comm->link && comm->link->compute == compute;
 }
 
 void sp_comm_abort(struct sp_comm *comm, int code)
@@ -183,27 +314,30 @@ void sp_comm_abort(struct sp_comm *comm, int code)
 
 const char *sp_comm_name(const struct sp_comm *comm)
 {
-	return comm->name;
+	return comm->link ? comm->link->name : comm->name;
 }
 
 int sp_comm_rank(const struct sp_comm *comm)
 {
-	return comm->place.rank;
+	return comm->group.place.rank;
 }
 
 int sp_comm_size(const struct sp_comm *comm)
 {
-	return comm->place.size;
+	return comm->group.place.size;
 }
 
 struct sp_place sp_comm_place(const struct sp_comm *comm)
 {
-	return comm->place;
+	return comm->group.place;
 }
 
 struct sp_comm_counters sp_comm_counters(const struct sp_comm *comm)
 {
-	return comm->counters;
+	struct sp_comm_counters counters = comm->counters;
+	if (comm->link)
+		counters.exposed += comm->link->ops->stalled(comm->link->comm);
+	return counters;
 }
 
 /* ---- spans: one from start to end of each transfer, one for each wait and blocking operation ---- */
@@ -213,7 +347,7 @@ static void span_begin(const struct sp_comm *c, const char *op)
 	if (!sp_trace_on())
 		return;
 	char name[32];
-	snprintf(name, sizeof name, "%s %s", op, c->what);
+	snprintf(name, sizeof name, "%s %s", op, c->group.what);
 	sp_trace_begin(SP_TRACE_COMM, name, -1);
 }
 
@@ -228,7 +362,7 @@ static void transfer_begin(const struct sp_comm *c, const char *op, struct sp_tr
 	if (!sp_trace_on())
 		return;
 	char name[32];
-	snprintf(name, sizeof name, "%s %s", op, t->what ? t->what : c->what);
+	snprintf(name, sizeof name, "%s %s", op, t->what ? t->what : c->group.what);
 	t->span = sp_trace_open(SP_TRACE_COMM, name, t->what ? t->index : -1);
 }
 
@@ -252,7 +386,7 @@ static int is_free(const struct sp_comm *c, const char *op, const struct sp_tran
 
 static int exchange_fits(const struct sp_comm *c, const struct sp_exchange *a)
 {
-	int size = c->place.size, rank = c->place.rank;
+	int size = c->group.place.size, rank = c->group.place.rank;
 	if (a->to < 0 || a->to >= size || a->from < 0 || a->from >= size)
 		return refused(c, "exchange", "a peer is not in the group");
 	if ((a->send_bytes && !a->send) || (a->receive_bytes && !a->receive))
@@ -263,6 +397,23 @@ static int exchange_fits(const struct sp_comm *c, const struct sp_exchange *a)
 	return SP_OK;
 }
 
+/* The module that passes a transfer. */
+struct route {
+	const struct sp_comm_ops *ops;
+	void *comm;
+};
+
+static struct route route_of(const struct sp_comm *c, struct sp_transfer *t)
+{
+	t->link = t->compute && sp_comm_is_queued(c, t->compute) ? c->link : NULL;
+	return t->link ? (struct route){ t->link->ops, t->link->comm } : (struct route){ c->ops, c->comm };
+}
+
+static int needs_stage(const struct sp_transfer *t)
+{
+	return !t->link && sp_stage_needed(t->compute);
+}
+
 /* A transfer that is finished when it has started has no wait to put back what was staged. */
 static int done_at_once(struct sp_transfer *t)
 {
@@ -271,7 +422,7 @@ static int done_at_once(struct sp_transfer *t)
 
 static int stage(struct sp_transfer *t, void **data, struct sp_stage_range range)
 {
-	return sp_stage_needed(t->compute) ? sp_stage_collective(t->compute, data, range, &t->staged) : SP_OK;
+	return needs_stage(t) ? sp_stage_collective(t->compute, data, range, &t->staged) : SP_OK;
 }
 
 int sp_comm_exchange_start(struct sp_comm *comm, const struct sp_exchange *args, struct sp_transfer *transfer)
@@ -286,14 +437,15 @@ int sp_comm_exchange_start(struct sp_comm *comm, const struct sp_exchange *args,
 		return status;
 	transfer_begin(comm, "exchange", transfer);
 	struct sp_exchange passed = *args;
-	if (sp_stage_needed(transfer->compute))
+	const struct route by = route_of(comm, transfer);
+	if (needs_stage(transfer))
 		status = sp_stage_exchange(transfer->compute, &passed, &transfer->staged);
 	transfer->operation = "exchange";
 	transfer->to = args->send_bytes ? rank_of(comm, args->to) : -1;
 	transfer->from = args->receive_bytes ? rank_of(comm, args->from) : -1;
-	if (status || comm->ops->exchange_start(comm->comm, &passed, &transfer->request) || done_at_once(transfer))
+	if (status || by.ops->exchange_start(by.comm, &passed, &transfer->request) || done_at_once(transfer))
 		return failed(comm, "exchange", peers);
-	return started(comm, args->to == comm->place.rank ? 0 : args->send_bytes, transfer);
+	return started(comm, args->to == comm->group.place.rank ? 0 : args->send_bytes, transfer);
 }
 
 static int reduction_fits(const struct sp_comm *c, const char *op, const void *data, int64_t count, enum sp_dtype dtype)
@@ -314,7 +466,7 @@ static void started_by_all(struct sp_transfer *t, const char *operation)
 
 static uint64_t others_share(const struct sp_comm *c, int64_t count, enum sp_dtype dtype)
 {
-	return (uint64_t)(c->place.size - 1) * (uint64_t)count * sp_dtype_size(dtype);
+	return (uint64_t)(c->group.place.size - 1) * (uint64_t)count * sp_dtype_size(dtype);
 }
 
 int sp_comm_reduce_scatter_start(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype,
@@ -326,11 +478,12 @@ int sp_comm_reduce_scatter_start(struct sp_comm *comm, void *data, int64_t count
 	if (status)
 		return status;
 	transfer_begin(comm, "reduce_scatter", transfer);
-	const size_t share = (size_t)count * sp_dtype_size(dtype), all = share * (size_t)comm->place.size;
-	const struct sp_stage_range range = { all, 0, all, share * (size_t)comm->place.rank, share };
+	const size_t share = (size_t)count * sp_dtype_size(dtype), all = share * (size_t)comm->group.place.size;
+	const struct sp_stage_range range = { all, 0, all, share * (size_t)comm->group.place.rank, share };
+	const struct route by = route_of(comm, transfer);
 	status = stage(transfer, &data, range);
 	started_by_all(transfer, "reduce_scatter");
-	if (status || comm->ops->reduce_scatter_start(comm->comm, data, count, dtype, &transfer->request) ||
+	if (status || by.ops->reduce_scatter_start(by.comm, data, count, dtype, &transfer->request) ||
 	    done_at_once(transfer))
 		return failed(comm, "reduce_scatter", "");
 	return started(comm, others_share(comm, count, dtype), transfer);
@@ -345,11 +498,12 @@ int sp_comm_all_gather_start(struct sp_comm *comm, void *data, int64_t count, en
 	if (status)
 		return status;
 	transfer_begin(comm, "all_gather", transfer);
-	const size_t share = (size_t)count * sp_dtype_size(dtype), all = share * (size_t)comm->place.size;
-	const struct sp_stage_range range = { all, share * (size_t)comm->place.rank, share, 0, all };
+	const size_t share = (size_t)count * sp_dtype_size(dtype), all = share * (size_t)comm->group.place.size;
+	const struct sp_stage_range range = { all, share * (size_t)comm->group.place.rank, share, 0, all };
+	const struct route by = route_of(comm, transfer);
 	status = stage(transfer, &data, range);
 	started_by_all(transfer, "all_gather");
-	if (status || comm->ops->all_gather_start(comm->comm, data, count, dtype, &transfer->request) ||
+	if (status || by.ops->all_gather_start(by.comm, data, count, dtype, &transfer->request) ||
 	    done_at_once(transfer))
 		return failed(comm, "all_gather", "");
 	return started(comm, others_share(comm, count, dtype), transfer);
@@ -365,7 +519,7 @@ static size_t sum_of(const size_t *bytes, int n)
 
 static int all_to_all_fits(const struct sp_comm *c, const struct sp_all_to_all *a)
 {
-	const int size = c->place.size, rank = c->place.rank;
+	const int size = c->group.place.size, rank = c->group.place.rank;
 	if (!a->send_bytes || !a->receive_bytes)
 		return refused(c, "all_to_all", "the counts are missing");
 	if ((sum_of(a->send_bytes, size) && !a->send) || (sum_of(a->receive_bytes, size) && !a->receive))
@@ -382,18 +536,27 @@ int sp_comm_all_to_all_start(struct sp_comm *comm, const struct sp_all_to_all *a
 		status = is_free(comm, "all_to_all", transfer);
 	if (status)
 		return status;
-	const size_t sent = sum_of(args->send_bytes, comm->place.size);
+	const size_t sent = sum_of(args->send_bytes, comm->group.place.size);
 	transfer_begin(comm, "all_to_all", transfer);
 	/* To be staged it is one message out and one in. */
 	struct sp_exchange whole = { .send = args->send, .send_bytes = sent, .receive = args->receive,
-		                         .receive_bytes = sum_of(args->receive_bytes, comm->place.size) };
-	if (sp_stage_needed(transfer->compute))
+		                         .receive_bytes = sum_of(args->receive_bytes, comm->group.place.size) };
+	const struct route by = route_of(comm, transfer);
+	if (needs_stage(transfer))
 		status = sp_stage_exchange(transfer->compute, &whole, &transfer->staged);
 	const struct sp_all_to_all passed = { whole.send, args->send_bytes, whole.receive, args->receive_bytes };
 	started_by_all(transfer, "all_to_all");
-	if (status || comm->ops->all_to_all_start(comm->comm, &passed, &transfer->request) || done_at_once(transfer))
+	if (status || by.ops->all_to_all_start(by.comm, &passed, &transfer->request) || done_at_once(transfer))
 		return failed(comm, "all_to_all", "");
-	return started(comm, sent - args->send_bytes[comm->place.rank], transfer);
+	return started(comm, sent - args->send_bytes[comm->group.place.rank], transfer);
+}
+
+/* Of a transfer that the device passes, the end is seen later, and so is that of its span. */
+static int wait_for(struct sp_comm *comm, struct sp_transfer *t)
+{
+	if (t->link)
+		return sp_link_order(t->link, t->request, t->operation, t->to, t->from, t->span);
+	return comm->ops->wait(comm->comm, t->request);
 }
 
 int sp_comm_wait(struct sp_comm *comm, struct sp_transfer *transfer)
@@ -403,13 +566,14 @@ int sp_comm_wait(struct sp_comm *comm, struct sp_transfer *transfer)
 	span_begin(comm, "wait");
 	waits(comm, transfer->operation, transfer->to, transfer->from);
 	double begin = sp_clock();
-	int status = comm->ops->wait(comm->comm, transfer->request);
+	int status = wait_for(comm, transfer);
 	sp_waiting_end();
 	comm->counters.exposed += sp_clock() - begin;
 	transfer->request = NULL;
 	status = sp_stage_finish(transfer->compute, status, &transfer->staged);
 	span_end();
-	sp_trace_close(transfer->span);
+	if (!transfer->link)
+		sp_trace_close(transfer->span);
 	return status ? failed(comm, transfer->operation, "") : SP_OK;
 }
 
@@ -418,7 +582,9 @@ int sp_comm_test(struct sp_comm *comm, struct sp_transfer *transfer, int *done)
 	*done = 1;
 	if (!transfer->request)
 		return SP_OK;
-	int status = comm->ops->test(comm->comm, transfer->request, done);
+	const struct route by = transfer->link ? (struct route){ transfer->link->ops, transfer->link->comm } :
+	                                         (struct route){ comm->ops, comm->comm };
+	int status = by.ops->test(by.comm, transfer->request, done);
 	if (!status && !*done)
 		return SP_OK;
 	transfer->request = NULL;
@@ -429,7 +595,10 @@ int sp_comm_test(struct sp_comm *comm, struct sp_transfer *transfer, int *done)
 
 int sp_comm_progress(struct sp_comm *comm)
 {
-	return comm->ops->progress(comm->comm) ? failed(comm, "a transfer under way", "") : SP_OK;
+	if (comm->ops->progress(comm->comm))
+		return failed(comm, "a transfer under way", "");
+	/* What failed on the device is named by who starts or awaits something: until then this may be asked often. */
+	return comm->link ? sp_link_progress(comm->link) : SP_OK;
 }
 
 /* ---- blocking operations ---- */
@@ -452,16 +621,37 @@ static int finished(struct sp_comm *c, const char *op, double begin, uint64_t by
 	return status ? failed(c, op, "") : SP_OK;
 }
 
+static int all_reduce_fits(const struct sp_comm *c, const void *data, int64_t count, enum sp_dtype dtype, enum sp_reduction op)
+{
+	int status = reduction_fits(c, "all_reduce", data, count, dtype);
+	return status || (unsigned)op <= SP_MIN ? status : refused(c, "all_reduce", "there is no such reduction");
+}
+
 int sp_comm_all_reduce(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype, enum sp_reduction op)
 {
-	int status = reduction_fits(comm, "all_reduce", data, count, dtype);
+	int status = all_reduce_fits(comm, data, count, dtype, op);
 	if (status)
 		return status;
-	if ((unsigned)op > SP_MIN)
-		return refused(comm, "all_reduce", "there is no such reduction");
 	double begin = blocks(comm, "all_reduce");
 	status = comm->ops->all_reduce(comm->comm, data, count, dtype, op);
-	return finished(comm, "all_reduce", begin, 2 * others_share(comm, count, dtype) / (uint64_t)comm->place.size, status);
+	const uint64_t bytes = 2 * others_share(comm, count, dtype) / (uint64_t)comm->group.place.size;
+	return finished(comm, "all_reduce", begin, bytes, status);
+}
+
+/* In the device's queue. */
+static int all_reduce_queued(struct sp_comm *c, void *data, int64_t count, enum sp_dtype dtype, enum sp_reduction op)
+{
+	struct sp_transfer t = { .compute = c->link->compute };
+	int status = all_reduce_fits(c, data, count, dtype, op);
+	if (status)
+		return status;
+	transfer_begin(c, "all_reduce", &t);
+	const struct route by = route_of(c, &t);
+	started_by_all(&t, "all_reduce");
+	if (by.ops->all_reduce_start(by.comm, data, count, dtype, op, &t.request))
+		return failed(c, "all_reduce", "");
+	started(c, 2 * others_share(c, count, dtype) / (uint64_t)c->group.place.size, &t);
+	return sp_comm_wait(c, &t);
 }
 
 int sp_comm_all_reduce_on(struct sp_comm *comm, struct sp_compute *compute, void *data, int64_t count, enum sp_dtype dtype,
@@ -472,6 +662,8 @@ int sp_comm_all_reduce_on(struct sp_comm *comm, struct sp_compute *compute, void
 	struct sp_staged staged = { 0 };
 	if (!sp_stage_needed(compute))
 		return sp_comm_all_reduce(comm, data, count, dtype, op);
+	if (sp_comm_is_queued(comm, compute))
+		return all_reduce_queued(comm, data, count, dtype, op);
 	int status = reduction_fits(comm, "all_reduce", data, count, dtype);
 	if (status == SP_OK)
 		status = sp_stage_collective(compute, &data, all, &staged);
@@ -482,11 +674,11 @@ int sp_comm_all_reduce_on(struct sp_comm *comm, struct sp_compute *compute, void
 
 int sp_comm_broadcast(struct sp_comm *comm, void *data, size_t bytes, int root)
 {
-	if (root < 0 || root >= comm->place.size || (bytes && !data))
+	if (root < 0 || root >= comm->group.place.size || (bytes && !data))
 		return refused(comm, "broadcast", "the root is not in the group, or the buffer is missing");
 	double begin = blocks(comm, "broadcast");
 	int status = comm->ops->broadcast(comm->comm, data, bytes, root);
-	uint64_t sent = root == comm->place.rank && comm->place.size > 1 ? bytes : 0;
+	uint64_t sent = root == comm->group.place.rank && comm->group.place.size > 1 ? bytes : 0;
 	return finished(comm, "broadcast", begin, sent, status);
 }
 
@@ -496,15 +688,27 @@ int sp_comm_barrier(struct sp_comm *comm)
 	return finished(comm, "barrier", begin, 0, comm->ops->barrier(comm->comm));
 }
 
+static int describe_by(const struct sp_comm *c, const struct sp_comm_ops *ops, void *comm, char *text, size_t size)
+{
+	if (!ops->describe)
+		return SP_OK;
+	waits(c, "describe", -1, -1);
+	const int status = ops->describe(comm, text, size);
+	sp_waiting_end();
+	return status ? failed(c, "describe", "") : SP_OK;
+}
+
 int sp_comm_describe(struct sp_comm *comm, char *text, size_t size)
 {
-	text[0] = '\0';
-	if (!comm->ops->describe)
-		return SP_OK;
-	waits(comm, "describe", -1, -1);
-	const int status = comm->ops->describe(comm->comm, text, size);
-	sp_waiting_end();
-	return status ? failed(comm, "describe", "") : SP_OK;
+	const struct sp_link *l = comm->link;
+	char host[256] = "", device[WHY_SIZE] = "";
+	int status = describe_by(comm, comm->ops, comm->comm, host, sizeof host);
+	if (!status && l)
+		status = describe_by(comm, l->ops, l->comm, device, sizeof device);
+	else
+		snprintf(device, sizeof device, "%s", comm->why);
+	snprintf(text, size, "%s%s%s", device, device[0] && host[0] ? "; " : "", host);
+	return status;
 }
 
 /* ---- memory that other ranks read in place ---- */

@@ -6,6 +6,7 @@
 #ifndef SP_BACKEND_COMM_H
 #define SP_BACKEND_COMM_H
 
+#include "backend/link.h"
 #include "backend/stage.h"
 
 #include <seqpar/comm.h>
@@ -14,16 +15,27 @@
 struct sp_comm;
 
 /* Opens module `name` ("self", "mpi") on all ranks of the job. "auto" takes mpi when this process was started by a
- * launcher as one of several ranks, else self. If a launcher started several ranks and the module cannot join them, or
+ * launcher as one of several ranks, else self; and so does the name of a module that passes the memory of a device ("nccl"),
+ * which has to stand beside one of them. If a launcher started several ranks and the module cannot join them, or
  * `want_ranks` > 1 and this process is alone, that is an error which says how to start ranks. */
 int sp_comm_open(const char *name, int want_ranks, struct sp_comm **comm);
 /* Ranks of one colour >= 0, ordered by key. Collective. `what` names the group in messages ("sequence"), at most 15 bytes. */
 int sp_comm_split(struct sp_comm *comm, int colour, int key, const char *what, struct sp_comm **part);
+/* As sp_comm_split, for a group in which messages pass one another: whose ranks start receiving before they send what the others
+ * wait for. There device memory always goes through host memory. */
+int sp_comm_split_by_host(struct sp_comm *comm, int colour, int key, const char *what, struct sp_comm **part);
+/* From here on memory of `compute` is passed in this group, and in those that are split from it, by the module that reaches it,
+ * if sp_comm_open was given that module's name, or "auto" and it can be had on all ranks; until the device is closed. Where it
+ * was named and cannot be had, that is an error. Collective over the communicator from sp_comm_open. */
+int sp_comm_bind(struct sp_comm *comm, struct sp_compute *compute);
+/* Whether memory of `compute` is passed so: waiting for a transfer then does not stop the host. */
+int sp_comm_is_queued(const struct sp_comm *comm, const struct sp_compute *compute);
 void sp_comm_close(struct sp_comm *comm); /* collective; NULL accepted; the one from sp_comm_open last */
 /* Ends the job; only src/cli. NULL: only this process. */
 void sp_comm_abort(struct sp_comm *comm, int code) __attribute__((noreturn));
 
-const char *sp_comm_name(const struct sp_comm *comm); /* module */
+/* The module: that of device memory, where there is one. */
+const char *sp_comm_name(const struct sp_comm *comm);
 int sp_comm_rank(const struct sp_comm *comm);
 int sp_comm_size(const struct sp_comm *comm);
 struct sp_place sp_comm_place(const struct sp_comm *comm);
@@ -34,7 +46,8 @@ struct sp_comm_counters {
 	                      elements; an all_to_all what it sends; an all_reduce 2 (size - 1) / size * count; a broadcast its bytes at the root, if anyone
 	                      else is there; nothing to oneself */
 	uint64_t messages; /* operations started */
-	double exposed;    /* seconds the host spent in wait and in blocking operations */
+	double exposed;    /* seconds the host spent in wait and in blocking operations, and a device's queue in waiting for what
+	                      is passed without the host */
 };
 struct sp_comm_counters sp_comm_counters(const struct sp_comm *comm);
 
@@ -47,6 +60,7 @@ struct sp_transfer {
 	int index;
 	void *request;
 	struct sp_staged staged;   /* backend/comm.c's own, like what follows */
+	struct sp_link *link;      /* that passes it; NULL: the module of host memory */
 	const char *operation;     /* that started it */
 	int to, from;              /* an exchange's, ranks of the job; -1: none */
 	int64_t span;
@@ -64,7 +78,7 @@ int sp_comm_test(struct sp_comm *comm, struct sp_transfer *transfer, int *done);
 int sp_comm_progress(struct sp_comm *comm);
 
 int sp_comm_all_reduce(struct sp_comm *comm, void *data, int64_t count, enum sp_dtype dtype, enum sp_reduction op);
-/* The same in memory of `compute`, through host memory if the device's is not that. NULL: host memory. */
+/* The same in memory of `compute`, in its queue or through host memory. NULL: host memory. */
 int sp_comm_all_reduce_on(struct sp_comm *comm, struct sp_compute *compute, void *data, int64_t count, enum sp_dtype dtype,
                           enum sp_reduction op);
 int sp_comm_broadcast(struct sp_comm *comm, void *data, size_t bytes, int root);

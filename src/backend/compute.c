@@ -59,6 +59,7 @@ void sp_compute_close(struct sp_compute *c)
 {
 	if (!c)
 		return;
+	sp_link_close_all(c);
 	sp_buffers_free(&c->buffers, c->ops, c->ctx);
 	c->ops->close(c->ctx);
 	free(c);
@@ -162,14 +163,20 @@ int sp_compute_copy_in(struct sp_compute *c, void *device, const void *host, siz
 {
 	if (sp_operand_there("copy_in", "device", device, bytes > 0) || sp_operand_there("copy_in", "host", host, bytes > 0))
 		return SP_ERR_SHAPE;
-	return bytes ? c->ops->copy_in(c->ctx, device, host, bytes) : SP_OK;
+	if (bytes == 0)
+		return SP_OK;
+	const int status = sp_link_settle(c);
+	return status ? status : c->ops->copy_in(c->ctx, device, host, bytes);
 }
 
 int sp_compute_copy_out(struct sp_compute *c, void *host, const void *device, size_t bytes)
 {
 	if (sp_operand_there("copy_out", "host", host, bytes > 0) || sp_operand_there("copy_out", "device", device, bytes > 0))
 		return SP_ERR_SHAPE;
-	return bytes ? c->ops->copy_out(c->ctx, host, device, bytes) : SP_OK;
+	if (bytes == 0)
+		return SP_OK;
+	const int status = sp_link_settle(c);
+	return status ? status : c->ops->copy_out(c->ctx, host, device, bytes);
 }
 
 int sp_compute_zero(struct sp_compute *c, void *device, size_t bytes)
@@ -206,7 +213,13 @@ int sp_compute_convert(struct sp_compute *c, struct sp_matrix from, struct sp_ma
 
 int sp_compute_sync(struct sp_compute *c)
 {
-	return c->ops->sync(c->ctx);
+	const int status = sp_link_settle(c);
+	return status ? status : c->ops->sync(c->ctx);
+}
+
+const char *sp_compute_queue(struct sp_compute *c, void **queue)
+{
+	return c->ops->queue ? c->ops->queue(c->ctx, queue) : NULL;
 }
 
 int sp_compute_is_host_memory(const struct sp_compute *c)

@@ -41,6 +41,8 @@ int sp_compute_convert(struct sp_compute *c, struct sp_matrix from, struct sp_ma
 int sp_compute_sync(struct sp_compute *c);
 /* Whether memory from sp_compute_alloc is host memory. */
 int sp_compute_is_host_memory(const struct sp_compute *c);
+/* Name of the communication module that passes this device's memory itself, and its queue; NULL if there is none. */
+const char *sp_compute_queue(struct sp_compute *c, void **queue);
 /* A host buffer of at least `bytes`, which belongs to the device and is kept until it is closed; only if memory from
  * sp_compute_alloc is not host memory. */
 int sp_compute_buffer_take(struct sp_compute *c, size_t bytes, void **host);

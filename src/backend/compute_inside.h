@@ -4,6 +4,7 @@
 
 #include "backend/buffers.h"
 #include "backend/compute.h"
+#include "backend/link.h"
 #include "backend/operands.h"
 
 struct sp_compute {
@@ -13,6 +14,7 @@ struct sp_compute {
 	struct sp_buffers buffers;
 	struct sp_compute_poll poll;
 	int polling;
+	struct sp_link *links; /* pass its memory without the host */
 };
 
 /* Passes the status of an operation on, and moves transfers on. */

@@ -71,7 +71,7 @@ static const char *missing_compute(const struct sp_compute_ops *ops)
 	const struct member members[] = {
 		MEMBER(open), MEMBER(close), MEMBER(describe), MEMBER(supports), MEMBER(chunk_multiple), MEMBER(threads),
 		MEMBER(alloc), MEMBER(free), MEMBER(copy_in), MEMBER(copy_out), MEMBER(zero), MEMBER(copy_rows), OPTIONAL(convert), MEMBER(sync),
-		PAIR(alloc_host, free_host), PAIR(free_host, alloc_host),
+		PAIR(alloc_host, free_host), PAIR(free_host, alloc_host), OPTIONAL(queue),
 		MEMBER(linear_forward), MEMBER(linear_backward_input), MEMBER(linear_backward_weight),
 		MEMBER(activation_backward),
 		MEMBER(norm_forward), MEMBER(norm_backward),
@@ -90,13 +90,18 @@ static const char *missing_compute(const struct sp_compute_ops *ops)
 	return first_missing(members);
 }
 
+/* Of modules of host memory, or of device memory: `join` tells which. */
+#define HOST(member) { #member, ops->join ? 1 : ops->member != NULL }
+#define DEVICE(member) { #member, ops->join ? ops->member != NULL : 1 }
+
 static const char *missing_comm(const struct sp_comm_ops *ops)
 {
 	const struct member members[] = {
-		MEMBER(open), MEMBER(split), MEMBER(close), MEMBER(abort), MEMBER(place),
+		HOST(open), HOST(abort), HOST(place), HOST(all_reduce), HOST(broadcast), HOST(barrier), HOST(wait),
+		DEVICE(join), DEVICE(order), DEVICE(begun), DEVICE(stalled), DEVICE(all_reduce_start),
+		MEMBER(split), MEMBER(close),
 		MEMBER(exchange_start), MEMBER(reduce_scatter_start), MEMBER(all_gather_start), MEMBER(all_to_all_start),
-		MEMBER(wait), MEMBER(test), MEMBER(progress),
-		MEMBER(all_reduce), MEMBER(broadcast), MEMBER(barrier),
+		MEMBER(test), MEMBER(progress),
 		OPTIONAL(describe),
 		PAIR(window_open, window_close), PAIR(window_close, window_of), PAIR(window_of, window_leave), PAIR(window_leave, window_post),
 		PAIR(window_post, window_seen), PAIR(window_seen, window_open),

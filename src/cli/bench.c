@@ -197,8 +197,7 @@ static int open_job(const struct part *part, struct sp_bench *b, struct sp_comm 
 	b->world = *world;
 	if (status || !part->compute)
 		return status;
-	const struct sp_compute_options options = sp_setup_device(s, *world);
-	return sp_compute_open(s->backend.device, &options, &b->compute);
+	return sp_setup_open_device(s, *world, &b->compute);
 }
 
 static int run(const struct part *part, struct sp_bench *b, const struct request *r, int argc, char **argv,

@@ -105,12 +105,6 @@ static int read_settings(int argc, char **argv, const struct request *r, struct 
 
 /* ---- the work ---- */
 
-static int open_device(const struct sp_settings *s, struct sp_comm *world, struct sp_compute **compute)
-{
-	const struct sp_compute_options options = sp_setup_device(s, world);
-	return sp_compute_open(s->backend.device, &options, compute);
-}
-
 enum { ROUNDS = 4 }; /* through a pipeline in a step: filling and draining it then costs a fifth at most */
 
 /* Batches serve speed alone: one micro-batch a step on each data replica, or several for each stage of a pipeline. */
@@ -184,7 +178,7 @@ int sp_cli_eval(int argc, char **argv)
 	if (!status)
 		status = sp_cli_open_world(&s, sp_settings_model_ranks(&s), &world);
 	if (!status)
-		status = open_device(&s, world, &compute);
+		status = sp_setup_open_device(&s, world, &compute);
 	if (!status)
 		status = evaluate(&s, compute, world, &r, &e);
 	if (!status)

@@ -59,7 +59,7 @@ static void print_ranks(const struct sp_comm *comm)
 
 static int print_messages(struct sp_comm *comm)
 {
-	char text[256];
+	char text[768];
 	int status = sp_comm_describe(comm, text, sizeof text);
 	if (status == SP_OK && text[0])
 		printf("messages   %s\n", text);
@@ -68,17 +68,15 @@ static int print_messages(struct sp_comm *comm)
 
 static int print_all(const struct sp_settings *s, int measure, struct sp_comm **comm)
 {
-	struct sp_compute_options options = { 0 };
 	struct sp_compute *compute = NULL;
 	print_modules();
 	int status = sp_cli_open_world(s, 1, comm);
+	if (status == SP_OK)
+		status = sp_setup_open_device(s, *comm, &compute);
 	if (status == SP_OK) {
 		print_ranks(*comm);
-		options = sp_setup_device(s, *comm);
 		status = print_messages(*comm);
 	}
-	if (status == SP_OK)
-		status = sp_compute_open(s->backend.device, &options, &compute);
 	if (status == SP_OK)
 		print_compute(compute);
 	if (status == SP_OK && measure)

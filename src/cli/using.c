@@ -82,8 +82,7 @@ int sp_cli_using_open(int head, struct sp_cli_using *u)
 	int status = sp_cli_open_world(&u->settings, 1, &u->world);
 	if (status)
 		return status;
-	const struct sp_compute_options options = sp_setup_device(&u->settings, u->world);
-	status = sp_compute_open(u->settings.backend.device, &options, &u->compute);
+	status = sp_setup_open_device(&u->settings, u->world, &u->compute);
 	return status ? status : sp_use_open(&u->settings, u->compute, u->world, head, &u->use);
 }
 

@@ -162,22 +162,26 @@ int sp_grid_shape(int ranks, int64_t pipeline, int64_t sequence, int64_t tensor,
 
 /* ---- communicators ---- */
 
+/* A stage asks for the input of its next work before it sends on the result of this one. */
+static int open_group(const struct sp_grid *grid, enum sp_group g, const char *name, struct sp_comm **group)
+{
+	const int rank = sp_comm_rank(grid->world);
+	const int colour = sp_group_colour(&grid->shape, g, rank), key = sp_group_rank(&grid->shape, g, rank);
+	return g == SP_GROUP_PIPELINE ? sp_comm_split_by_host(grid->world, colour, key, name, group) :
+	                                sp_comm_split(grid->world, colour, key, name, group);
+}
+
 int sp_grid_open(struct sp_comm *world, int64_t pipeline, int64_t sequence, int64_t tensor, struct sp_grid *grid)
 {
-	const int rank = sp_comm_rank(world);
 	memset(grid, 0, sizeof *grid);
 	int status = sp_grid_shape(sp_comm_size(world), pipeline, sequence, tensor, &grid->shape);
 	if (status)
 		return status;
 	grid->world = world;
-	grid->place = sp_grid_place(&grid->shape, rank);
+	grid->place = sp_grid_place(&grid->shape, sp_comm_rank(world));
 	for (int g = 0; g < SP_GROUPS && !status; g++)
-		status = sp_comm_split(world, sp_group_colour(&grid->shape, (enum sp_group)g, rank),
-		                       sp_group_rank(&grid->shape, (enum sp_group)g, rank), groups[g].name, &grid->group[g]);
-	if (!status)
-		status = sp_comm_split(world, sp_group_colour(&grid->shape, SP_GROUP_PIPELINE, rank),
-		                       sp_group_rank(&grid->shape, SP_GROUP_PIPELINE, rank), "pipeline back", &grid->back);
-	return status;
+		status = open_group(grid, (enum sp_group)g, groups[g].name, &grid->group[g]);
+	return status ? status : open_group(grid, SP_GROUP_PIPELINE, "pipeline back", &grid->back);
 }
 
 void sp_grid_close(struct sp_grid *grid)

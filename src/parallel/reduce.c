@@ -19,7 +19,8 @@ struct bucket {
 };
 
 /* Sums go through the buckets from the last to the first, gathers from the first to the last; the i-th of either uses the
- * slot i % DEPTH. */
+ * slot i % depth. Where transfers are queued on the device the host is far ahead of it, and all buckets may be under way: what it
+ * starts only after the wait for another would come after all that it has queued by then. */
 struct sp_reduce {
 	struct sp_compute *compute;
 	struct sp_comm *comm;
@@ -27,7 +28,8 @@ struct sp_reduce {
 	struct bucket *bucket;
 	int buckets;
 	float *pads; /* those of all padded buckets */
-	struct sp_transfer flight[DEPTH];
+	struct sp_transfer *flight; /* [depth] */
+	int depth;
 
 	float *flat;              /* what is being summed or gathered */
 	int ready;                /* sums that may begin */
@@ -35,6 +37,8 @@ struct sp_reduce {
 	int busy;                 /* moving on: operations that it queues shall not move it on again */
 	int status;               /* of progress that could not report it */
 	double begun;             /* when sums came to be under way */
+	double waited;            /* for transfers, before the first sum; what a device waits for is known some time after the last */
+	int summed;               /* and not yet counted */
 	struct sp_reduce_times times;
 };
 
@@ -158,6 +162,15 @@ static int give_pads(struct sp_reduce *r)
 	return status;
 }
 
+static int give_slots(struct sp_reduce *r)
+{
+	r->depth = sp_comm_is_queued(r->comm, r->compute) && r->buckets > DEPTH ? r->buckets : DEPTH;
+	r->flight = calloc((size_t)r->depth, sizeof *r->flight);
+	for (int i = 0; r->flight && i < r->depth; i++)
+		r->flight[i].compute = r->compute;
+	return r->flight ? SP_OK : sp_fail(SP_ERR_MEMORY, "out of memory for %d transfers of gradients", r->depth);
+}
+
 int sp_reduce_create(struct sp_compute *compute, struct sp_comm *comm, const struct sp_reduce_shape *shape,
                      struct sp_reduce **reduce)
 {
@@ -169,9 +182,9 @@ int sp_reduce_create(struct sp_compute *compute, struct sp_comm *comm, const str
 	r->ranks = sp_comm_size(comm);
 	r->rank = sp_comm_rank(comm);
 	r->whole = shape->whole;
-	for (int i = 0; i < DEPTH; i++)
-		r->flight[i].compute = compute;
 	int status = list_buckets(r, shape);
+	if (!status)
+		status = give_slots(r);
 	if (!status)
 		status = give_pads(r);
 	if (status) {
@@ -187,6 +200,7 @@ void sp_reduce_destroy(struct sp_reduce *r)
 	if (!r)
 		return;
 	sp_compute_free(r->compute, r->pads);
+	free(r->flight);
 	free(r->bucket);
 	free(r);
 }
@@ -266,7 +280,7 @@ static int unstage(struct sp_reduce *r, const struct bucket *b, struct sp_reduce
 /* Names the bucket in traces. */
 static struct sp_transfer *name_slot(struct sp_reduce *r, int i, const char *what, const struct bucket *b)
 {
-	struct sp_transfer *t = &r->flight[i % DEPTH];
+	struct sp_transfer *t = &r->flight[i % r->depth];
 	t->what = what;
 	t->index = (int)(b - r->bucket);
 	return t;
@@ -274,7 +288,7 @@ static struct sp_transfer *name_slot(struct sp_reduce *r, int i, const char *wha
 
 static struct sp_transfer *slot(struct sp_reduce *r, int i)
 {
-	return &r->flight[i % DEPTH];
+	return &r->flight[i % r->depth];
 }
 
 /* ---- sums ---- */
@@ -292,6 +306,9 @@ static int start_sum(struct sp_reduce *r)
 	int status = stage(r, b, &data);
 	if (r->started == r->finished)
 		r->begun = sp_clock();
+	if (!r->summed)
+		r->waited = sp_comm_counters(r->comm).exposed;
+	r->summed = 1;
 	if (!status)
 		status = sp_comm_reduce_scatter_start(r->comm, data, b->share, SP_F32,
 		                                      name_slot(r, r->started, "gradients", b));
@@ -310,15 +327,13 @@ static int end_sum(struct sp_reduce *r)
 
 static int finish_sum(struct sp_reduce *r)
 {
-	const double begin = sp_clock();
 	int status = sp_comm_wait(r->comm, slot(r, r->finished));
-	r->times.sums_exposed += sp_clock() - begin;
 	return status ? status : end_sum(r);
 }
 
 static int has_slot(const struct sp_reduce *r)
 {
-	return r->started < r->ready && r->started - r->finished < DEPTH;
+	return r->started < r->ready && r->started - r->finished < r->depth;
 }
 
 static int move_on(struct sp_reduce *r)
@@ -387,7 +402,10 @@ int sp_reduce_gather_start(struct sp_reduce *r, float *flat, int i)
 {
 	const struct bucket *b = &r->bucket[i];
 	float *data;
-	int status = r->started - r->finished == DEPTH ? finish_gather(r) : SP_OK;
+	if (r->summed)
+		r->times.sums_exposed += sp_comm_counters(r->comm).exposed - r->waited;
+	r->summed = 0;
+	int status = r->started - r->finished == r->depth ? finish_gather(r) : SP_OK;
 	r->flat = flat;
 	if (!status)
 		status = stage(r, b, &data);

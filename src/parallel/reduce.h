@@ -78,7 +78,7 @@ int sp_reduce_gather_finish(struct sp_reduce *r);
 
 /* Seconds since creation. */
 struct sp_reduce_times {
-	double sums, sums_exposed; /* in which sums were under way; of them those that the host waited for them */
+	double sums, sums_exposed; /* in which sums were under way; of them those that were waited for them, known with the first gather after them */
 };
 struct sp_reduce_times sp_reduce_times(const struct sp_reduce *r);
 

@@ -225,11 +225,10 @@ static void announce(const struct sp_settings *s, struct sp_comm *world, FILE *o
 int sp_selfcheck(const struct sp_settings *settings, struct sp_comm *world, FILE *out)
 {
 	struct sp_settings small = shrink(settings, sp_comm_size(world));
-	const struct sp_compute_options options = sp_setup_device(settings, world);
 	struct sp_compute *compute = NULL;
 	struct sp_comm *alone = NULL;
 	struct result result = { 0 };
-	int status = sp_compute_open(settings->backend.device, &options, &compute);
+	int status = sp_setup_open_device(settings, world, &compute);
 	if (!status)
 		status = sp_comm_split(world, sp_comm_rank(world), 0, "alone", &alone);
 	if (!status && sp_comm_rank(world) == 0)

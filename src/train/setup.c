@@ -258,13 +258,15 @@ const char *sp_setup_precision(const struct sp_settings *settings)
 	return name[settings->train.precision];
 }
 
-struct sp_compute_options sp_setup_device(const struct sp_settings *settings, struct sp_comm *world)
+int sp_setup_open_device(const struct sp_settings *settings, struct sp_comm *world, struct sp_compute **compute)
 {
-	return (struct sp_compute_options){
+	const struct sp_compute_options options = {
 		.threads = (int)settings->backend.threads,
 		.device = sp_comm_place(world).local_rank,
 		.precision = settings->train.precision == SP_TRAIN_TF32 ? SP_PRECISION_TF32 : SP_PRECISION_FP32,
 	};
+	int status = sp_compute_open(settings->backend.device, &options, compute);
+	return status ? status : sp_comm_bind(world, *compute);
 }
 
 int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,

@@ -40,7 +40,8 @@ struct sp_setup {
 
 /* Of the settings, for this rank. */
 const char *sp_setup_precision(const struct sp_settings *settings); /* "fp32", "tf32", "bf16" */
-struct sp_compute_options sp_setup_device(const struct sp_settings *settings, struct sp_comm *world);
+/* The device, bound to `world`: from then on what is in its memory is passed as backend.comm says. Collective. */
+int sp_setup_open_device(const struct sp_settings *settings, struct sp_comm *world, struct sp_compute **compute);
 
 /* Opens all of it. Collective over `world`. SP_ERR_SETTING and what data, model and backend say; what was opened by
  * then is left to sp_setup_close, which only a rank that is alone may call after an error. */

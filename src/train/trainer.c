@@ -119,12 +119,6 @@ static int open_checkpoints(struct trainer *t)
 	return status;
 }
 
-static int open_compute(struct trainer *t)
-{
-	const struct sp_compute_options options = sp_setup_device(t->settings, t->world);
-	return sp_compute_open(t->settings->backend.device, &options, &t->compute);
-}
-
 static int open_optimizer(struct trainer *t)
 {
 	const struct sp_settings *s = t->settings;
@@ -156,7 +150,7 @@ static int open_save(struct trainer *t)
 static int announce(struct trainer *t)
 {
 	const struct sp_setup *u = &t->setup;
-	char device[256], warning[512], messages[256];
+	char device[256], warning[512], messages[768];
 	sp_compute_describe(t->compute, device, sizeof device, warning, sizeof warning);
 	int status = sp_comm_describe(u->grid.group[SP_GROUP_SEQUENCE], messages, sizeof messages);
 	if (status || !is_first(t))
@@ -207,7 +201,7 @@ static int is_complete(const struct trainer *t)
 
 static int open_all(struct trainer *t)
 {
-	int status = open_compute(t);
+	int status = sp_setup_open_device(t->settings, t->world, &t->compute);
 	t->setup_settings = *t->settings;
 	if (t->resume.path[0])
 		t->setup_settings.checkpoint.init[0] = 0;

@@ -69,14 +69,14 @@ void release(void *memory)
 	munmap(h, page + h->room + page);
 }
 
-opened::opened()
+void open()
 {
 	if (open_count++ == 0)
 		for (struct head *h = all; h; h = h->next)
 			protect(h, PROT_READ | PROT_WRITE);
 }
 
-opened::~opened()
+void close()
 {
 	if (--open_count == 0)
 		for (struct head *h = all; h; h = h->next)

@@ -11,10 +11,14 @@ namespace simulator {
 void *reserve(size_t bytes);
 void release(void *memory); /* NULL accepted */
 
-/* As long as one of these lives, device memory can be read and written. */
+/* Between the two, which nest, device memory can be read and written. */
+void open();
+void close();
+
+/* As long as one of these lives it is open. */
 struct opened {
-	opened();
-	~opened();
+	opened() { open(); }
+	~opened() { close(); }
 };
 
 } // namespace simulator

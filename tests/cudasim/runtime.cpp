@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cuda/cuda.h"
 #include "cudasim/memory.hpp"
+#include "cudasim/queue.h"
 #include "cudasim/simulator.hpp"
 
 #include <seqpar/module.h>
@@ -126,6 +127,13 @@ extern "C" int sp_cuda_copy_rows(void *, struct sp_matrix from, struct sp_matrix
 extern "C" int sp_cuda_sync(void *)
 {
 	return SP_OK;
+}
+
+extern "C" const char *sp_cuda_queue(void *, void **queue)
+{
+	static struct cudasim_queue only = { simulator::open, simulator::close };
+	*queue = &only;
+	return "ncclsim";
 }
 
 extern "C" {

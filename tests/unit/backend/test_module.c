@@ -29,6 +29,39 @@ static int copy_good_one(void **state)
 	return 0;
 }
 
+static int join(const struct sp_joining *with, void **comm, char *text, size_t size)
+{
+	(void)with;
+	(void)comm;
+	(void)text;
+	(void)size;
+	return SP_ERR_UNUSABLE;
+}
+
+static int order(void *comm, void *request)
+{
+	(void)comm;
+	(void)request;
+	return SP_ERR_COMM;
+}
+
+static double stalled(void *comm)
+{
+	(void)comm;
+	return 0;
+}
+
+static int all_reduce_start(void *comm, void *data, int64_t count, enum sp_dtype dtype, enum sp_reduction op, void **request)
+{
+	(void)comm;
+	(void)data;
+	(void)count;
+	(void)dtype;
+	(void)op;
+	(void)request;
+	return SP_ERR_COMM;
+}
+
 static void a_good_module_is_accepted_and_the_same_every_time(void **state)
 {
 	(void)state;
@@ -91,6 +124,29 @@ static void a_missing_compute_operation_is_refused_by_name(void **state)
 	assert_non_null(strstr(why, "lacks the operation open"));
 }
 
+/* `join` tells such a module: it has no job to open, and its transfers do not stop the host. */
+static void a_module_of_device_memory_needs_operations_of_its_own(void **state)
+{
+	(void)state;
+	static struct sp_comm_ops device;
+	device = ops;
+	device.open = NULL;
+	device.wait = NULL;
+	module.comm = &device;
+	assert_int_equal(sp_module_check(&module, "self", why, sizeof why), SP_ERR_OPEN);
+	assert_non_null(strstr(why, "lacks the operation open"));
+	device.join = join;
+	assert_int_equal(sp_module_check(&module, "self", why, sizeof why), SP_ERR_OPEN);
+	assert_non_null(strstr(why, "lacks the operation order"));
+	device.order = order;
+	device.begun = order;
+	device.stalled = stalled;
+	assert_int_equal(sp_module_check(&module, "self", why, sizeof why), SP_ERR_OPEN);
+	assert_non_null(strstr(why, "lacks the operation all_reduce_start"));
+	device.all_reduce_start = all_reduce_start;
+	assert_int_equal(sp_module_check(&module, "self", why, sizeof why), SP_OK);
+}
+
 static void two_tables_or_none_or_another_name_are_refused(void **state)
 {
 	(void)state;
@@ -144,6 +200,7 @@ int main(void)
 		TEST(another_interface_is_refused_by_number),
 		TEST(a_missing_operation_is_refused_by_name),
 		TEST(a_missing_compute_operation_is_refused_by_name),
+		TEST(a_module_of_device_memory_needs_operations_of_its_own),
 		TEST(two_tables_or_none_or_another_name_are_refused),
 		TEST(a_missing_file_is_named),
 		TEST(a_file_of_another_version_is_refused),
