@@ -10,11 +10,15 @@ endif
 if HAVE_CUDA
 modules += backends/cuda.la
 endif
+if HAVE_NCCL
+modules += backends/nccl.la
+endif
 
 include backends/self/local.mk
 include backends/cpu/local.mk
 include backends/mpi/local.mk
 include backends/cuda/local.mk
+include backends/nccl/local.mk
 
 ### Loaded or linked
 if MODULES
@@ -28,7 +32,7 @@ noinst_LTLIBRARIES += $(modules)
 module_ldflags = $(AM_LDFLAGS) -module
 module_libadd =
 linked_modules = $(modules)
-linked_rpath = $(BLAS_RPATH) $(CUDART_RPATH)
+linked_rpath = $(BLAS_RPATH) $(NCCL_RPATH)
 endif
 # A missing symbol fails the link, not the user's run; but a sanitizer's symbols may be in the program only.
 if !SANITIZERS

@@ -18,7 +18,11 @@ for header in "$top"/include/seqpar/*.h; do
 	compiles "seqpar/${header##*/}" $CC -x c -std=c11 -pedantic -I"$top/include"
 	test -z "$CXX" || compiles "seqpar/${header##*/}" $CXX -x c++ -pedantic -I"$top/include"
 done
+printf '#include <nccl.h>\n' | $CC $CPPFLAGS -x c -E - >/dev/null 2>&1 && nccl=yes || nccl=
 for header in $(cd "$top" && find src backends tests -name '*.h'); do
+	case $header in
+	backends/nccl/l*) test -n "$nccl" || continue ;;
+	esac
 	case $header in
 	tests/*) at=${header#tests/} ;;
 	*) at=${header#*/} ;;

@@ -46,7 +46,8 @@ room backends/self "backend base" ""
 room backends/cpu "cpu backend base" "cblas.h omp.h hwloc.h"
 room backends/mpi "mpi backend base" "mpi.h"
 room backends/cuda "cuda backend base" "cuda_runtime.h cuda_runtime_api.h cublasLt.h"
-room tests "$everything cpu cuda cudasim support.h unit ranks reference conformance golden fuzz" "cmocka.h jansson.h zlib.h cblas.h"
+room backends/nccl "nccl backend base" "nccl.h cuda_runtime_api.h"
+room tests "$everything cpu cuda cudasim nccl ncclsim support.h unit ranks reference conformance golden fuzz" "cmocka.h jansson.h zlib.h cblas.h mpi.h nccl.h"
 room benchmarks "$everything reference" ""
 
 for directory in src/* backends/*; do

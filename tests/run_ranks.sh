@@ -2,12 +2,17 @@
 # One row of the tests: run_ranks.sh PATH/PROGRAM_npN.mpi starts N ranks of PATH/PROGRAM; PATH/PROGRAM_DxPxSxT.mpi starts
 # D x P x S x T ranks of PATH/PROGRAM DxPxSxT.
 # TESTMPIRUN starts ranks, their number follows ("mpirun -n"); without it the row is skipped.
+# PATH/PROGRAM_..._ncclsim.mpi: messages are passed by module ncclsim.
 # PATH/PROGRAM_..._messages.mpi: where ranks could read each other's memory in place, they send messages all the same.
 row=${1%.mpi}
 case $row in
 *_messages)
 	row=${row%_messages}
 	export SEQPAR_MPI_WINDOWS=no
+	;;
+*_ncclsim)
+	row=${row%_ncclsim}
+	export SEQPAR_TEST_COMM=ncclsim
 	;;
 esac
 case $row in

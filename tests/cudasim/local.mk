@@ -1,7 +1,7 @@
 # The cuda module with its kernels on the simulator, its matrix products by CBLAS and its memory this process's: a module that
 # only tests open. It lies beside the others and is never installed. Each file in kernels/ holds one include, of a kernel.
 cudasim_sources = tests/cudasim/simulator.hpp tests/cudasim/simulator.cpp tests/cudasim/memory.hpp tests/cudasim/memory.cpp \
-	tests/cudasim/sixteen.hpp tests/cudasim/runtime.cpp tests/cudasim/product.cpp tests/cudasim/cuda/device.cuh tests/cudasim/cuda/tensor_cores.cuh $(cuda_host_sources) \
+	tests/cudasim/sixteen.hpp tests/cudasim/runtime.cpp tests/cudasim/product.cpp tests/cudasim/queue.h tests/cudasim/cuda/device.cuh tests/cudasim/cuda/tensor_cores.cuh $(cuda_host_sources) \
 	tests/cudasim/kernels/activation.cpp tests/cudasim/kernels/attention_backward.cpp \
 	tests/cudasim/kernels/attention_cores_backward.cpp tests/cudasim/kernels/attention_cores_forward.cpp \
 	tests/cudasim/kernels/attention_forward.cpp tests/cudasim/kernels/attention_rows.cpp \
@@ -15,10 +15,13 @@ check_LTLIBRARIES += backends/cudasim.la
 conformance_rows += tests/conformance/cudasim-forward-1.conform tests/conformance/cudasim-up-1.conform \
 	tests/conformance/cudasim-down-1.conform tests/conformance/cudasim-tf32-1.conform \
 	tests/conformance/cudasim-bf16-1.conform tests/conformance/cudasim-f16-1.conform
-rank_programs += tests/cudasim/test_training
+rank_programs += tests/cudasim/test_training tests/ranks/test_device_comm
+rank_rows += tests/ranks/test_device_comm_np1.mpi tests/ranks/test_device_comm_np2.mpi tests/ranks/test_device_comm_np3.mpi
 rank_rows += tests/cudasim/test_training_np1.mpi tests/cudasim/test_training_np2.mpi
 endif
 endif
+tests_ranks_test_device_comm_SOURCES = tests/ranks/test_device_comm.c $(ranks_sources)
+tests_ranks_test_device_comm_LDFLAGS = $(test_ldflags)
 tests_cudasim_test_training_SOURCES = tests/cudasim/test_training.c $(ranks_sources)
 tests_cudasim_test_training_LDFLAGS = $(test_ldflags)
 backends_cudasim_la_SOURCES = $(cudasim_sources) $(cuda_headers)

@@ -1,6 +1,6 @@
 /* A small model trained on the cuda module's kernels, simulated, against the same training on the cpu module: losses,
  * gradients and parameters, dropout on, the sequence, or the weights, split over the ranks that there are. SEQPAR_TEST_DEVICE names another
- * module to hold against the cpu, such as cuda itself. */
+ * module to hold against the cpu, such as cuda itself, and SEQPAR_TEST_COMM the one that passes messages. */
 #include "config.h"
 
 #include "support.h"
@@ -48,7 +48,7 @@ static int settings(struct sp_settings *s, const char *norm, const char *activat
 	bad = bad || sp_settings_word(s, norm) != 0 || sp_settings_word(s, activation) != 0;
 	bad = bad || sp_settings_word(s, layout) != 0;
 	if (s->parallel.tensor == 1)
-		s->parallel.sequence = ranks.size;
+		s->parallel.sequence = ranks.size / s->parallel.pipeline;
 	return bad || sp_settings_finish(s) != 0;
 }
 
@@ -79,9 +79,10 @@ static int take_steps(const struct sp_settings *s, struct sp_compute *compute, s
 
 static int train(const struct sp_settings *s, struct sp_compute *compute, struct result *r)
 {
-	const struct sp_optimizer_options options = { s->optimizer.beta1, s->optimizer.beta2, s->optimizer.eps,
-		                                          s->optimizer.weight_decay, s->optimizer.clip_norm };
 	struct sp_setup setup;
+	const struct sp_optimizer_options options = { s->optimizer.beta1, s->optimizer.beta2, s->optimizer.eps,
+		                                          s->optimizer.weight_decay, s->optimizer.clip_norm,
+		                                          sp_setup_summed, &setup };
 	struct sp_optimizer *o = NULL;
 	if (sp_setup_open(s, compute, ranks.world, &setup))
 		return 1;
@@ -185,15 +186,16 @@ static void training_in_a_window_equals_the_cpu(void **state)
 static void training_on_tensor_ranks_equals_the_cpu(void **state)
 {
 	(void)state;
-	if (ranks.size > 2)
-		skip();
-	training_equals_the_cpu("model.norm=pre", "model.activation=gelu", ranks.size == 2 ? "parallel.tensor=2" : "parallel.tensor=1");
+	training_equals_the_cpu("model.norm=pre", "model.activation=gelu", ranks.size > 1 ? "parallel.tensor=2" : "parallel.tensor=1");
 }
 
-static const char *device_name(void)
+/* Two stages, of sequences split over the rest of the ranks. */
+static void training_in_stages_equals_the_cpu(void **state)
 {
-	const char *name = getenv("SEQPAR_TEST_DEVICE");
-	return name ? name : "cudasim";
+	(void)state;
+	if (ranks.size % 2)
+		skip();
+	training_equals_the_cpu("model.norm=post", "model.activation=gelu", "parallel.pipeline=2");
 }
 
 static double gradients_apart(const struct result *a, const struct result *b)
@@ -227,9 +229,11 @@ static void training_in_tf32_is_near_the_cpu(void **state)
 	struct sp_settings s;
 	(void)state;
 	int bad = settings(&s, "model.norm=post", "model.activation=gelu", "parallel.attention=ring");
-	bad = bad || sp_compute_open(device_name(), &options, &tf32) != 0;
+	bad = bad || sp_compute_open(test_ranks_device_name(), &options, &tf32) != 0;
+	bad = bad || sp_comm_bind(ranks.world, tf32) != 0;
 	bad = bad || not_near_the_cpu(tf32, &s, 1e-4, 1e-2);
 	sp_compute_close(tf32);
+	bad = sp_comm_bind(ranks.world, device) || bad;
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
@@ -261,6 +265,7 @@ int main(void)
 		cmocka_unit_test(training_on_whole_rows_of_scores_equals_the_cpu),
 		cmocka_unit_test(training_in_a_window_equals_the_cpu),
 		cmocka_unit_test(training_on_tensor_ranks_equals_the_cpu),
+		cmocka_unit_test(training_in_stages_equals_the_cpu),
 		cmocka_unit_test(training_in_tf32_is_near_the_cpu),
 		cmocka_unit_test(training_in_bf16_is_near_the_cpu),
 		cmocka_unit_test(the_cpu_refuses_tf32),
@@ -268,8 +273,7 @@ int main(void)
 	int rc = test_ranks_open(&ranks);
 	if (rc)
 		return rc;
-	const struct sp_compute_options options = { .threads = 1, .device = sp_comm_place(ranks.world).local_rank };
-	int failed = test_ranks_agree(&ranks, sp_compute_open(device_name(), &options, &device));
+	int failed = test_ranks_device(&ranks, &device);
 	failed = failed || test_ranks_agree(&ranks, cmocka_run_group_tests(tests, NULL, NULL));
 	sp_compute_close(device);
 	test_ranks_close(&ranks);

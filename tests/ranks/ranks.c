@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static int no_module(const char *name)
 {
@@ -17,12 +18,35 @@ static int no_module(const char *name)
 	return rc == SP_ERR_ABSENT;
 }
 
+static const char *from_environment(const char *variable, const char *otherwise)
+{
+	const char *text = getenv(variable);
+	return text ? text : otherwise;
+}
+
+const char *test_ranks_device_name(void)
+{
+	return from_environment("SEQPAR_TEST_DEVICE", "cudasim");
+}
+
+const char *test_ranks_comm(void)
+{
+	return from_environment("SEQPAR_TEST_COMM", "mpi");
+}
+
+int test_ranks_device(const struct test_ranks *t, struct sp_compute **device)
+{
+	const struct sp_compute_options options = { .threads = 1, .device = sp_comm_place(t->world).local_rank };
+	const int failed = test_ranks_agree(t, sp_compute_open(test_ranks_device_name(), &options, device));
+	return failed || test_ranks_agree(t, sp_comm_bind(t->world, *device));
+}
+
 int test_ranks_open(struct test_ranks *t)
 {
 	const struct sp_compute_options options = { .threads = 1 };
 	if (no_module("mpi") || no_module("cpu"))
 		return 77;
-	if (sp_comm_open("mpi", 1, &t->world))
+	if (sp_comm_open(test_ranks_comm(), 1, &t->world))
 		return 1;
 	t->rank = sp_comm_rank(t->world);
 	if (sp_comm_split(t->world, t->rank, 0, "alone", &t->alone) ||

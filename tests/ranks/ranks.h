@@ -19,6 +19,11 @@ struct test_ranks {
  * ranks but the first goes nowhere. */
 int test_ranks_open(struct test_ranks *t);
 void test_ranks_close(struct test_ranks *t);
+/* The device that SEQPAR_TEST_DEVICE names, else cudasim, with t->world bound to it; nonzero on all ranks if one fails. */
+int test_ranks_device(const struct test_ranks *t, struct sp_compute **device);
+const char *test_ranks_device_name(void);
+/* The module of `world`: what SEQPAR_TEST_COMM says, else mpi. */
+const char *test_ranks_comm(void);
 /* Nonzero on all ranks if `bad` is nonzero on any. */
 int test_ranks_agree(const struct test_ranks *t, int bad);
 
