@@ -128,7 +128,8 @@ const struct sp_setting_entry sp_settings_table[] = {
 	       "Ranks with the same parameters share out the optimiser's moments; false: each keeps all of them."),
 
 	TEXT(backend.device, "auto", "", "Compute module: auto, or one that seqpar info lists, such as cpu."),
-	TEXT(backend.comm, "auto", "", "Communication module: auto, self (one rank) or mpi."),
+	TEXT(backend.comm, "auto", "", "Communication module: auto, self (one rank), mpi, or nccl, which passes what is in the memory of GPUs, "
+	     "one for each rank, and leaves the rest to mpi. auto: nccl where that can be."),
 	INTEGER(backend.threads, "0", "[0,65536]",
 	        "Threads per rank; 0: the cores it may use, shared among the ranks of the machine."),
 	INTEGER(backend.timeout, "600", "[0,1000000000]",
