@@ -6,7 +6,7 @@ EXTRA_DIST += benchmarks/README.md benchmarks/memory benchmarks/overlap benchmar
 	benchmarks/comparison/page.py benchmarks/comparison/run.py \
 	benchmarks/peers/bert_step.py benchmarks/peers/ring_operators.py
 EXTRA_DIST += benchmarks/paper benchmarks/experiments/accounting.py benchmarks/experiments/here.py benchmarks/experiments/page.py \
-	benchmarks/experiments/predicted.py benchmarks/experiments/published.py
+	benchmarks/experiments/predicted.py benchmarks/experiments/published.py benchmarks/experiments/words.py
 
 benchmarks_ops_SOURCES = benchmarks/ops.c
 benchmarks_ops_LDFLAGS = $(AM_LDFLAGS) -no-install

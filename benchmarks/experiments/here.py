@@ -7,6 +7,7 @@ import tempfile
 
 from comparison.matrix import cores
 from comparison.run import environment, machine_memory
+from experiments import words as made_up
 from experiments.predicted import KINDS, LONG_KINDS, LONG_RANKS, long_words
 
 # cap: memory of a rank; model: of the experiments in it. checks: layers of `check_model` whose step is predicted and timed.
@@ -36,6 +37,7 @@ FULL = dict(name="full", model="mini", cap="512MiB", length=512, ranks=[1, 2, 4,
 
 SCHEMES = ("sequence", "tensor")
 EXPERIMENTS = ("checks", "large", "kinds", "batch", "stages", "length", "weak", "convergence", "long")
+LONG_VOCAB = 30522  # rows of the word table, whatever the text's vocabulary: BERT's
 HOURS = ("long", )  # only where it is asked for
 
 
@@ -276,12 +278,22 @@ class Here:
 
     def long(self):
         """Two steps of each kind that does not compare every token with every other: does it fit, and does it learn?"""
-        out, m = [], self.m
-        for length in m["long"]:
-            for kind in (k for k in LONG_KINDS if k != "ring"):
+        scratch = tempfile.mkdtemp(prefix="seqpar-paper-")
+        try:
+            return [row for length in self.m["long"] for row in self.long_of(length, scratch)]
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def long_of(self, length, scratch):
+        out, m, text = [], self.m, os.path.join(scratch, "%d.txt" % length)
+        made_up.write(text, 4, length + length // 8)
+        vocab, tokens = self.tokenize(text, 8192, scratch)
+        for kind in LONG_KINDS:
+            if kind != "ring":
                 words = long_words(m["long_model"], kind, LONG_RANKS, length) + [
                     "model.sentence_order=false", "optimizer.lr=5e-4", "optimizer.warmup_fraction=0", "backend.threads=1",
-                    "backend.timeout=0"]
+                    "backend.timeout=0", "data.source=" + tokens, "data.vocab=" + vocab, "data.split=1,0,0",
+                    "model.vocab_size=%d" % LONG_VOCAB]
                 row = self.train("long", "%s, S = %d" % (kind, length), LONG_RANKS, words, 2)
                 if row:
                     out.append(dict(kind=kind, S=length, planned=row["planned"], peak=row["peak max"], all=LONG_RANKS * row["peak avg"],
@@ -300,13 +312,17 @@ class Here:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def learn(self, text, scratch):
-        m = self.m
+    def tokenize(self, text, size, scratch):
+        """Its vocabulary and token file."""
         vocab, tokens = os.path.join(scratch, "vocab.txt"), os.path.join(scratch, "tokens")
-        for words in (["vocab", "--size", str(m["text_words"]), "-o", vocab, text], ["tokenize", "--vocab", vocab, "-o", tokens, text]):
+        for words in (["vocab", "--size", str(size), "-o", vocab, text], ["tokenize", "--vocab", vocab, "-o", tokens, text]):
             done = subprocess.run([self.run.program] + words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
             if done.returncode:
                 raise SystemExit("paper: %s: %s" % (text, done.stderr.strip()))
+        return vocab, tokens
+
+    def learn(self, text, scratch):
+        vocab, tokens = self.tokenize(text, self.m["text_words"], scratch)
         runs = []
         for label, ranks, more in (("1 rank", 1, []), ("2 sequence ranks, ring", 2, ["parallel.sequence=2"]),
                                    ("2 sequence ranks, rsa", 2, ["parallel.sequence=2", "parallel.attention=rsa"]),
