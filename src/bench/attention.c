@@ -23,6 +23,8 @@
 /* Buffers of one layer's attention: of whole sequences, or of a rank's part of them. */
 struct side {
 	int64_t chunk;
+	enum sp_dtype element; /* of qkv, dout, o and dqkv */
+	void *wide;            /* (tokens, 3 H) in float32, through which these go if that is not float32; else NULL */
 	void *qkv, *dout, *o, *lse, *dqkv, *doc, *sample; /* device */
 	void *scores;                                     /* of kinds that keep them; else NULL */
 	void *kept;                                       /* of kinds that keep more; else NULL */
@@ -36,6 +38,7 @@ struct work {
 	struct sp_bench *bench;
 	int rank, ranks;
 	int64_t batch, length, heads, head_dim, hidden;
+	enum sp_dtype element; /* train.precision's, for kinds that take it */
 	struct sp_dropout dropout;
 	int64_t chunk, padded; /* of a rank; of all together */
 	int32_t *lengths;      /* [batch] */
@@ -57,8 +60,12 @@ struct kind {
 	int64_t runs;
 };
 
-/* What a kind's results may differ by from those of `full`: both are within some 1e-6 of float64. */
-static const double bound = 5e-6;
+/* What a kind's results may differ by from those of `full`: both are within some 1e-6 of float64, or of 16 bits within a few
+ * roundings of 2^-9. */
+static double bound(const struct work *w)
+{
+	return w->element == SP_F32 ? 5e-6 : 1e-2;
+}
 
 /* ---- memory ---- */
 
@@ -70,7 +77,7 @@ static int get(struct work *w, struct side *s, int64_t n, size_t size, void **me
 
 static void side_release(struct work *w, struct side *s)
 {
-	void *const memory[] = { s->qkv, s->dout, s->o, s->lse, s->dqkv, s->doc, s->sample, s->scores, s->kept,
+	void *const memory[] = { s->wide, s->qkv, s->dout, s->o, s->lse, s->dqkv, s->doc, s->sample, s->scores, s->kept,
 		                     s->global_doc, s->other, s->row, s->slot,
 		                     s->weights[0], s->weights[1], s->dweights[0], s->dweights[1] };
 	for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
@@ -79,19 +86,22 @@ static void side_release(struct work *w, struct side *s)
 }
 
 /* Rows [first, first + chunk) of every sample; with scores, if they are kept, of all tokens. */
-static int side_make(struct work *w, int64_t chunk, int scores, struct side *s)
+static int side_make(struct work *w, int64_t chunk, int scores, enum sp_dtype element, struct side *s)
 {
 	const int64_t t = w->batch * chunk;
-	*s = (struct side){ .chunk = chunk };
-	int status = get(w, s, 3 * t * w->hidden, sizeof(float), &s->qkv);
+	const size_t size = sp_dtype_size(element);
+	*s = (struct side){ .chunk = chunk, .element = element };
+	int status = element == SP_F32 ? SP_OK : sp_compute_alloc(w->bench->compute, (size_t)(3 * t * w->hidden) * sizeof(float), &s->wide);
 	if (!status)
-		status = get(w, s, t * w->hidden, sizeof(float), &s->dout);
+		status = get(w, s, 3 * t * w->hidden, size, &s->qkv);
 	if (!status)
-		status = get(w, s, t * w->hidden, sizeof(float), &s->o);
+		status = get(w, s, t * w->hidden, size, &s->dout);
+	if (!status)
+		status = get(w, s, t * w->hidden, size, &s->o);
 	if (!status)
 		status = get(w, s, t * w->heads, sizeof(float), &s->lse);
 	if (!status)
-		status = get(w, s, 3 * t * w->hidden, sizeof(float), &s->dqkv);
+		status = get(w, s, 3 * t * w->hidden, size, &s->dqkv);
 	if (!status)
 		status = get(w, s, w->batch * w->padded, sizeof(int32_t), &s->doc);
 	if (!status && scores)
@@ -99,13 +109,25 @@ static int side_make(struct work *w, int64_t chunk, int scores, struct side *s)
 	return status ? status : get(w, s, w->batch, sizeof(uint32_t), &s->sample);
 }
 
-static int copy_part(struct work *w, void *device, const float *whole, int64_t cols, int64_t first, int64_t chunk)
+static int copy_part(struct work *w, const struct side *s, void *device, const float *whole, int64_t cols, int64_t first)
 {
+	const int64_t part = s->chunk * cols, n = w->batch * part;
+	char *const to = s->wide ? s->wide : device;
 	int status = SP_OK;
 	for (int64_t b = 0; b < w->batch && !status; b++)
-		status = sp_compute_copy_in(w->bench->compute, (char *)device + (size_t)(b * chunk * cols) * sizeof(float),
-		                            whole + (b * w->padded + first) * cols, (size_t)(chunk * cols) * sizeof(float));
-	return status;
+		status = sp_compute_copy_in(w->bench->compute, to + (size_t)(b * part) * sizeof(float),
+		                            whole + (b * w->padded + first) * cols, (size_t)part * sizeof(float));
+	if (status || !s->wide)
+		return status;
+	return sp_compute_convert(w->bench->compute, sp_vector(s->wide, n), sp_matrix_of(device, 1, n, s->element));
+}
+
+static int copy_back(struct work *w, const struct side *s, const void *device, int64_t n, float *host)
+{
+	int status = SP_OK;
+	if (s->wide)
+		status = sp_compute_convert(w->bench->compute, sp_matrix_of((void *)(uintptr_t)device, 1, n, s->element), sp_vector(s->wide, n));
+	return status ? status : sp_compute_copy_out(w->bench->compute, host, s->wide ? s->wide : device, (size_t)n * sizeof *host);
 }
 
 /* Documents of all ranks, [ranks][batch][chunk]. */
@@ -122,9 +144,9 @@ static int copy_documents(struct work *w, void *device, int64_t chunk)
 
 static int side_fill(struct work *w, struct side *s, int64_t first)
 {
-	int status = copy_part(w, s->qkv, w->whole.qkv, 3 * w->hidden, first, s->chunk);
+	int status = copy_part(w, s, s->qkv, w->whole.qkv, 3 * w->hidden, first);
 	if (!status)
-		status = copy_part(w, s->dout, w->whole.dout, w->hidden, first, s->chunk);
+		status = copy_part(w, s, s->dout, w->whole.dout, w->hidden, first);
 	if (!status)
 		status = copy_documents(w, s->doc, s->chunk);
 	return status ? status : sp_compute_copy_in(w->bench->compute, s->sample, w->whole.sample,
@@ -242,8 +264,8 @@ static struct sp_attention_state state_of(const struct kind *k)
 	const struct work *w = k->work;
 	const int64_t t = w->batch * k->side.chunk;
 	return (struct sp_attention_state){
-		.qkv = sp_matrix(k->side.qkv, t, 3 * w->hidden),
-		.o = sp_matrix(k->side.o, t, w->hidden),
+		.qkv = sp_matrix_of(k->side.qkv, t, 3 * w->hidden, k->side.element),
+		.o = sp_matrix_of(k->side.o, t, w->hidden, k->side.element),
 		.lse = sp_matrix(k->side.lse, w->batch * w->heads, k->side.chunk),
 		.scores = sp_matrix(k->side.scores, t * w->heads, w->padded),
 		.kept = sp_matrix(k->side.kept, 1, kept_by(k)),
@@ -258,8 +280,8 @@ static int run(void *context)
 	const struct sp_attention_state state = state_of(k);
 	const int64_t t = w->batch * k->side.chunk;
 	const struct sp_comm_counters before = sp_comm_counters(w->bench->world);
-	int status = k->backward ? k->variant->backward(k->state, &call, &state, sp_matrix(k->side.dout, t, w->hidden),
-	                                                sp_matrix(k->side.dqkv, t, 3 * w->hidden)) :
+	int status = k->backward ? k->variant->backward(k->state, &call, &state, sp_matrix_of(k->side.dout, t, w->hidden, k->side.element),
+	                                                sp_matrix_of(k->side.dqkv, t, 3 * w->hidden, k->side.element)) :
 	                           k->variant->forward(k->state, &call, &state);
 	const struct sp_comm_counters after = sp_comm_counters(w->bench->world);
 	k->exposed[k->runs++] = after.exposed - before.exposed;
@@ -291,6 +313,7 @@ static int kind_make(struct work *w, const struct sp_attention_variant *variant,
 		.batch = w->batch, .chunk = ranks == 1 ? w->padded : w->chunk, .heads = w->heads, .head_dim = w->head_dim,
 		.ranks = ranks, .rank = ranks == 1 ? 0 : w->rank, .choice = sp_planned_choice(w->bench->settings),
 	};
+	k->setup.shape.element = sp_attention_element(variant, &k->setup.shape.choice, w->element);
 	sp_log_level(SP_LOG_NONE);
 	int status = variant->check(&k->setup.shape);
 	sp_log_level(SP_LOG_WARNING);
@@ -307,7 +330,7 @@ static int kind_make(struct work *w, const struct sp_attention_variant *variant,
 	if (!status)
 		status = variant->create(&k->setup, &k->arena, &k->state);
 	if (!status)
-		status = side_make(w, k->setup.shape.chunk, variant->keeps_scores, &k->side);
+		status = side_make(w, k->setup.shape.chunk, variant->keeps_scores, k->setup.shape.element, &k->side);
 	if (!status)
 		status = get(w, &k->side, kept_by(k), sizeof(float), &k->side.kept);
 	if (!status && variant->projects)
@@ -321,12 +344,12 @@ static int kind_make(struct work *w, const struct sp_attention_variant *variant,
 
 static int copy_results(struct kind *k, float *o, float *lse, float *dqkv)
 {
-	struct sp_compute *c = k->work->bench->compute;
-	const size_t rows = (size_t)(k->work->batch * k->side.chunk), h = (size_t)k->work->hidden;
-	int status = sp_compute_copy_out(c, o, k->side.o, rows * h * sizeof(float));
+	struct work *w = k->work;
+	const int64_t rows = w->batch * k->side.chunk, n = rows * w->hidden;
+	int status = copy_back(w, &k->side, k->side.o, n, o);
 	if (!status && lse)
-		status = sp_compute_copy_out(c, lse, k->side.lse, rows * (size_t)k->work->heads * sizeof(float));
-	return status ? status : sp_compute_copy_out(c, dqkv, k->side.dqkv, 3 * rows * h * sizeof(float));
+		status = sp_compute_copy_out(w->bench->compute, lse, k->side.lse, (size_t)(rows * w->heads) * sizeof *lse);
+	return status ? status : copy_back(w, &k->side, k->side.dqkv, 3 * n, dqkv);
 }
 
 static int both_ways(struct kind *k)
@@ -357,6 +380,22 @@ static int run_alone(struct work *w, const struct sp_attention_variant *variant,
 	return status;
 }
 
+/* Inputs that are given in 16 bits are the same to float64. */
+static int round_inputs(struct work *w)
+{
+	const int64_t n = w->batch * w->padded * w->hidden;
+	struct side s;
+	int status = side_make(w, w->padded, 0, w->element, &s);
+	if (!status)
+		status = side_fill(w, &s, 0);
+	if (!status)
+		status = copy_back(w, &s, s.qkv, 3 * n, w->whole.qkv);
+	if (!status)
+		status = copy_back(w, &s, s.dout, n, w->whole.dout);
+	side_release(w, &s);
+	return status;
+}
+
 /* `full`; then sampled rows against float64. */
 static int make_reference(struct work *w)
 {
@@ -367,8 +406,8 @@ static int make_reference(struct work *w)
 	double error = sp_bench_exact_error(&w->whole);
 	status = sp_bench_most(w->bench->world, &error);
 	if (!status) {
-		sp_bench_about(w->bench->output, "full against float64", "%.1e on sampled rows (bound %.0e)", error, bound);
-		sp_bench_verdict(w->bench->output, "full attention against float64", error, bound);
+		sp_bench_about(w->bench->output, "full against float64", "%.1e on sampled rows (bound %.0e)", error, bound(w));
+		sp_bench_verdict(w->bench->output, "full attention against float64", error, bound(w));
 	}
 	return status;
 }
@@ -554,7 +593,7 @@ static void print_both(struct kind *k, const struct figures *f, const struct fig
 	print(k, "backward", b, NAN);
 	print(k, "both", &sum, error);
 	snprintf(what, sizeof what, "%s attention against %s", k->variant->name, is_itself(k->variant) ? "one rank" : "full");
-	sp_bench_verdict(k->work->bench->output, what, error, bound);
+	sp_bench_verdict(k->work->bench->output, what, error, bound(k->work));
 }
 
 static int measure_kind(struct work *w, const char *name)
@@ -589,13 +628,15 @@ static int prepare(struct work *w)
 	w->whole = (struct sp_bench_exact){ .batch = w->batch, .length = w->length, .padded = w->padded, .heads = w->heads,
 		                                .head_dim = w->head_dim, .dropout = w->dropout };
 	int status = sp_bench_exact_make(&w->whole);
+	if (!status && w->element != SP_F32)
+		status = round_inputs(w);
 	if (!status)
 		status = sp_rate_measure(bench->compute, bench->world, &c, w->batch * w->chunk, &w->gemm);
 	if (status)
 		return status;
 	sp_bench_about(bench->output, "attention", "%lld sequences of %lld tokens over %d ranks, %lld a rank; %lld heads of %lld; "
-	               "dropout %g; transfers %s", (long long)w->batch, (long long)w->length, w->ranks, (long long)w->chunk,
-	               (long long)w->heads, (long long)w->head_dim, bench->settings->model.attention_dropout,
+	               "%s; dropout %g; transfers %s", (long long)w->batch, (long long)w->length, w->ranks, (long long)w->chunk,
+	               (long long)w->heads, (long long)w->head_dim, sp_dtype_name(w->element), bench->settings->model.attention_dropout,
 	               bench->settings->parallel.overlap ? "overlap" : "wait");
 	sp_bench_about(bench->output, "gemm", "%.1f GFLOP/s, all ranks at once, at the model's own shapes", 1e-9 * w->gemm);
 	return make_reference(w);
@@ -607,15 +648,19 @@ int sp_bench_attention(struct sp_bench *bench)
 	struct work w = {
 		.bench = bench, .rank = sp_comm_rank(bench->world), .ranks = sp_comm_size(bench->world),
 		.batch = s->train.micro_batch, .length = s->train.sequence_length, .heads = s->model.heads,
-		.hidden = s->model.hidden, .head_dim = s->model.hidden / s->model.heads,
+		.element = sp_planned_element(s), .hidden = s->model.hidden, .head_dim = s->model.hidden / s->model.heads,
 		.dropout = { { 1, 2 }, (uint32_t)lround(65536 * (1 - s->model.attention_dropout)) },
 	};
+	const struct sp_compute_needs needs = { .dtype = w.element, .head_dim = w.head_dim };
+	int status = sp_compute_supports(bench->compute, &needs);
+	if (status)
+		return status;
 	w.chunk = sp_shard_of(w.length, w.ranks, w.rank, sp_compute_chunk_multiple(bench->compute)).chunk;
 	w.padded = w.chunk * w.ranks;
 	w.lengths = malloc((size_t)w.batch * sizeof *w.lengths);
 	for (int64_t b = 0; w.lengths && b < w.batch; b++)
 		w.lengths[b] = (int32_t)w.length;
-	int status = w.lengths ? prepare(&w) : sp_fail(SP_ERR_MEMORY, "out of memory for %lld lengths", (long long)w.batch);
+	status = w.lengths ? prepare(&w) : sp_fail(SP_ERR_MEMORY, "out of memory for %lld lengths", (long long)w.batch);
 	if (!status)
 		sp_bench_table(bench->output, "attention of one layer, one pass over a micro-batch", columns);
 	for (int i = 0; sp_attention_name(i) && !status; i++)
