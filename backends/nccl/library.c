@@ -9,6 +9,7 @@
 
 #include <dlfcn.h>
 #include <stdio.h>
+#include <string.h>
 
 /* The first with ncclCommSplit. */
 enum { LEAST = 21800 };
@@ -27,6 +28,14 @@ static const char *find_functions(void *library)
 	return NULL;
 }
 
+/* The loader's words say more only of a library that is there. */
+static int is_missing(char *why, size_t size, const char *reason)
+{
+	if (!reason || strstr(reason, "cannot open shared object file"))
+		return sp_say(SP_ERR_UNUSABLE, why, size, "no %s", sp_nccl_device_library());
+	return sp_say(SP_ERR_UNUSABLE, why, size, "no %s that can be used: %s", sp_nccl_device_library(), reason);
+}
+
 int sp_nccl_load(char *why, size_t size)
 {
 	static void *library;
@@ -36,7 +45,7 @@ int sp_nccl_load(char *why, size_t size)
 	if (!library)
 		library = dlopen(sp_nccl_device_library(), RTLD_NOW | RTLD_LOCAL);
 	if (!library)
-		return sp_say(SP_ERR_UNUSABLE, why, size, "no %s (%s)", sp_nccl_device_library(), dlerror());
+		return is_missing(why, size, dlerror());
 	const char *missing = find_functions(library);
 	if (missing)
 		return sp_say(SP_ERR_UNUSABLE, why, size, "%s has no function %s: NCCL 2.18 or later is needed",
