@@ -70,14 +70,9 @@ static struct sp_matrix eout(struct bench *b, int64_t rows, int64_t cols)
 	return of_element(b, out(b, rows, cols));
 }
 
-static void traffic(struct bench *b, double floats)
+static void traffic(struct bench *b, double floats, double elements)
 {
-	b->bytes = 4 * floats;
-}
-
-static void also_elements(struct bench *b, double elements)
-{
-	b->bytes += (double)sp_dtype_size(b->element) * elements;
+	b->bytes = 4 * floats + (double)sp_dtype_size(b->element) * elements;
 }
 
 static struct sp_dropout dropout(double probability)
@@ -183,7 +178,7 @@ static int norm_forward_with(struct bench *b, double probability)
 		                               .gamma = in(b, 1, b->h), .beta = in(b, 1, b->h), .y = eout(b, b->t, b->h),
 		                               .mean = out(b, 1, b->t), .rstd = out(b, 1, b->t), .eps = 1e-12f,
 		                               .dropout = dropout(probability), .rows = rows(b) };
-	also_elements(b, 4.0 * (double)(b->t * b->h));
+	traffic(b, 0, 4.0 * (double)(b->t * b->h));
 	return sp_compute_norm_forward(b->c, &a);
 }
 
@@ -193,7 +188,7 @@ static int norm_backward_with(struct bench *b, double probability)
 		                          .mean = in(b, 1, b->t), .rstd = in(b, 1, b->t), .dx = eout(b, b->t, b->h),
 		                          .dresidual = eout(b, b->t, b->h), .dbias = out(b, 1, b->h), .dgamma = out(b, 1, b->h),
 		                          .dbeta = out(b, 1, b->h), .dropout = dropout(probability), .rows = rows(b) };
-	also_elements(b, 4.0 * (double)(b->t * b->h));
+	traffic(b, 0, 4.0 * (double)(b->t * b->h));
 	return sp_compute_norm_backward(b->c, &a);
 }
 
@@ -225,8 +220,7 @@ static int embedding_forward(struct bench *b)
 		.s = eout(b, b->t, b->h), .y = eout(b, b->t, b->h), .mean = out(b, 1, b->t), .rstd = out(b, 1, b->t),
 		.eps = 1e-12f, .dropout = dropout(0.1), .rows = rows(b)
 	};
-	traffic(b, (double)(b->t * b->h));
-	also_elements(b, 2.0 * (double)(b->t * b->h));
+	traffic(b, (double)(b->t * b->h), 2.0 * (double)(b->t * b->h));
 	return sp_compute_embedding_forward(b->c, &a);
 }
 
@@ -239,15 +233,14 @@ static int embedding_backward(struct bench *b)
 		.dposition = out(b, 512, b->h), .dtype = out(b, 2, b->h), .dgamma = out(b, 1, b->h), .dbeta = out(b, 1, b->h),
 		.dropout = dropout(0.1), .rows = rows(b)
 	};
-	traffic(b, 2.0 * (double)(b->t * b->h));
-	also_elements(b, 4.0 * (double)(b->t * b->h));
+	traffic(b, 2.0 * (double)(b->t * b->h), 4.0 * (double)(b->t * b->h));
 	return sp_compute_embedding_backward(b->c, &a);
 }
 
 static int activation_backward(struct bench *b)
 {
 	const struct sp_activation_backward a = { ein(b, b->t, b->h), eout(b, b->t, b->h), SP_ACT_GELU };
-	also_elements(b, 3.0 * (double)(b->t * b->h));
+	traffic(b, 0, 3.0 * (double)(b->t * b->h));
 	return sp_compute_activation_backward(b->c, &a);
 }
 
@@ -257,7 +250,7 @@ static int cross_entropy(struct bench *b)
 {
 	const struct sp_cross_entropy a = { .logits = eout(b, b->predicted, VOCABULARY), .label = b->ids, .loss = b->sum,
 		                                .scale = 1.0f / 1024, .gradient = 1 };
-	also_elements(b, 2.0 * (double)(b->predicted * VOCABULARY));
+	traffic(b, 0, 2.0 * (double)(b->predicted * VOCABULARY));
 	return sp_compute_cross_entropy(b->c, &a);
 }
 
@@ -269,7 +262,7 @@ static int64_t parameters(const struct bench *b)
 static int sum_squares(struct bench *b)
 {
 	const struct sp_sum_squares a = { in(b, 1, parameters(b)).data, parameters(b), b->sum };
-	traffic(b, (double)parameters(b));
+	traffic(b, (double)parameters(b), 0);
 	return sp_compute_sum_squares(b->c, &a);
 }
 
@@ -278,27 +271,27 @@ static int adamw(struct bench *b)
 	const int64_t n = parameters(b);
 	const struct sp_adamw a = { out(b, 1, n).data, out(b, 1, n).data, out(b, 1, n).data, in(b, 1, n).data, b->factor, n,
 		                        1e-4f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 0.001f };
-	traffic(b, 7.0 * (double)n);
+	traffic(b, 7.0 * (double)n, 0);
 	return sp_compute_adamw(b->c, &a);
 }
 
 static int add(struct bench *b)
 {
 	const int64_t n = parameters(b);
-	traffic(b, 3.0 * (double)n);
+	traffic(b, 3.0 * (double)n, 0);
 	return sp_compute_add(b->c, out(b, 1, n).data, in(b, 1, n).data, n);
 }
 
 static int copy_rows(struct bench *b)
 {
-	also_elements(b, 2.0 * (double)(b->t * b->h));
+	traffic(b, 0, 2.0 * (double)(b->t * b->h));
 	return sp_compute_copy_rows(b->c, ein(b, b->t, b->h), eout(b, b->t, b->h));
 }
 
 static int zero(struct bench *b)
 {
 	const int64_t n = parameters(b);
-	traffic(b, (double)n);
+	traffic(b, (double)n, 0);
 	return sp_compute_zero(b->c, out(b, 1, n).data, (size_t)n * sizeof(float));
 }
 
