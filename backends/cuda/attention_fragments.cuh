@@ -273,17 +273,25 @@ struct documents {
 	int32_t low, high; /* of those that are not negative; low > high: there are none */
 };
 
-/* Of `rows` documents in shared memory; all threads get the result. */
+/* Of `rows` documents in shared memory, a multiple of 32; all threads get the result. */
 static __device__ __forceinline__ struct documents look_at(const int32_t *docs, int rows)
 {
 	struct documents d = { INT32_MAX, -1 };
-	int outside = 0;
-	for (int i = 0; i < rows; i++) {
-		outside |= docs[i] < 0;
+	int least = INT32_MAX; /* negative: not all are of a document */
+	for (int i = warp_lane(); i < rows; i += WARP) {
+		least = docs[i] < least ? docs[i] : least;
 		d.low = docs[i] >= 0 && docs[i] < d.low ? docs[i] : d.low;
 		d.high = docs[i] > d.high ? docs[i] : d.high;
 	}
-	if (outside && d.low == d.high)
+#pragma unroll
+	for (int o = WARP / 2; o > 0; o /= 2) {
+		const int other = __shfl_xor_sync(ALL_LANES, least, o);
+		const int32_t low = __shfl_xor_sync(ALL_LANES, d.low, o), high = __shfl_xor_sync(ALL_LANES, d.high, o);
+		least = other < least ? other : least;
+		d.low = low < d.low ? low : d.low;
+		d.high = high > d.high ? high : d.high;
+	}
+	if (least < 0 && d.low == d.high)
 		d.low = -1; /* not all are of the same: pairs are looked at one by one */
 	return d;
 }

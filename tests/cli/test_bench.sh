@@ -74,11 +74,11 @@ need_ranks
 run 0 "$SEQPAR" bench scaling -n 1,2 --repeats 1 --no-check $tiny
 passes 2
 grep -q '^  weak  *sequence  *2 1x1x2x1 .* 66 ' "$dir/out" || fail "two ranks do not train twice the length: $(cat "$dir/out")"
-run 0 $TESTMPIRUN 2 "$SEQPAR" bench attention --repeats 1 $tiny
-run 0 $TESTMPIRUN 2 "$SEQPAR" bench attention --repeats 1 $tiny train.precision=bf16
-says "bf16"
-says '# right: all '
-grep -q '^  ring  *forward' "$dir/out" || fail "no ring over two ranks"
+for precision in fp32 bf16; do
+	run 0 $TESTMPIRUN 2 "$SEQPAR" bench attention --repeats 1 $tiny train.precision=$precision
+	says '# right: all '
+	grep -q '^  ring  *forward' "$dir/out" || fail "no ring over two ranks"
+done
 run 0 $TESTMPIRUN 3 "$SEQPAR" bench comm --most 4KiB --repeats 2 $tiny
 passes 31
 run 0 $TESTMPIRUN 2 "$SEQPAR" bench gemm --only 'qkv forward none' --rows 37 --repeats 2 $tiny
