@@ -1,4 +1,4 @@
-/* Matrix products: cuBLASLt behind one function. gemm.c; in tests another file takes its place. May include: cuda/cuda.h. */
+/* Matrix products: cuBLASLt behind one function. May include: cuda/cuda.h. */
 #ifndef SP_CUDA_GEMM_H
 #define SP_CUDA_GEMM_H
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAD = 3, GAP = 5, PATTERNS = 1 << 16 };
+enum { PATTERNS = 1 << 16 };
 
 static const enum sp_dtype elements[] = { SP_F32, SP_BF16, SP_F16 };
 
@@ -77,33 +77,48 @@ static void expect_same(enum sp_dtype from, enum sp_dtype to, double x, const vo
 		fail_msg("%s %a to %s: %a", sp_dtype_name(from), x, sp_dtype_name(to), result);
 }
 
+/* Where matrices lie: elements before each; from a row to the next its columns, rounded up to a multiple, and a gap. */
+struct room {
+	size_t from_lead, to_lead, multiple, from_gap, to_gap;
+};
+
+/* Off any alignment; aligned; without gaps; aligned in the first row alone. */
+static const struct room rooms[] = { { 3, 1, 1, 5, 10 }, { 64, 64, 32, 32, 64 }, { 64, 64, 1, 0, 0 }, { 64, 64, 8, 4, 4 } };
+
+static size_t stride_of(size_t cols, size_t multiple, size_t gap)
+{
+	return (cols + multiple - 1) / multiple * multiple + gap;
+}
+
 /* The first rows * cols elements; what lies around them stays. */
-static void convert_case(struct sp_compute *c, const struct content *content, enum sp_dtype to, size_t rows, size_t cols)
+static void convert_case(struct sp_compute *c, const struct content *content, enum sp_dtype to, size_t rows, size_t cols,
+                         const struct room *room)
 {
 	const enum sp_dtype from = content->dtype;
-	const size_t e = sp_dtype_size(from), f = sp_dtype_size(to), stride = cols + GAP, wide = cols + 2 * GAP;
-	const size_t bytes = (LEAD + (rows + 1) * wide) * (e > f ? e : f);
+	const size_t e = sp_dtype_size(from), f = sp_dtype_size(to);
+	const size_t stride = stride_of(cols, room->multiple, room->from_gap), wide = stride_of(cols, room->multiple, room->to_gap);
+	const size_t bytes = (64 + (rows + 1) * (wide > stride ? wide : stride)) * (e > f ? e : f);
 	unsigned char *source = calloc(1, bytes), *got = malloc(bytes), *want = malloc(bytes);
 	void *device[2];
 	assert_true(source && got && want);
 	for (size_t i = 0; i < bytes; i++)
 		got[i] = want[i] = (unsigned char)(i * 7 + 1);
 	for (size_t i = 0; i < rows; i++) {
-		memcpy(source + (LEAD + i * stride) * e, content->data + i * cols * e, cols * e);
+		memcpy(source + (room->from_lead + i * stride) * e, content->data + i * cols * e, cols * e);
 		for (size_t j = 0; j < cols; j++)
-			sp_reference_store(to, sp_reference_load(from, content->data, i * cols + j), want, 1 + i * wide + j);
+			sp_reference_store(to, sp_reference_load(from, content->data, i * cols + j), want, room->to_lead + i * wide + j);
 	}
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(sp_compute_alloc(c, bytes, &device[i]), SP_OK);
 	assert_int_equal(sp_compute_copy_in(c, device[0], source, bytes), SP_OK);
 	assert_int_equal(sp_compute_copy_in(c, device[1], got, bytes), SP_OK);
-	const struct sp_matrix x = { (char *)device[0] + LEAD * e, (int64_t)rows, (int64_t)cols, (int64_t)stride, from };
-	const struct sp_matrix y = { (char *)device[1] + f, (int64_t)rows, (int64_t)cols, (int64_t)wide, to };
+	const struct sp_matrix x = { (char *)device[0] + room->from_lead * e, (int64_t)rows, (int64_t)cols, (int64_t)stride, from };
+	const struct sp_matrix y = { (char *)device[1] + room->to_lead * f, (int64_t)rows, (int64_t)cols, (int64_t)wide, to };
 	assert_int_equal(sp_compute_convert(c, x, y), SP_OK);
 	assert_int_equal(sp_compute_copy_out(c, got, device[1], bytes), SP_OK);
 	for (size_t i = 0; i < rows; i++)
 		for (size_t j = 0; j < cols; j++) {
-			const size_t at = 1 + i * wide + j;
+			const size_t at = room->to_lead + i * wide + j;
 			expect_same(from, to, sp_reference_load(from, content->data, i * cols + j), got, want, at);
 			memcpy(got + at * f, want + at * f, f); /* seen */
 		}
@@ -117,11 +132,13 @@ static void convert_case(struct sp_compute *c, const struct content *content, en
 
 static void convert_content(struct sp_compute *c, struct content content, enum sp_dtype to)
 {
-	static const size_t shapes[][2] = { { 1, 1 }, { 0, 5 }, { 5, 0 }, { 7, 13 }, { 300, 65 }, { 64, 64 } };
-	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-		convert_case(c, &content, to, shapes[i][0], shapes[i][1]);
-	convert_case(c, &content, to, content.n / 256, 256);
-	convert_case(c, &content, to, 1, content.n);
+	static const size_t shapes[][2] = { { 1, 1 }, { 0, 5 }, { 5, 0 }, { 7, 13 }, { 300, 65 }, { 64, 64 }, { 9, 47 } };
+	for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
+		for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
+			convert_case(c, &content, to, shapes[k][0], shapes[k][1], &rooms[i]);
+		convert_case(c, &content, to, content.n / 256, 256, &rooms[i]);
+		convert_case(c, &content, to, 1, content.n, &rooms[i]);
+	}
 	free(content.data);
 }
 

@@ -1,13 +1,14 @@
-# The cuda module with its kernels on the simulator, its matrix products by CBLAS and its memory this process's: a module that
+# The cuda module with its kernels on the simulator, CBLAS in the place of cuBLASLt and memory of this process: a module that
 # only tests open. It lies beside the others and is never installed. Each file in kernels/ holds one include, of a kernel.
 cudasim_sources = tests/cudasim/simulator.hpp tests/cudasim/simulator.cpp tests/cudasim/memory.hpp tests/cudasim/memory.cpp \
-	tests/cudasim/sixteen.hpp tests/cudasim/runtime.cpp tests/cudasim/product.cpp tests/cudasim/queue.h tests/cudasim/cuda/device.cuh tests/cudasim/cuda/tensor_cores.cuh $(cuda_host_sources) \
+	tests/cudasim/sixteen.hpp tests/cudasim/runtime.cpp tests/cudasim/queue.h tests/cudasim/cublasLt.h tests/cudasim/cublaslt.cpp \
+	tests/cudasim/cuda/device.cuh tests/cudasim/cuda/tensor_cores.cuh backends/cuda/gemm.c $(cuda_host_sources) \
 	tests/cudasim/kernels/activation.cpp tests/cudasim/kernels/attention_backward.cpp \
 	tests/cudasim/kernels/attention_cores_backward.cpp tests/cudasim/kernels/attention_cores_forward.cpp \
-	tests/cudasim/kernels/attention_forward.cpp tests/cudasim/kernels/attention_rows.cpp \
-	tests/cudasim/kernels/convert.cpp tests/cudasim/kernels/cross_entropy.cpp tests/cudasim/kernels/embedding.cpp tests/cudasim/kernels/head.cpp \
-	tests/cudasim/kernels/norm.cpp tests/cudasim/kernels/rotate.cpp tests/cudasim/kernels/scores.cpp tests/cudasim/kernels/sums.cpp tests/cudasim/kernels/update.cpp \
-	tests/cudasim/kernels/words.cpp
+	tests/cudasim/kernels/attention_forward.cpp tests/cudasim/kernels/attention_rows.cpp tests/cudasim/kernels/convert.cpp \
+	tests/cudasim/kernels/cross_entropy.cpp tests/cudasim/kernels/embedding.cpp tests/cudasim/kernels/head.cpp \
+	tests/cudasim/kernels/norm.cpp tests/cudasim/kernels/rotate.cpp tests/cudasim/kernels/scores.cpp \
+	tests/cudasim/kernels/sums.cpp tests/cudasim/kernels/update.cpp tests/cudasim/kernels/words.cpp
 
 if HAVE_CUDASIM
 if MODULES
@@ -30,4 +31,4 @@ backends_cudasim_la_CPPFLAGS = -I$(top_srcdir)/tests/cudasim $(AM_CPPFLAGS) $(BL
 backends_cudasim_la_CXXFLAGS = $(cudasim_cxxflags)
 backends_cudasim_la_LDFLAGS = $(test_module_ldflags)
 backends_cudasim_la_LIBADD = libseqpar.la $(BLAS_LIBS)
-cudasim_cxxflags = -std=c++17 -O2 -Wall -Wextra -Wno-unknown-pragmas -fno-exceptions -fno-rtti $(SANITIZE_CFLAGS)
+cudasim_cxxflags = -std=c++17 -O2 -Wall -Wextra -Wno-unknown-pragmas -fno-exceptions -fno-rtti $(SANITIZE_CFLAGS) $(CUDASIM_CXXFLAGS)
