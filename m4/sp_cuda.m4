@@ -30,7 +30,7 @@ AS_IF([test -n "$sp_why"], [SP_ABSENT([cuda], [cuda], [$sp_why])], [
 ])
 ])
 
-# SP_CUDA_ARCH: CUDA_GENCODE from --with-cuda-arch, tried on a kernel. Code for each, and PTX, which later GPUs compile
+# SP_CUDA_ARCH: CUDA_GENCODE from --with-cuda-arch, tried on a kernel with an instruction of GPUs of compute capability 8.0. Code for each, and PTX, which later GPUs compile
 # themselves, of the last; by default of the newest that nvcc knows.
 AC_DEFUN([SP_CUDA_ARCH], [
 AC_SUBST([CUDA_GENCODE])
@@ -49,9 +49,9 @@ done
 AS_VAR_APPEND([CUDA_GENCODE], [" -gencode=arch=compute_$sp_newest,code=compute_$sp_newest"])
 AS_VAR_APPEND([sp_archs], ["compute_$sp_newest"])
 AC_MSG_CHECKING([whether $NVCC compiles for $sp_archs])
-AS_ECHO(['__global__ void f(float *x) { x[[threadIdx.x]] = 0; }']) > conftest.cu
+AS_ECHO(['__global__ void f(float *x) { asm volatile("cp.async.commit_group;"); x[[threadIdx.x]] = 0; }']) > conftest.cu
 AS_IF([test -n "$sp_lowest" && $NVCC $NVCCFLAGS $CUDA_GENCODE -c conftest.cu -o conftest.o >&AS_MESSAGE_LOG_FD 2>&1],
-  [sp_why=], [sp_why="nvcc cannot compile for $with_cuda_arch"])
+  [sp_why=], [sp_why="nvcc cannot compile for $with_cuda_arch: 80 and later are known to it and to this"])
 rm -f conftest.cu conftest.o
 AC_MSG_RESULT([${sp_why:-yes}])
 AS_IF([test -z "$sp_why"],

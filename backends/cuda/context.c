@@ -44,8 +44,8 @@ void sp_cuda_describe(void *ctx, char *text, size_t size, char *warning, size_t 
 	char device[256] = "";
 	sp_cuda_runtime_describe(ctx, device, sizeof device);
 	if (size)
-		snprintf(text, size, "%s; %s; %s", device, sp_cuda_gemms_library(),
-		         cuda->precision == SP_PRECISION_TF32 ? "products in tf32" : "fp32");
+		snprintf(text, size, "%s; %s%s", device, sp_cuda_gemms_library(),
+		         cuda->precision == SP_PRECISION_TF32 ? "; products in tf32" : "");
 	if (warning_size)
 		warning[0] = 0;
 }

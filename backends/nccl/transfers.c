@@ -323,7 +323,7 @@ int sp_nccl_begun(void *comm, void *request)
 	const struct sp_nccl_request *r = request;
 	int done = 0;
 	(void)comm;
-	return sp_nccl_event_done(r->ready, &done) ? 0 : done;
+	return sp_nccl_event_done(r->before, &done) ? 0 : done;
 }
 
 int sp_nccl_test(void *comm, void *request, int *done)

@@ -80,7 +80,7 @@ struct sp_comm_ops {
 	/* What is queued on the device from now on comes after the transfer. Blocks the host at most until the transfer is queued,
 	 * which may be when the other ranks have started theirs. The request is released by `test`. */
 	int (*order)(void *comm, void *request);
-	/* Whether the device has come to a transfer that was started: what it was queued after is finished. */
+	/* Whether the device has come to where it waits for a transfer, which has been ordered: what was queued before is finished. */
 	int (*begun)(void *comm, void *request);
 	/* Seconds that the device's queue stood still for transfers of this communicator, of those that are finished. */
 	double (*stalled)(void *comm);

@@ -59,7 +59,7 @@ const char *sp_model_full_attention(int ranks);
 struct sp_model_options {
 	struct sp_model_config config;
 	/* Dtype of activations, of their gradients and of what stages send each other. If it is not SP_F32 products are made with copies
-	 * of the weights; parameters, their gradients and attention are float32 all the same. */
+	 * of the weights; parameters and their gradients are float32 all the same, and so is attention of kinds that take nothing else. */
 	enum sp_dtype element;
 	int64_t batch, chunk; /* of every micro-batch, or the most: activations are laid out for them once */
 	int packed;           /* a sequence may hold several samples, each with a sentence order */

@@ -77,8 +77,8 @@ const struct sp_setting_entry sp_settings_table[] = {
 	       "What backward computes again instead of keeping it from forward: queries, keys and values; or all of a layer."),
 	CHOICE(train.precision, "fp32", "fp32|tf32|bf16",
 	       "fp32: all in single precision. tf32 (GPUs): matrix products with operands rounded to 10 bits behind the point, sums in fp32, all else as "
-	       "with fp32. bf16: activations are kept, and layers' products made, in bfloat16; parameters, gradients, their sums over ranks, moments, "
-	       "attention, softmax and norms stay fp32."),
+	       "with fp32. bf16: activations are kept, and layers' products made, in bfloat16; softmax, statistics, accumulators, parameters, their gradients and "
+	       "moments stay fp32, and so do the kinds of attention other than full and ring."),
 	CHOICE(train.last_layer, "read", "read|all",
 	       "For which tokens the last layer attends and goes on behind it: those that a head reads, which is less work; or all."),
 

@@ -218,6 +218,9 @@ static const struct attention_case large[] = {
 	{ 1, 1, 8, 811, { 67 }, 1, 0, 0, DOC_ONE, 58982, 3, 5, 1, BOUND_ATTENTION_FORWARD },
 	{ 1, 1, 128, 31, { 1130 }, 1, 0, 0, DOC_PACKED, 58982, 7, 11, 1, BOUND_ATTENTION_FORWARD },
 	{ 1, 1, 128, 1130, { 35 }, 1, 0, 0, DOC_LONELY, 58982, 7, 11, 1, BOUND_ATTENTION_FORWARD },
+	/* padding on one side, tiles without it on the other */
+	{ 1, 1, 64, 100, { 200 }, 1, 0, 0, DOC_PADDED, 65536, 0, 0, 1, BOUND_ATTENTION_FORWARD },
+	{ 1, 1, 64, 200, { 100 }, 1, 0, 0, DOC_PADDED, 65536, 0, 0, 1, BOUND_ATTENTION_FORWARD },
 	{ 2, 1, 32, 131, { 257, 1, 130 }, 3, 0, 1, DOC_RANDOM, 58982, 17, 3, 1, BOUND_ATTENTION_FORWARD },
 };
 enum { LARGE = sizeof large / sizeof *large };
