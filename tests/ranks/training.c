@@ -167,7 +167,7 @@ void test_training_free(struct test_training *r)
 /* ---- comparing ---- */
 
 int test_training_losses_differ(const struct test_ranks *ranks, const struct test_training *a, const struct test_training *b,
-                                int steps, double bound)
+                                int steps, double bound, double norms)
 {
 	int bad = 0;
 	for (int i = 0; i < steps; i++)
@@ -176,7 +176,7 @@ int test_training_losses_differ(const struct test_ranks *ranks, const struct tes
 			bad = 1;
 		}
 	for (int i = 0; i < steps; i++)
-		if (!(fabs(a->norm[i] - b->norm[i]) <= 10 * bound * b->norm[i])) {
+		if (!(fabs(a->norm[i] - b->norm[i]) <= norms * b->norm[i])) {
 			fprintf(stderr, "rank %d, step %d: norm %.9g, unsplit %.9g\n", ranks->rank, i + 1, a->norm[i], b->norm[i]);
 			bad = 1;
 		}

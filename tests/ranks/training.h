@@ -35,8 +35,9 @@ void test_training_free(struct test_training *result);
 /* Nonzero, and said on standard error, where `a` differs from `b`: losses by more than `bound`, norms of the gradients by
  * ten times that; parameters by more than `bound`, each relative to its own size; gradients by more than 1e-5 of their own
  * and 1e-6 of all together; evaluations by more than `bound`. */
+/* Of the first `steps`: losses, and norms of gradients, relatively. */
 int test_training_losses_differ(const struct test_ranks *ranks, const struct test_training *a, const struct test_training *b,
-                                int steps, double bound);
+                                int steps, double bound, double norms);
 int test_training_values_differ(const struct test_ranks *ranks, const struct test_training *a, const struct test_training *b,
                                 double bound);
 /* `bound`: of each gradient, or a tenth of it of all together. */
