@@ -2,10 +2,13 @@
 
 #include "plan/time.h"
 
+#include "base/log.h"
 #include "parallel/shard.h"
+#include "plan/stages.h"
 
 #include <math.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PART(name, member) { name, #member, offsetof(struct sp_plan_time, member) }
@@ -44,6 +47,7 @@ struct stage {
 	struct sp_plan plan;
 	struct sp_plan_time time;
 	double forward, backward; /* attention of a layer, on average */
+	double ahead;             /* of a micro-batch's seconds those until it is sent on */
 	double layers;
 };
 
@@ -91,7 +95,8 @@ static double later_products(const struct sp_model_config *c)
 	return (double)c->hidden * (double)(c->hidden + 2 * c->intermediate);
 }
 
-/* Forward and the two products of backward, 2 operations an element each; what is computed again is another forward. */
+/* Forward and the two products of backward, 2 operations an element each; what is computed again is another forward, while
+ * going back. */
 static void time_products(struct stage *s)
 {
 	const struct sp_model_config *c = &s->in->model.config;
@@ -99,7 +104,9 @@ static void time_products(struct stage *s)
 	const double first = again == SP_RECOMPUTE_NONE ? 6 : 8, later = again == SP_RECOMPUTE_LAYER ? 8 : 6;
 	const double last = sp_part_is_last(&s->in->model.part) && !s->work->all_rows ? 1 - s->work->predicted : 0;
 	const double work = first * first_product(c) * s->layers + later * later_products(c) * (s->layers - last);
+	const double forward = 2 * (first_product(c) * s->layers + later_products(c) * (s->layers - last));
 	s->time.products = over(tokens(s) * work / tensors(s), s->rates->gemm);
+	s->ahead += over(tokens(s) * forward / tensors(s), s->rates->gemm);
 }
 
 /* Layers' worth of queries: in the last layer those that are read, if the kind leaves the others out. */
@@ -135,6 +142,7 @@ static void time_attention(struct stage *s)
 	s->forward = over(4 * share * pairs, s->rates->forward) + over(4 * projected, s->rates->gemm);
 	s->backward = over(8 * share * pairs, s->rates->backward) + over(8 * projected, s->rates->gemm);
 	s->time.attention = s->layers * (forwards * s->forward + s->backward);
+	s->ahead += s->layers * s->forward;
 }
 
 static void time_head(struct stage *s)
@@ -151,6 +159,7 @@ static void time_rows(struct stage *s)
 {
 	s->time.rows = over(s->layers * 2 * (4 + 4) * tokens(s) * (double)s->in->model.config.hidden *
 	                        (double)sp_dtype_size(s->in->model.element), s->rates->memory);
+	s->ahead += s->time.rows / 2;
 }
 
 /* AdamW moves 7 values for each of two moments' elements; all gradients are read for their norm and set to zero. */
@@ -199,8 +208,9 @@ static void time_sequence(struct stage *s)
 	const double forward = carry(s, ranks - 1, sent_forward * sizeof(float));
 	const double backward = carry(s, 2 * (ranks - 1), sent_backward * sizeof(float));
 	const int forwards = in->model.recompute == SP_RECOMPUTE_LAYER ? 2 : 1;
-	s->time.sequence = s->layers * (forwards * exposed(forward, hiding.forward, behind * s->forward) +
-	                                exposed(backward, hiding.backward, behind * s->backward));
+	const double ahead = s->layers * exposed(forward, hiding.forward, behind * s->forward);
+	s->time.sequence = forwards * ahead + s->layers * exposed(backward, hiding.backward, behind * s->backward);
+	s->ahead += ahead;
 }
 
 /* Sums inside a layer have nothing to hide behind. */
@@ -211,6 +221,7 @@ static void time_tensor(struct stage *s)
 	const double used = (double)chunk(s->in) / (double)s->in->model.chunk; /* of the room that is planned for */
 	if (n > 1)
 		s->time.tensor = carry(s, (2 * forwards + 2) * s->layers * 2 * (n - 1), (double)s->plan.tensor_bytes / micro * used);
+	s->ahead += s->time.tensor / (forwards + 1);
 }
 
 /* Gradients are summed behind the last micro-batch's backward pass, but the word table's, which are final when it ends; then
@@ -259,40 +270,54 @@ static void scale(struct sp_plan_time *t, double micro_batches)
 		*each[i] *= micro_batches;
 }
 
-/* Messages at the beginning and the end of a step, when a stage has nothing else to do. */
-static double ramps(const struct stage *s, int stages)
+/* Until a stage has what another one sends it. */
+static double hop(const struct stage *s)
 {
 	const double bytes = tokens(s) * (double)s->in->model.config.hidden * (double)sp_dtype_size(s->in->model.element);
-	return 2 * (stages - 1) * carry(s, 1, bytes);
+	return carry(s, 1, bytes);
 }
 
-/* With stages that take t_i for a micro-batch, m of them take m max t + (sum t - max t) / v: the slowest never waits but at
- * the beginning and the end, which pieces make v times as short (Narayanan et al. 2021). */
+/* All stages one by one: what each takes, the slowest's parts, and `end`, what the step ends with. */
+static int time_stages(struct sp_plan_input *in, const struct sp_plan_rates *rates, const struct sp_plan_work *work,
+                       struct sp_plan_stage *each, struct sp_plan_time *slowest, double *end, double *between)
+{
+	const int stages = sp_part_stages(&in->model.part);
+	double most = 0;
+	*end = 0;
+	for (in->model.part.stage = 0; in->model.part.stage < stages; in->model.part.stage++) {
+		struct stage s = { .in = in, .rates = rates, .work = work };
+		int status = time_stage(&s);
+		if (status)
+			return status;
+		const double all = of_micro_batch(&s.time);
+		each[in->model.part.stage] = (struct sp_plan_stage){ s.ahead, all - s.ahead };
+		*end = fmax(*end, s.time.optimizer + s.time.gradients);
+		*between = hop(&s);
+		if (all > most || in->model.part.stage == 0) {
+			most = all;
+			*slowest = s.time;
+		}
+	}
+	return SP_OK;
+}
+
 int sp_plan_time_make(const struct sp_plan_input *input, const struct sp_plan_rates *rates, const struct sp_plan_work *work,
                       struct sp_plan_time *time)
 {
 	struct sp_plan_input in = *input;
-	struct sp_model_part *part = &in.model.part;
-	const int stages = sp_part_stages(part);
-	double sum = 0, most = 0, end = 0;
+	const struct sp_pipeline pipeline = sp_plan_pipeline(&in);
+	double end, between, seconds = 0;
+	struct sp_plan_stage *each = calloc((size_t)pipeline.stages, sizeof *each);
 	memset(time, 0, sizeof *time);
-	for (part->stage = 0; part->stage < stages; part->stage++) {
-		struct stage s = { .in = &in, .rates = rates, .work = work };
-		int status = time_stage(&s);
-		if (status)
-			return status;
-		const double each = of_micro_batch(&s.time);
-		sum += each;
-		end = fmax(end, s.time.optimizer + s.time.gradients);
-		if (each > most || part->stage == 0) {
-			most = each;
-			*time = s.time;
-			time->pipeline = ramps(&s, stages);
-		}
-	}
-	const double micro = (double)sp_plan_micro_batches(input);
-	scale(time, micro);
-	time->pipeline += (sum - most) / sp_part_pieces(part);
-	time->total = micro * most + time->pipeline + end;
+	int status = each ? time_stages(&in, rates, work, each, time, &end, &between) :
+	                    sp_fail(SP_ERR_MEMORY, "no memory for the times of %d stages", pipeline.stages);
+	if (!status)
+		status = sp_plan_stages(&pipeline, each, between, &seconds);
+	free(each);
+	if (status)
+		return status;
+	scale(time, (double)pipeline.micro_batches);
+	time->pipeline = fmax(0, seconds - of_micro_batch(time));
+	time->total = of_micro_batch(time) + time->pipeline + end;
 	return SP_OK;
 }

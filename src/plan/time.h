@@ -29,7 +29,7 @@ struct sp_plan_time {
 	double products, attention, head, rows; /* rows: norms, dropout, residuals, by their traffic */
 	double optimizer;
 	double sequence, tensor, gradients; /* waited for: keys and values; sums of tensor ranks; sums of replicas */
-	double pipeline;                    /* waited for: other stages, at the beginning and the end, and their messages */
+	double pipeline;                    /* waited for: other stages, by playing their schedule */
 	double total;
 };
 

@@ -2,6 +2,7 @@
  * attention and of pipelines. */
 #include "config.h"
 
+#include "plan/stages.h"
 #include "plan/time.h"
 #include "train/flops.h"
 
@@ -193,6 +194,20 @@ static void stages_of_equal_work_wait_as_long_as_their_schedule_says(void **stat
 	}
 }
 
+/* The last stage, of half the work, is done with the first micro-batch while the first stage is at the second. */
+static void a_stage_of_little_work_is_not_waited_for(void **state)
+{
+	(void)state;
+	const struct sp_pipeline two = { .stages = 2, .pieces = 1, .micro_batches = 2 };
+	const struct sp_plan_stage uneven[] = { { 10, 20 }, { 3, 6 } }, late[] = { { 10, 20 }, { 6, 12 } };
+	double seconds;
+	assert_int_equal(sp_plan_stages(&two, uneven, 0, &seconds), SP_OK);
+	same(seconds, 2 * 30);
+	/* Messages of 2 s, and the first comes back 2 + 18 + 2 s after it was sent, while the second takes 10. */
+	assert_int_equal(sp_plan_stages(&two, late, 2, &seconds), SP_OK);
+	same(seconds, 2 * 30 + 12);
+}
+
 static void parts_add_up_to_the_step(void **state)
 {
 	(void)state;
@@ -224,6 +239,7 @@ int main(void)
 		cmocka_unit_test(tensor_ranks_wait_for_every_sum),
 		cmocka_unit_test(replicas_wait_for_the_words_and_the_parameters),
 		cmocka_unit_test(stages_of_equal_work_wait_as_long_as_their_schedule_says),
+		cmocka_unit_test(a_stage_of_little_work_is_not_waited_for),
 		cmocka_unit_test(parts_add_up_to_the_step),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
