@@ -2,6 +2,7 @@
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import tempfile
 
@@ -13,14 +14,14 @@ from experiments.predicted import KINDS, LONG_KINDS, LONG_RANKS, long_words
 # cap: memory of a rank; model: of the experiments in it. checks: layers of `check_model` whose step is predicted and timed.
 QUICK = dict(name="quick", model="tiny", cap="160MiB", length=64, ranks=[1, 2], stages=[1], length_batch=8,
              weak=[(1, 4, 32)], weak_stages=2, weak_micro=2, repeats=1, check_kinds=["ring"], check_more=False,
-             check_model=["model.preset=tiny", "model.vocab_size=2000"], check_length=64, check_batch=4, check_repeats=2, check_rows=64, large=[],
+             check_model=["model.preset=tiny", "model.vocab_size=2000"], check_length=64, check_batch=4, check_repeats=2, check_rounds=1, check_rows=64, large=[],
              kinds=[64, 128], kinds_ranks=[2], kinds_model=["model.preset=tiny"], kinds_repeats=1,
              long=[256], long_model="tiny", steps=10, text_length=64, text_batch=8, text_words=600, text_model=["model.preset=tiny"], text_rate="1e-3")
 FULL = dict(name="full", model="mini", cap="512MiB", length=512, ranks=[1, 2, 4, 8], stages=[1, 2, 4], length_batch=16,
             weak=[(1, 8, 512), (2, 16, 512), (4, 32, 512), (1, 8, 256), (2, 8, 512), (4, 8, 1024)], weak_stages=2, weak_micro=4,
             repeats=3, check_kinds=["ring", "rsa", "allgather", "ulysses"], check_more=True,
-            check_model=["model.preset=base", "model.layers=3"], check_length=1024, check_batch=1, check_repeats=3,
-            check_rows=512,
+            check_model=["model.preset=base", "model.layers=3"], check_length=1024, check_batch=1, check_repeats=2, check_rounds=3,
+            check_rows=1024,
             large=[(1, "base, 4 sequences", ["model.preset=base", "train.sequence_length=512", "train.micro_batch=4"]),
                    (2, "base, 4 sequences of 1024, 2 sequence, ring", ["model.preset=base", "train.sequence_length=1024",
                     "train.micro_batch=4", "parallel.sequence=2"]),
@@ -92,7 +93,7 @@ class Here:
         """What --time wants, of one of `ranks` ranks while all are at work, as a dictionary."""
         words = words + ["backend.threads=%d" % threads]
         found = self.product_rates(ranks, threads, length, batch, words)
-        found.update(self.once(self.attention_rates, ranks, threads, kind, length, batch, words))
+        found.update(self.attention_rates(ranks, threads, kind, length, batch, words))
         found.update(self.once(self.memory_rate, ranks, threads))
         if ranks > 1:
             found.update(self.once(self.message_rates, ranks))
@@ -160,22 +161,24 @@ class Here:
         return [c for c in out if c]
 
     def check(self, label, ranks, threads, kind, words, length, batch):
-        rates = self.measured_rates(ranks, threads, kind, self.m["check_model"], length, batch)
-        if "gemm" not in rates or "forward" not in rates:
-            return None
-        words = self.m["check_model"] + ["train.sequence_length=%d" % length, "model.max_positions=%d" % max(512, length),
-                                         "train.micro_batch=%d" % batch, "train.global_batch=%d" % batch] + words
-        row = self.train("check", label, ranks, words + ["backend.threads=%d" % threads], self.m["check_repeats"], 1, timed=True)
-        # A machine that others share is not as fast at one moment as at the next: products take most of a step, so they are measured
-        # before and behind it.
-        again = self.product_rates(ranks, threads, length, batch, self.m["check_model"] + ["backend.threads=%d" % threads])
-        for name in again:
-            rates[name] = 2 / (1 / rates[name] + 1 / again[name])
+        """Rates and steps in turn, several times: a machine that others share is not as fast at one moment as at the next."""
+        m, rounds, steps = self.m, [], []
+        shape = ["train.sequence_length=%d" % length, "model.max_positions=%d" % max(512, length), "train.micro_batch=%d" % batch,
+                 "train.global_batch=%d" % batch]
+        words = m["check_model"] + shape + words
+        for _ in range(m["check_rounds"]):
+            rounds.append(self.measured_rates(ranks, threads, kind, m["check_model"], length, batch))
+            row = self.train("check", label, ranks, words + ["backend.threads=%d" % threads], m["check_repeats"], 1, timed=True)
+            if not row or not {"gemm", "forward", "backward"} <= set(rounds[-1]):
+                return None
+            steps.append(row)
+        rates = {name: statistics.median(r[name] for r in rounds) for name in rounds[0]}
         plan = self.plans.plan(ranks, self.common() + words, rates=time_words(rates))
-        if not plan or not row:
+        if not plan:
             return None
-        return dict(label=label, S=length, predicted_ms=1e3 * plan["time"]["total"], ms=row["median"], spread=row["spread"],
-                    time=plan["time"], rates=rates, planned=row["planned"], peak=row["peak max"] - self.libraries(ranks))
+        return dict(label=label, S=length, predicted_ms=1e3 * plan["time"]["total"], ms=statistics.median(s["median"] for s in steps),
+                    spread=max(s["spread"] for s in steps), time=plan["time"], rates=rates, planned=steps[0]["planned"],
+                    peak=max(s["peak max"] for s in steps) - self.libraries(ranks))
 
     def large(self):
         """Memory alone, of configurations of two GiB and more."""
@@ -352,7 +355,8 @@ class Here:
 
 
 def gemm_rates(result):
-    """What a layer's products and the head's reach on a rank, each with what training does in the same go."""
+    """What a layer's products and the head's reach on the slowest rank, for which the others wait, each with what training does in
+    the same go."""
     epilogues = {("qkv", "forward"): "bias", ("qkv", "weight"): "bias", ("mlp in", "forward"): "bias, gelu",
                  ("mlp out", "input"): "gelu, bias"}
     work, time = dict(gemm=0.0, head=0.0), dict(gemm=0.0, head=0.0)
@@ -361,7 +365,7 @@ def gemm_rates(result):
             continue
         name = "head" if row["layer"] in ("head", "vocabulary") else "gemm"
         work[name] += 2 * row["t"] * row["n"] * row["k"]
-        time[name] += row["avg"] * 1e-6
+        time[name] += row["max"] * 1e-6
     return {name: work[name] / time[name] / 1e9 for name in work if time[name]}
 
 
