@@ -13,9 +13,8 @@ cudasim_sources = tests/cudasim/simulator.hpp tests/cudasim/simulator.cpp tests/
 if HAVE_CUDASIM
 if MODULES
 check_LTLIBRARIES += backends/cudasim.la
-conformance_rows += tests/conformance/cudasim-forward-1.conform tests/conformance/cudasim-up-1.conform \
-	tests/conformance/cudasim-down-1.conform tests/conformance/cudasim-tf32-1.conform \
-	tests/conformance/cudasim-bf16-up-1.conform tests/conformance/cudasim-f16-down-1.conform
+conformance_rows += tests/conformance/cudasim-forward-1.conform tests/conformance/cudasim-tf32-up-1.conform \
+	tests/conformance/cudasim-tf32-down-1.conform tests/conformance/cudasim-bf16-up-1.conform tests/conformance/cudasim-f16-down-1.conform
 rank_programs += tests/cudasim/test_training tests/ranks/test_device_comm
 rank_rows += tests/ranks/test_device_comm_np1.mpi tests/ranks/test_device_comm_np2.mpi tests/ranks/test_device_comm_np3.mpi
 rank_rows += tests/cudasim/test_training_np1.mpi tests/cudasim/test_training_np2.mpi
