@@ -32,6 +32,9 @@ int sp_cpu_open(const struct sp_compute_options *options, void **ctx)
 	if (options && options->precision != SP_PRECISION_FP32)
 		return sp_fail(SP_ERR_UNUSABLE, "cpu: this processor has no tf32 products: set train.precision = fp32, or backend.device to a GPU's "
 		               "module");
+	if (options && options->attention_kernel == SP_ATTENTION_CUDNN)
+		return sp_fail(SP_ERR_UNUSABLE, "cpu: backend.attention_kernel = cudnn is for GPUs: set it to auto, or backend.device to a GPU's "
+		               "module");
 	if (!kernels)
 		return sp_fail(SP_ERR_UNUSABLE, "cpu: kernels for SEQPAR_CPU_ISA=%s are not built or do not run here; unset it",
 		               getenv("SEQPAR_CPU_ISA"));

@@ -176,8 +176,7 @@ static int queue(struct sp_cuda *cuda, const struct sp_attention_backward *args)
 	return status;
 }
 
-extern "C" int sp_cuda_attention_backward(void *ctx, const struct sp_attention_backward *args)
+extern "C" int sp_cuda_attention_own_backward(struct sp_cuda *cuda, const struct sp_attention_backward *args)
 {
-	struct sp_cuda *cuda = static_cast<struct sp_cuda *>(ctx);
 	return args->q.dtype == SP_F32 ? queue(cuda, args) : sp_cuda_attention_cores_backward(cuda, args);
 }

@@ -136,8 +136,7 @@ static int queue(struct sp_cuda *cuda, const struct sp_attention_forward *args)
 	return SP_ATTENTION_LAUNCH(cuda, attention_forward, args->shape.head_dim, blocks, forward_shared, a);
 }
 
-extern "C" int sp_cuda_attention_forward(void *ctx, const struct sp_attention_forward *args)
+extern "C" int sp_cuda_attention_own_forward(struct sp_cuda *cuda, const struct sp_attention_forward *args)
 {
-	struct sp_cuda *cuda = static_cast<struct sp_cuda *>(ctx);
 	return args->q.dtype == SP_F32 ? queue(cuda, args) : sp_cuda_attention_cores_forward(cuda, args);
 }

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "cuda/gemm.h"
+#include "cuda/steps.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +15,15 @@ int sp_cuda_open(const struct sp_compute_options *options, void **ctx)
 	if (!cuda)
 		return sp_fail(SP_ERR_MEMORY, "cuda: no memory for the context");
 	cuda->precision = options ? options->precision : SP_PRECISION_FP32;
+	cuda->attention_kernel = options ? options->attention_kernel : SP_ATTENTION_AUTO;
 	int status = sp_cuda_runtime_open(cuda, options ? options->device : 0);
 	if (status) {
 		free(cuda);
 		return status;
 	}
 	status = sp_cuda_gemms_open(cuda);
+	if (status == SP_OK)
+		status = sp_cuda_steps_open(cuda);
 	if (status)
 		sp_cuda_close(cuda);
 	else
@@ -33,6 +37,7 @@ void sp_cuda_close(void *ctx)
 	if (!cuda)
 		return;
 	sp_cuda_free(cuda, cuda->scratch);
+	sp_cuda_steps_close(cuda);
 	sp_cuda_gemms_close(cuda);
 	sp_cuda_runtime_close(cuda);
 	free(cuda);
@@ -41,11 +46,12 @@ void sp_cuda_close(void *ctx)
 void sp_cuda_describe(void *ctx, char *text, size_t size, char *warning, size_t warning_size)
 {
 	const struct sp_cuda *cuda = ctx;
-	char device[256] = "";
+	char device[256] = "", attention[300] = "";
 	sp_cuda_runtime_describe(ctx, device, sizeof device);
+	sp_cuda_steps_describe(cuda, attention, sizeof attention);
 	if (size)
-		snprintf(text, size, "%s; %s%s", device, sp_cuda_gemms_library(),
-		         cuda->precision == SP_PRECISION_TF32 ? "; products in tf32" : "");
+		snprintf(text, size, "%s; %s%s%s", device, sp_cuda_gemms_library(),
+		         cuda->precision == SP_PRECISION_TF32 ? "; products in tf32" : "", attention);
 	if (warning_size)
 		warning[0] = 0;
 }
@@ -67,7 +73,7 @@ int sp_cuda_supports(void *ctx, const struct sp_compute_needs *needs, char *why,
 		return sp_say(SP_ERR_UNUSABLE, why, size,
 		              "attention with heads of %lld columns takes %zu KiB of shared memory, this GPU has %zu: use more heads",
 		              (long long)needs->head_dim, shared >> 10, limit >> 10);
-	return SP_OK;
+	return sp_cuda_steps_supports(ctx, needs, why, size);
 }
 
 int64_t sp_cuda_chunk_multiple(void *ctx)

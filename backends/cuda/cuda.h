@@ -17,16 +17,22 @@ extern "C" {
 
 enum {
 	SP_CUDA_MOST_HEAD_DIM = 128,  /* largest head of the attention kernels */
+	SP_CUDA_SDPA_CAPABILITY = 90, /* the oldest GPUs where a library's attention is taken unasked: it is faster there */
 	SP_CUDA_BF16_CAPABILITY = 80, /* the oldest GPUs whose tensor cores know bfloat16 */
 };
 
 struct sp_cuda_gemms;
+struct sp_cuda_steps;
+struct sp_cuda_sdpa;
 
 struct sp_cuda {
 	int device;
 	enum sp_precision precision; /* of matrix products */
+	enum sp_attention_kernel attention_kernel;
 	void *stream;                /* cudaStream_t */
 	struct sp_cuda_gemms *gemms; /* gemm.h */
+	struct sp_cuda_steps *steps; /* steps.h */
+	struct sp_cuda_sdpa *sdpa;   /* sdpa.h; NULL: there is none */
 	void *scratch;               /* device memory */
 	size_t scratch_size;
 };
@@ -82,7 +88,7 @@ int sp_cuda_activation_backward(void *ctx, const struct sp_activation_backward *
 /* norm.cu */
 int sp_cuda_norm_forward(void *ctx, const struct sp_norm_forward *args);
 int sp_cuda_norm_backward(void *ctx, const struct sp_norm_backward *args);
-/* attention_forward.cu, attention_backward.cu, attention_rows.cu */
+/* attention.c, attention_rows.cu */
 int sp_cuda_attention_forward(void *ctx, const struct sp_attention_forward *args);
 int sp_cuda_attention_backward(void *ctx, const struct sp_attention_backward *args);
 /* Bytes of shared memory that attention with such heads takes. */

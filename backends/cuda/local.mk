@@ -1,16 +1,17 @@
 # Kernels go through nvcc, or in tests/cudasim through the C++ compiler; only runtime.c and gemm.c see CUDA's libraries.
 cuda_kernels = backends/cuda/activation.cu backends/cuda/attention_backward.cu backends/cuda/attention_forward.cu \
 	backends/cuda/attention_cores_backward.cu backends/cuda/attention_cores_forward.cu \
-	backends/cuda/attention_rows.cu backends/cuda/convert.cu backends/cuda/cross_entropy.cu backends/cuda/embedding.cu \
+	backends/cuda/attention_found.cu backends/cuda/attention_rows.cu backends/cuda/convert.cu backends/cuda/cross_entropy.cu backends/cuda/embedding.cu \
 	backends/cuda/head.cu backends/cuda/norm.cu backends/cuda/rotate.cu backends/cuda/scores.cu backends/cuda/sums.cu backends/cuda/update.cu \
 	backends/cuda/words.cu
-cuda_headers = backends/cuda/cuda.h backends/cuda/gemm.h backends/cuda/kernels.h backends/cuda/attention_fragments.cuh backends/cuda/attention_tiles.cuh \
+cuda_headers = backends/cuda/cuda.h backends/cuda/gemm.h backends/cuda/kernels.h backends/cuda/sdpa.h backends/cuda/steps.h backends/cuda/attention_fragments.cuh backends/cuda/attention_tiles.cuh \
 	backends/cuda/common.cuh backends/cuda/device.cuh backends/cuda/elements.cuh backends/cuda/normal.cuh \
 	backends/cuda/tensor_cores.cuh
-cuda_host_sources = backends/cuda/table.c backends/cuda/context.c backends/cuda/linear.c backends/cuda/measure.c
+cuda_host_sources = backends/cuda/attention.c backends/cuda/steps.c backends/cuda/steps_check.c backends/cuda/steps_queue.c \
+	backends/cuda/table.c backends/cuda/context.c backends/cuda/linear.c backends/cuda/measure.c
 
 backends_cuda_la_SOURCES = $(cuda_headers) $(cuda_host_sources) backends/cuda/module.c backends/cuda/runtime.c \
-	backends/cuda/gemm.c $(cuda_kernels)
+	backends/cuda/gemm.c backends/cuda/cudnn_absent.c $(cuda_kernels)
 backends_cuda_la_CPPFLAGS = $(AM_CPPFLAGS) $(CUDA_CPPFLAGS)
 backends_cuda_la_LDFLAGS = $(module_ldflags) $(CUDART_RPATH)
 backends_cuda_la_LIBADD = $(module_libadd) $(CUBLASLT_LIBS) $(CUDART_LIBS)

@@ -8,7 +8,8 @@
  *     sync(). (The cpu backend finishes before it returns.) None blocks the host except sync, copy_in and copy_out;
  *   - outputs are overwritten; members that accumulate say so; inputs and outputs do not overlap unless stated;
  *   - any size may be zero, which is a no-op that still overwrites what has size;
- *   - results repeat bit for bit for the same build, device, thread count and arguments;
+ *   - results repeat bit for bit for the same build, device, thread count and arguments, but for gradients by
+ *     SP_ATTENTION_CUDNN;
  *   - returns SP_OK or SP_ERR_DEVICE, SP_ERR_MEMORY.
  * Matrices are float32 unless they are marked E. All that are marked so in one operation have one dtype: SP_F32, or what the
  * backend was asked about in sp_compute_needs.dtype, SP_BF16 or SP_F16. Whatever E is, arithmetic between reading and
@@ -125,6 +126,10 @@ struct sp_attention_shape {
 	uint32_t first_query, first_key;
 	int64_t window; /* query and key meet only if their positions differ by at most this; 0: whatever their positions */
 	uint32_t all_heads, first_head; /* 0, 0: all are here */
+	/* A promise, or 0: every query of every sample may attend to every key, so a backend need not look at documents; there is no
+	 * window. Queries that nobody reads may be among them, with query_doc -1: what is found for them does not matter, and
+	 * their dout is 0. The same in forward and backward of a step. */
+	int whole;
 	struct sp_dropout dropout;
 	/* optional: called now and then by the calling thread while a long operation runs, so that a communication library
 	 * without a thread of its own moves on; must not call back into this backend. NULL: nothing to do. */
@@ -145,7 +150,8 @@ static inline uint32_t sp_attention_line(const struct sp_attention_shape *shape,
  * Where E has 16 bits, what products are made with may be rounded to it: here mask_j e^(s_j - m'), in backward z p and ds. l is the
  * sum of what was not rounded.
  * first != 0: m, l, acc hold nothing yet and are overwritten (as if -inf, 0, 0); else they are updated.
- * m is natural units of s; -inf where nothing was allowed so far. */
+ * m is natural units of s; -inf where nothing was allowed so far. In a step with shape.whole, m' may be another number no less than
+ * the maximum and near it, such as ln of the sum: l e^m and acc e^m are what is defined. */
 struct sp_attention_forward {
 	struct sp_attention_shape shape;
 	struct sp_matrix q, k, v, acc, m, l;
@@ -177,11 +183,12 @@ struct sp_attention_dots {
 /* Gradients through one block of keys. With p_j = e^(s_j - lse) and dropout factor z_j (0 or 65536 / keep):
  *   dv_j += sum_i z p dout_i,   ds = p (z dout . v_j - dots),   dq_i += scale ds k_j,   dk_j += scale ds q_i.
  *   q, dout (B C, A D) E   k, v (B keys, A D) E   dq (B C, A D)   dk, dv (B keys, A D)   lse, dots (B A, C)
+ *   o (B C, A D) E optional: what `dots` was made of, for backends that make it again
  * dq, dk, dv accumulate, or are overwritten where the two flags say so. Rows with lse = -inf
  * contribute nothing. */
 struct sp_attention_backward {
 	struct sp_attention_shape shape;
-	struct sp_matrix q, k, v, dout, lse, dots, dq, dk, dv;
+	struct sp_matrix q, k, v, o, dout, lse, dots, dq, dk, dv;
 	int overwrite_dq, overwrite_dkv;
 };
 
@@ -348,10 +355,18 @@ enum sp_precision {
 	SP_PRECISION_TF32, /* operands rounded to 10 bits behind the point, sums in fp32: NVIDIA's tensor cores */
 };
 
+/* What computes steps of attention, where a backend has a choice. */
+enum sp_attention_kernel {
+	SP_ATTENTION_AUTO = 0,
+	SP_ATTENTION_FLASH, /* its own kernels */
+	SP_ATTENTION_CUDNN, /* NVIDIA's cuDNN, steps that it cannot do its own; open gives SP_ERR_UNUSABLE where there is none */
+};
+
 struct sp_compute_options {
 	int threads; /* host threads to use; 0: the backend decides */
 	int device;  /* this rank's number among those of the machine: a backend with n devices takes number device % n */
 	enum sp_precision precision; /* open gives SP_ERR_UNUSABLE where the backend has no such products */
+	enum sp_attention_kernel attention_kernel;
 };
 
 /* What a configuration will ask for, so that it is refused at set-up and not at step 3000. */
@@ -362,6 +377,8 @@ struct sp_compute_needs {
 	int parts; /* tensor parallelism: more than one part of the vocabulary */
 	int scores; /* attention on whole rows of scores */
 	int rotary; /* rotate */
+	enum sp_dtype attention_dtype; /* E of the attention operations: dtype, or SP_F32 for kinds of attention that take only that */
+	int never_whole; /* no step of attention will be promised to be whole */
 };
 
 struct sp_compute_ops {

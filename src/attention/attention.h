@@ -69,6 +69,9 @@ struct sp_attention_call {
 	/* [batch][chunk], device: as this rank's part of doc, but -1 where nobody reads what the query finds: o may be 0
 	 * there, and dout must be. NULL: all is read. */
 	const int32_t *query_doc;
+	/* [ranks], host: 1 where all tokens that rank r holds of a sample are of the document of the sample's first token, in every sample.
+	 * NULL: not known. */
+	const uint8_t *whole;
 	const uint32_t *sample; /* [batch], device */
 	struct sp_dropout dropout;
 	/* Only for kinds that project. Then a sample is one document, of id 0, and padding behind it. */

@@ -44,13 +44,20 @@ static void full_share(void *work, const struct sp_attention_parts *parts)
 	sp_attention_share(&f->setup, parts, &f->rows);
 }
 
+static struct sp_attention_shape step_shape(const struct full *f, const struct sp_attention_call *call)
+{
+	struct sp_attention_shape shape = sp_attention_step_shape(&f->setup, call, 0, 0);
+	shape.whole = sp_attention_whole(call, 0, 0);
+	return shape;
+}
+
 static int full_forward(void *work, const struct sp_attention_call *call, const struct sp_attention_state *state)
 {
 	struct full *f = work;
 	const struct sp_attention_qkv in = sp_attention_split(state->qkv);
 	const struct sp_matrix acc = sp_attention_widen(state->o, f->wide);
 	const struct sp_attention_forward step = {
-		.shape = sp_attention_step_shape(&f->setup, call, 0, 0),
+		.shape = step_shape(f, call),
 		.q = in.q,
 		.k = in.k,
 		.v = in.v,
@@ -70,10 +77,11 @@ static int full_backward(void *work, const struct sp_attention_call *call, const
 	const struct sp_matrix summed = sp_attention_widen(dqkv, f->wide);
 	const struct sp_attention_qkv in = sp_attention_split(state->qkv), out = sp_attention_split(summed);
 	const struct sp_attention_backward step = {
-		.shape = sp_attention_step_shape(&f->setup, call, 0, 0),
+		.shape = step_shape(f, call),
 		.q = in.q,
 		.k = in.k,
 		.v = in.v,
+		.o = state->o,
 		.dout = dout,
 		.lse = state->lse,
 		.dots = f->rows,

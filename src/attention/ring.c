@@ -73,8 +73,9 @@ static struct sp_attention_shape step_shape(const struct sp_attention_ring *r, c
                                             int own, int other)
 {
 	const int from = (r->place - hop + r->places) % r->places;
-	struct sp_attention_shape shape =
-		sp_attention_step_shape(&r->setup, call, r->place * r->blocks + own, from * r->blocks + other);
+	const int mine = r->place * r->blocks + own, theirs = from * r->blocks + other;
+	struct sp_attention_shape shape = sp_attention_step_shape(&r->setup, call, mine, theirs);
+	shape.whole = sp_attention_whole(call, mine, theirs);
 	shape.all_heads = r->all_heads;
 	shape.first_head = r->first_head;
 	return shape;
@@ -151,6 +152,7 @@ static int backward_step(const struct sp_attention_ring *r, const struct sp_atte
 		.q = tokens_of(r, pass->q, own),
 		.k = sp_matrix_columns(kv, 0, h),
 		.v = sp_matrix_columns(kv, h, h),
+		.o = tokens_of(r, pass->o, own),
 		.dout = tokens_of(r, pass->dout, own),
 		.lse = lines_of(r, pass->lse, own),
 		.dots = lines_of(r, pass->dots, own),
@@ -299,6 +301,7 @@ static int ring_backward(void *work, const struct sp_attention_call *call, const
 		.call = call,
 		.q = sp_attention_split(state->qkv).q,
 		.kv = keys_of(state->qkv),
+		.o = state->o,
 		.lse = state->lse,
 		.dout = dout,
 		.dots = r->rows,

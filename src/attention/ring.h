@@ -25,7 +25,7 @@ struct sp_attention_ring {
 struct sp_attention_ring_pass {
 	const struct sp_attention_call *call;
 	struct sp_matrix q, kv;       /* (U T, h), (U T, 2 h) */
-	struct sp_matrix acc, o, lse; /* (U T, h) twice, acc float32: the same where o is that; (U B A, C). Backward looks at lse alone */
+	struct sp_matrix acc, o, lse; /* (U T, h) twice, acc float32: the same where o is that; (U B A, C). Backward looks at lse, and at o if it is there */
 	struct sp_matrix dout, dots;  /* (U T, h), (U B A, C) */
 	struct sp_matrix dq, dkv;     /* (U T, h), (U T, 2 h), float32; overwritten */
 };

@@ -58,6 +58,11 @@ struct sp_attention_shape sp_attention_step_shape(const struct sp_attention_setu
 	return step;
 }
 
+int sp_attention_whole(const struct sp_attention_call *call, int rank, int keys_of)
+{
+	return call->whole && call->whole[rank] && call->whole[keys_of];
+}
+
 struct sp_attention_qkv sp_attention_split(struct sp_matrix qkv)
 {
 	const int64_t hidden = qkv.cols / 3;

@@ -18,6 +18,9 @@ extern const struct sp_attention_variant sp_attention_window;
 struct sp_attention_shape sp_attention_step_shape(const struct sp_attention_setup *setup, const struct sp_attention_call *call,
                                                   int rank, int keys_of);
 
+/* Whether in that step every query may attend to every key; with the documents and all keys that the shape was made with. */
+int sp_attention_whole(const struct sp_attention_call *call, int rank, int keys_of);
+
 /* q, k, v of a packed (T, 3 H) projection, or of its gradient. */
 struct sp_attention_qkv {
 	struct sp_matrix q, k, v;

@@ -18,15 +18,17 @@ static int sizes_fit(const char *op, int64_t batch, int64_t heads, int64_t head_
 	return SP_OK;
 }
 
-static int window_fits(const char *op, int64_t window)
+static int window_fits(const char *op, const struct sp_attention_shape *s)
 {
-	return window >= 0 ? SP_OK : sp_fail(SP_ERR_SHAPE, "%s: a window of %" PRId64 " tokens", op, window);
+	if (s->window >= 0 && !(s->window && s->whole))
+		return SP_OK;
+	return sp_fail(SP_ERR_SHAPE, "%s: a window of %" PRId64 " tokens%s", op, s->window, s->whole ? ", but all meet" : "");
 }
 
 static int shape_fits(const char *op, const struct sp_attention_shape *s)
 {
 	if (sizes_fit(op, s->batch, s->heads, s->head_dim, s->chunk, s->keys) || sp_operand_keep(op, &s->dropout) ||
-	    window_fits(op, s->window) || sp_operand_there(op, "query_doc", s->query_doc, s->batch * s->chunk) || sp_operand_there(op, "key_doc", s->key_doc, s->batch * s->keys) ||
+	    window_fits(op, s) || sp_operand_there(op, "query_doc", s->query_doc, s->batch * s->chunk) || sp_operand_there(op, "key_doc", s->key_doc, s->batch * s->keys) ||
 	    (sp_operand_dropped(&s->dropout) && sp_operand_there(op, "sample", s->sample, s->batch)))
 		return SP_ERR_SHAPE;
 	return SP_OK;
@@ -104,6 +106,7 @@ int sp_compute_attention_backward(struct sp_compute *c, const struct sp_attentio
 		{ "q", a->q, T, H, SP_E },
 		{ "k", a->k, J, H, SP_E },
 		{ "v", a->v, J, H, SP_E },
+		{ "o", a->o, T, H, SP_E | SP_OPTIONAL },
 		{ "dout", a->dout, T, H, SP_E },
 		{ "lse", a->lse, R, s->chunk },
 		{ "dots", a->dots, R, s->chunk },

@@ -42,6 +42,8 @@ struct work {
 	struct sp_dropout dropout;
 	int64_t chunk, padded; /* of a rank; of all together */
 	int32_t *lengths;      /* [batch] */
+	uint8_t *ranks_whole;  /* [ranks], as in struct sp_attention_call */
+	uint8_t all_whole;     /* the same of one rank that holds whole sequences */
 	struct sp_bench_exact whole; /* host: what is put in, and what `full` made of it on one rank */
 	double gemm;                 /* of all ranks */
 };
@@ -245,6 +247,7 @@ static struct sp_attention_call call_of(const struct kind *k)
 	const struct side *s = &k->side;
 	return (struct sp_attention_call){
 		.doc = s->doc,
+		.whole = k->setup.shape.ranks == 1 ? &k->work->all_whole : k->work->ranks_whole,
 		.sample = s->sample,
 		.dropout = k->work->dropout,
 		.length = k->work->lengths,
@@ -642,6 +645,21 @@ static int prepare(struct work *w)
 	return make_reference(w);
 }
 
+/* Sequences are one document; what is behind it, up to equal parts, is padding. */
+static int make_lengths(struct work *w)
+{
+	w->lengths = malloc((size_t)w->batch * sizeof *w->lengths);
+	w->ranks_whole = malloc((size_t)w->ranks);
+	if (!w->lengths || !w->ranks_whole)
+		return sp_fail(SP_ERR_MEMORY, "out of memory for %lld lengths", (long long)w->batch);
+	for (int64_t b = 0; b < w->batch; b++)
+		w->lengths[b] = (int32_t)w->length;
+	for (int r = 0; r < w->ranks; r++)
+		w->ranks_whole[r] = (r + 1) * w->chunk <= w->length;
+	w->all_whole = w->padded == w->length;
+	return SP_OK;
+}
+
 int sp_bench_attention(struct sp_bench *bench)
 {
 	const struct sp_settings *s = bench->settings;
@@ -651,22 +669,23 @@ int sp_bench_attention(struct sp_bench *bench)
 		.element = sp_planned_element(s), .hidden = s->model.hidden, .head_dim = s->model.hidden / s->model.heads,
 		.dropout = { { 1, 2 }, (uint32_t)lround(65536 * (1 - s->model.attention_dropout)) },
 	};
-	const struct sp_compute_needs needs = { .dtype = w.element, .head_dim = w.head_dim };
+	const struct sp_compute_needs needs = { .dtype = w.element, .head_dim = w.head_dim, .attention_dtype = w.element,
+		                                    .attention_dropout = (float)s->model.attention_dropout };
 	int status = sp_compute_supports(bench->compute, &needs);
 	if (status)
 		return status;
 	w.chunk = sp_shard_of(w.length, w.ranks, w.rank, sp_compute_chunk_multiple(bench->compute)).chunk;
 	w.padded = w.chunk * w.ranks;
-	w.lengths = malloc((size_t)w.batch * sizeof *w.lengths);
-	for (int64_t b = 0; w.lengths && b < w.batch; b++)
-		w.lengths[b] = (int32_t)w.length;
-	status = w.lengths ? prepare(&w) : sp_fail(SP_ERR_MEMORY, "out of memory for %lld lengths", (long long)w.batch);
+	status = make_lengths(&w);
+	if (!status)
+		status = prepare(&w);
 	if (!status)
 		sp_bench_table(bench->output, "attention of one layer, one pass over a micro-batch", columns);
 	for (int i = 0; sp_attention_name(i) && !status; i++)
 		if (sp_bench_wants(bench, sp_attention_name(i)))
 			status = measure_kind(&w, sp_attention_name(i));
 	sp_bench_exact_free(&w.whole);
+	free(w.ranks_whole);
 	free(w.lengths);
 	return status;
 }

@@ -400,7 +400,8 @@ int sp_bench_gemm(struct sp_bench *bench)
 		{ "mlp in", t, c.intermediate, c.hidden },   { "mlp out", t, c.hidden, c.intermediate },
 		{ "head", predicted, c.hidden, c.hidden },   { "vocabulary", predicted, words, c.hidden },
 	};
-	const struct sp_compute_needs needs = { .dtype = sp_planned_element(s), .head_dim = c.hidden / c.heads };
+	const struct sp_compute_needs needs = { .dtype = sp_planned_element(s), .head_dim = c.hidden / c.heads,
+		                                    .attention_dtype = sp_planned_element(s) };
 	int status = sp_compute_supports(bench->compute, &needs);
 	if (status)
 		return status;

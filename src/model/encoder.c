@@ -337,6 +337,7 @@ static struct sp_attention_call call_of(const struct sp_encoder_layer *layer, co
 	const struct sp_attention_call call = {
 		.doc = attention->doc,
 		.query_doc = read ? read->doc : NULL,
+		.whole = attention->whole,
 		.sample = attention->sample,
 		.dropout = sp_layer_dropout(ctx, layer->index + 1, SP_SITE_ATTENTION, layer->attention_dropout),
 		.length = attention->length,

@@ -116,6 +116,7 @@ struct sp_encoder_attention {
 	const struct sp_attention_variant *variant;
 	void *work;
 	const int32_t *doc;
+	const uint8_t *whole;   /* as in struct sp_attention_call */
 	const int32_t *length;  /* [batch], host; if attention projects */
 	struct sp_attention_globals globals; /* if it has any */
 	const int32_t *position; /* [T] of own tokens, within their documents */

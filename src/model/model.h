@@ -21,6 +21,7 @@ struct sp_batch {
 	const int32_t *doc;                     /* [ranks][batch][chunk], see struct sp_attention_call: document ids of all ranks of the sequence; -1 padding */
 	const int32_t *read_doc;                /* [T] `doc` of those of this rank's tokens that are predicted or tell an order, -1 of
 	                                           the others; NULL: not known */
+	const uint8_t *whole;                   /* [ranks], host, as in struct sp_attention_call; NULL: not known */
 	const int32_t *length;                  /* [batch], host: tokens of each sample that are not padding, which is behind them;
 	                                           looked at only if attention projects */
 	/* Global tokens, looked at only if attention has any: those of struct sp_attention_globals. */

@@ -297,6 +297,7 @@ static int begin(struct sp_model *m, int piece, int64_t micro, const struct sp_b
 	m->attention.globals = (struct sp_attention_globals){ batch->global_doc, batch->other_doc, batch->read_other_doc,
 		                                                  batch->global_row, batch->global_slot, batch->globals };
 	m->attention.doc = batch->doc;
+	m->attention.whole = batch->whole;
 	m->attention.length = batch->length;
 	m->attention.position = batch->position;
 	m->attention.sample = batch->head_sample ? batch->head_sample : batch->sample;

@@ -130,6 +130,11 @@ const struct sp_setting_entry sp_settings_table[] = {
 	TEXT(backend.device, "auto", "", "Compute module: auto, or one that seqpar info lists, such as cpu."),
 	TEXT(backend.comm, "auto", "", "Communication module: auto, self (one rank), mpi, or nccl, which passes what is in the memory of GPUs, "
 	     "one for each rank, and leaves the rest to mpi. auto: nccl where that can be."),
+	CHOICE(backend.attention_kernel, "auto", "auto|flash|cudnn",
+	       "What computes attention on GPUs. flash: own kernels, whose results repeat bit for bit. cudnn: NVIDIA's cuDNN, in steps between tokens that "
+	       "are all of one document, without padding; own kernels the others. It wants train.precision = bf16, parallel.attention = full or ring, "
+	       "model.attention_dropout = 0, no packing, equal shares. auto: cuDNN for steps that it can do, where it is there, from compute "
+	       "capability 9.0 on."),
 	INTEGER(backend.threads, "0", "[0,65536]",
 	        "Threads per rank; 0: the cores it may use, shared among the ranks of the machine."),
 	INTEGER(backend.timeout, "600", "[0,1000000000]",

@@ -21,6 +21,7 @@ struct counts {
 struct cuts {
 	int64_t *at;            /* [ranks + 1] */
 	int64_t *first, *chunk; /* [ranks], as in struct sp_attention_parts */
+	uint8_t *whole;         /* [ranks], as in struct sp_attention_call */
 	struct sp_shard own;
 };
 
@@ -35,6 +36,7 @@ struct sp_batches {
 	struct counts *counts;   /* [count] */
 	struct cuts *cuts;       /* [count] */
 	int64_t *cut_arrays;     /* theirs in one block */
+	uint8_t *cut_flags;      /* the last of these */
 	struct sp_sample *whole; /* [micro_batch] samples before they are cut */
 	int32_t *whole_arrays;   /* their six arrays each in one block */
 	int64_t *cost;           /* [length + 1] of the tokens before each, over the samples of a micro-batch */
@@ -80,10 +82,11 @@ static int allocate_host(struct sp_batches *b)
 	b->counts = calloc(count, sizeof *b->counts);
 	b->cuts = calloc(count, sizeof *b->cuts);
 	b->cut_arrays = calloc(count * (3 * ranks + 1), sizeof *b->cut_arrays);
+	b->cut_flags = calloc(count * ranks, sizeof *b->cut_flags);
 	b->whole = calloc(samples, sizeof *b->whole);
 	b->whole_arrays = calloc(6 * samples * (size_t)b->options.length, sizeof *b->whole_arrays);
 	b->cost = calloc((size_t)b->options.length + 1, sizeof *b->cost);
-	if (b->host && b->counts && b->cuts && b->cut_arrays && b->whole && b->whole_arrays && b->cost)
+	if (b->host && b->counts && b->cuts && b->cut_arrays && b->cut_flags && b->whole && b->whole_arrays && b->cost)
 		return SP_OK;
 	return sp_fail(SP_ERR_MEMORY, "out of memory for the samples of a step (%zu bytes)", block * sizeof *b->host);
 }
@@ -107,7 +110,8 @@ static void point_cuts(struct sp_batches *b)
 {
 	for (int64_t m = 0; m < b->count; m++) {
 		int64_t *at = b->cut_arrays + m * (3 * b->ranks + 1);
-		b->cuts[m] = (struct cuts){ .at = at, .first = at + b->ranks + 1, .chunk = at + 2 * b->ranks + 1 };
+		b->cuts[m] = (struct cuts){ .at = at, .first = at + b->ranks + 1, .chunk = at + 2 * b->ranks + 1,
+			                        .whole = b->cut_flags + m * b->ranks };
 	}
 }
 
@@ -146,6 +150,7 @@ void sp_batches_destroy(struct sp_batches *b)
 	free(b->cost);
 	free(b->whole_arrays);
 	free(b->whole);
+	free(b->cut_flags);
 	free(b->cut_arrays);
 	free(b->cuts);
 	free(b->counts);
@@ -288,6 +293,22 @@ static void cut_documents(const struct sp_batches *b, int32_t *block, int64_t i,
 		for (int64_t t = 0; t < c->chunk[rank]; t++)
 			to[t] = t < real ? doc[c->at[rank] + t] : -1;
 	}
+}
+
+/* Whether the tokens [first, end) of a sample are all of the document that it begins with. */
+static int is_one_document(const struct sp_sample *s, int64_t first, int64_t end)
+{
+	while (first < end && s->doc[first] == s->doc[0])
+		first++;
+	return first == end && s->doc[0] >= 0;
+}
+
+static int is_whole(const struct sp_batches *b, const struct cuts *c, int rank)
+{
+	int whole = c->chunk[rank] == c->at[rank + 1] - c->at[rank];
+	for (int64_t i = 0; i < b->options.micro_batch && whole; i++)
+		whole = is_one_document(&b->whole[i], c->at[rank], c->at[rank + 1]);
+	return whole;
 }
 
 static void cut_predictions(const struct sp_batches *b, int32_t *block, int64_t i, const struct sp_shard *shard,
@@ -447,6 +468,8 @@ static int load_micro(struct sp_batches *b, enum sp_split split, uint64_t step, 
 	if (status)
 		return status;
 	cut(b, &b->cuts[m], work);
+	for (int rank = 0; rank < b->ranks; rank++)
+		b->cuts[m].whole[rank] = (uint8_t)is_whole(b, &b->cuts[m], rank);
 	memset(block, 0, (size_t)b->at.size * sizeof *block);
 	b->counts[m] = (struct counts){ 0 };
 	for (int64_t i = 0; i < b->options.micro_batch; i++) {
@@ -513,6 +536,7 @@ int sp_batches_take(struct sp_batches *b, int64_t i, struct sp_batch *batch)
 		.kind = b->device + b->at.kind,
 		.doc = b->device + b->at.doc,
 		.read_doc = b->device + b->at.read_doc,
+		.whole = o->balanced ? NULL : c->whole, /* steps of ever new sizes are nothing to prepare for */
 		.length = b->host + i * b->at.size + b->at.length,
 		.global_doc = b->device + b->at.global_doc,
 		.other_doc = b->device + b->at.other_doc,

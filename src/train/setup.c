@@ -58,9 +58,14 @@ static int check_device(struct sp_setup *setup)
 	const struct sp_attention_variant *attention = sp_attention_find(setup->settings->parallel.attention);
 	if (!attention)
 		return SP_ERR_SETTING;
-	const struct sp_compute_needs needs = { sp_planned_element(setup->settings), setup->config.hidden / setup->config.heads,
+	const struct sp_settings *s = setup->settings;
+	const struct sp_attention_choice choice = sp_planned_choice(s);
+	const enum sp_dtype element = sp_planned_element(s);
+	const struct sp_compute_needs needs = { element, setup->config.hidden / setup->config.heads,
 		                                    setup->config.attention_dropout, setup->grid.shape.at[SP_AXIS_TENSOR],
-		                                    attention->keeps_scores, setup->config.rope_base > 0 };
+		                                    attention->keeps_scores, setup->config.rope_base > 0,
+		                                    .attention_dtype = sp_attention_element(attention, &choice, element),
+		                                    .never_whole = s->data.packing || s->parallel.balance == SP_BALANCE_COST };
 	return sp_compute_supports(setup->compute, &needs);
 }
 
@@ -264,6 +269,7 @@ int sp_setup_open_device(const struct sp_settings *settings, struct sp_comm *wor
 		.threads = (int)settings->backend.threads,
 		.device = sp_comm_place(world).local_rank,
 		.precision = settings->train.precision == SP_TRAIN_TF32 ? SP_PRECISION_TF32 : SP_PRECISION_FP32,
+		.attention_kernel = (enum sp_attention_kernel)settings->backend.attention_kernel,
 	};
 	int status = sp_compute_open(settings->backend.device, &options, compute);
 	return status ? status : sp_comm_bind(world, *compute);

@@ -18,7 +18,8 @@ enum documents {
 	DOC_APART,    /* queries and keys never share a document */
 	DOC_PADDING,  /* nothing but padding */
 	DOC_LONELY,   /* every third query belongs to a document that has no key */
-	DOCS
+	DOCS,
+	DOC_UNREAD = DOCS /* everyone, but every third query is read by nobody: only in whole steps */
 };
 
 enum { BLOCKS = 3 };
@@ -33,6 +34,7 @@ struct attention_case {
 	double q_scale;
 	enum bound bound;
 	int64_t window;
+	int whole;
 };
 
 static const uint32_t sample[] = { 1, 70000, 3 };
@@ -43,6 +45,8 @@ static int32_t document(enum documents docs, int key, int64_t b, int64_t i, int6
 	switch (docs) {
 	case DOC_ONE:
 		return 0;
+	case DOC_UNREAD:
+		return !key && i % 3 == 1 ? -1 : 0;
 	case DOC_PADDED:
 		return i < n - n / 3 ? 5 : -1;
 	case DOC_PACKED:
@@ -137,6 +141,7 @@ static struct sp_attention_shape shape_of(const struct attention_case *k, const 
 		.first_query = k->first_query,
 		.first_key = first_key,
 		.window = k->window,
+		.whole = k->whole,
 		.all_heads = k->packed ? 0 : (uint32_t)k->heads + 3, /* some of more heads, as after an exchange of heads */
 		.first_head = k->packed ? 0 : 2,
 		.dropout = { { 21, 22 }, k->keep },
@@ -418,6 +423,7 @@ static struct sp_attention_backward backward_args(const struct attention_case *k
 		.q = third(t->qkv, t->q, 0, side),
 		.k = third(t->qkv, t->k[block], 1, side),
 		.v = third(t->qkv, t->v[block], 2, side),
+		.o = view(t->o, side),
 		.dout = view(t->dout, side),
 		.lse = view(t->lse, side),
 		.dots = view(t->dots, side),
@@ -473,6 +479,31 @@ static void expect_gradients(struct bench *b, const struct attention_case *k, co
 	}
 }
 
+static int is_unread(const struct attention_case *k, int64_t i)
+{
+	return document(k->docs, 0, 0, i, k->chunk) < 0;
+}
+
+/* o is what forward would have left, dots are made of that; nothing comes of queries that nobody reads, some of which a forward
+ * without a library has found nothing for. */
+static void take_outputs(const struct attention_case *k, struct attention_tensors *t, struct tensor *o)
+{
+	const struct sp_attention_dots dots = { k->batch, k->heads, k->head_dim, k->chunk, view(t->dout, REFERENCE),
+		                                    view(o, REFERENCE), view(t->dots, REFERENCE) };
+	memcpy(o->value, t->acc->value, (size_t)(o->rows * o->cols) * sizeof *o->value); /* finished in place */
+	tensor_round(o);
+	t->o = o;
+	for (int64_t row = 0; row < t->dout->rows; row++)
+		for (int64_t d = 0; is_unread(k, row % k->chunk) && d < t->dout->cols; d++)
+			tensor_set(t->dout, row, d, 0);
+	for (int64_t r = 0; r < t->lse->rows; r++)
+		for (int64_t i = 0; i < k->chunk; i++)
+			if (is_unread(k, i))
+				tensor_set(t->lse, r, i, i % 2 ? 2 : -INFINITY);
+	sp_reference_attention_dots(&dots);
+	tensor_round(t->dots);
+}
+
 /* add_dq, add_dkv: to what the tensors hold; else the first block overwrites dq, and every block its own dk and dv. */
 static void backward_flags_case(struct sp_compute *c, const struct attention_case *k, int add_dq, int add_dkv)
 {
@@ -482,6 +513,9 @@ static void backward_flags_case(struct sp_compute *c, const struct attention_cas
 	take_inputs(&b, k, &t);
 	take_lse(&b, k, &t);
 	take_gradients(&b, k, &t, add_dq ? INOUT : OUT, add_dkv ? INOUT : OUT);
+	if (k->whole)
+		take_outputs(k, &t, bench_element(&b, IN, k->batch * k->chunk, width(k)));
+	b.wavers = k->whole && bench_by_library();
 	while (bench_again(&b))
 		for (int i = 0; i < k->blocks; i++) {
 			struct sp_attention_backward args = backward_args(k, &t, i, DEVICE);
@@ -634,6 +668,87 @@ void attention_merge_equals_reference(void **state)
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
 		for (int strided = 0; strided < 2; strided++)
 			merge_case(*state, &(struct finish_case){ sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], 0, 0, strided });
+}
+
+/* ---- whole steps, which a backend may leave to a library ---- */
+
+/* One block and three, both sides of tiles of 128, heads of all widths that tiles have, and of one that no library takes; and rows that
+ * are not aligned. */
+static const struct attention_case entire[] = {
+	{ 2, 2, 64, 128, { 128 }, 1, 1, 0, DOC_ONE, 65536, 0, 0, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
+	{ 1, 3, 64, 72, { 72 }, 1, 1, 0, DOC_UNREAD, 65536, 0, 0, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
+	{ 2, 1, 32, 40, { 24, 1, 65 }, 3, 0, 0, DOC_ONE, 65536, 40, 0, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
+	{ 1, 2, 16, 33, { 16, 0, 48 }, 3, 0, 0, DOC_UNREAD, 65536, 0, 64, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
+	{ 1, 2, 96, 17, { 40 }, 1, 0, 0, DOC_ONE, 65536, 0, 0, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
+	{ 1, 1, 128, 24, { 70, 58, 8 }, 3, 0, 0, DOC_ONE, 65536, 0, 0, 2, BOUND_ATTENTION_FORWARD, 0, 1 },
+	{ 1, 2, 20, 30, { 50 }, 1, 0, 0, DOC_ONE, 65536, 0, 0, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
+	{ 1, 2, 64, 30, { 50, 3, 70 }, 3, 0, 1, DOC_ONE, 65536, 0, 0, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
+	{ 1, 2, 64, 30, { 50 }, 1, 0, 0, DOC_ONE, 58982, 0, 0, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
+};
+enum { ENTIRE = sizeof entire / sizeof *entire };
+
+/* What is found for queries that nobody reads is not looked at. */
+static void leave_out_unread(const struct attention_case *k, struct tensor *o, struct tensor *lse)
+{
+	for (int64_t r = 0; r < lse->rows; r++)
+		for (int64_t i = 0; i < k->chunk; i++) {
+			const int64_t row = r / k->heads * k->chunk + i, first = r % k->heads * k->head_dim;
+			for (int64_t d = first; is_unread(k, i) && d < first + k->head_dim; d++)
+				o->value[row * o->cols + d] = tensor_got(o, row, d);
+			if (is_unread(k, i))
+				lse->value[r * k->chunk + i] = tensor_got(lse, r, i);
+		}
+}
+
+/* A library's result comes without its largest score: its sum relative to ln of itself is 1. */
+static void expect_library(const struct bench *b, const struct attention_case *k, const struct tensor *l)
+{
+	const int fits = k->head_dim % 8 == 0 && !k->strided && k->keep == 65536;
+	if (!bench_by_library() || k->blocks > 1)
+		return;
+	for (int64_t i = 0; i < l->cols; i++)
+		if ((tensor_got(l, 0, i) == 1) != fits && !is_unread(k, i))
+			fail_msg("%s: the library was %s", b->label, fits ? "not asked" : "asked");
+}
+
+static void whole_forward_case(struct sp_compute *c, const struct attention_case *k)
+{
+	struct bench b;
+	struct attention_tensors t = { 0 };
+	open_case(&b, c, k);
+	take_inputs(&b, k, &t);
+	t.acc = bench_tensor(&b, OUT, k->batch * k->chunk, width(k));
+	t.m = bench_tensor(&b, OUT, k->batch * k->heads, k->chunk);
+	t.l = bench_tensor(&b, OUT, k->batch * k->heads, k->chunk);
+	t.o = bench_element(&b, OUT, k->batch * k->chunk, width(k));
+	t.lse = bench_tensor(&b, OUT, k->batch * k->heads, k->chunk);
+	while (bench_again(&b))
+		for (int i = 0; i <= k->blocks; i++) {
+			const struct sp_attention_forward args = forward_args(k, &t, i < k->blocks ? i : 0, DEVICE);
+			const struct sp_attention_finish end = finish_args(k, &t, t.o, t.lse, DEVICE);
+			assert_int_equal(i < k->blocks ? sp_compute_attention_forward(c, &args) : sp_compute_attention_finish(c, &end), SP_OK);
+		}
+	for (int i = 0; i < k->blocks; i++) {
+		const struct sp_attention_forward args = forward_args(k, &t, i, REFERENCE);
+		sp_reference_attention_forward(&args);
+	}
+	const struct sp_attention_finish end = finish_args(k, &t, t.o, t.lse, REFERENCE);
+	sp_reference_attention_finish(&end);
+	leave_out_unread(k, t.o, t.lse);
+	expect_library(&b, k, t.l);
+	bench_expect_rounded(&b, t.o, k->bound, "o", 2 + k->blocks);
+	bench_expect_near(&b, t.lse, k->bound, "lse", sqrt((double)(k->batch * k->heads * k->chunk)));
+	bench_close(&b);
+}
+
+void attention_of_whole_steps_equals_reference(void **state)
+{
+	for (int i = 0; i < ENTIRE; i++) {
+		whole_forward_case(*state, &entire[i]);
+		for (int flags = 0; flags < 4; flags++)
+			if (!entire[i].packed || flags == 0)
+				backward_flags_case(*state, &entire[i], flags & 1, flags >> 1);
+	}
 }
 
 /* ---- poll ---- */

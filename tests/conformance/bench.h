@@ -13,6 +13,9 @@
 /* Before all others: the dtype of the tensors that the contract marks E. */
 void bench_set_element(enum sp_dtype dtype);
 enum sp_dtype bench_dtype(void);
+/* Whether the backend was told to leave whole steps of attention to a library. */
+void bench_set_library(int by_library);
+int bench_by_library(void);
 /* Its largest finite number, and its least normal one. */
 double bench_largest(void);
 double bench_least(void);
@@ -46,6 +49,7 @@ struct bench {
 	struct sp_compute *compute;
 	char label[128];
 	int strided, runs;
+	int wavers; /* the second run may give other bits: set after bench_open */
 	struct tensor tensor[BENCH_TENSORS];
 	struct bytes bytes[BENCH_BYTES];
 	int tensors, byte_arrays;

@@ -39,6 +39,7 @@ void attention_merge_equals_reference(void **state);
 void attention_backward_equals_reference(void **state);
 void attention_backward_adds_or_overwrites(void **state);
 void attention_ignores_rows_that_attended_to_nothing(void **state);
+void attention_of_whole_steps_equals_reference(void **state);
 void attention_polls_on_the_calling_thread(void **state);
 
 /* scores.c */

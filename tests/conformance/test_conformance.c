@@ -3,7 +3,7 @@
  *   test_conformance BACKEND[-WORD...]-THREADS     for example cpu-avx2-2, cpu-generic-bf16-1, cudasim-f16-1
  *
  * A word is "tf32", which has products in that precision; "bf16" or "f16", which has activations in that dtype and leaves out
- * the operations that know none; or a variant of the backend. "auto", and none, leave the variant to the backend.
+ * the operations that know none; "cudnn", which leaves attention to that library and tests nothing else; or a variant of the backend. "auto", and none, leave the variant to the backend.
  *
  * A path may stand before the name and an extension after it, so that a row of make check is the name of a file. A
  * backend or variant that is not built or cannot run here is a skipped row (exit 77). */
@@ -24,6 +24,7 @@ struct row {
 	char backend[16], variant[16];
 	enum sp_precision precision;
 	enum sp_dtype element;
+	enum sp_attention_kernel kernel;
 	int threads;
 };
 
@@ -37,6 +38,8 @@ static void read_word(const char *word, struct row *row)
 		row->element = SP_BF16;
 	else if (strcmp(word, "f16") == 0)
 		row->element = SP_F16;
+	else if (strcmp(word, "cudnn") == 0)
+		row->kernel = SP_ATTENTION_CUDNN;
 	else if (strcmp(word, "auto") != 0)
 		snprintf(row->variant, sizeof row->variant, "%s", word);
 }
@@ -56,11 +59,13 @@ static int read_row(const char *path, struct row *row)
 
 static int open_row(const struct row *row)
 {
-	const struct sp_compute_options options = { .threads = row->threads, .precision = row->precision };
-	const struct sp_compute_needs needs = { .dtype = row->element, .head_dim = 64 };
+	const struct sp_compute_options options = { .threads = row->threads, .precision = row->precision,
+		                                        .attention_kernel = row->kernel };
+	const struct sp_compute_needs needs = { .dtype = row->element, .head_dim = 64, .attention_dtype = row->element };
 	const char *variable = strcmp(row->backend, "cudasim") == 0 ? "SEQPAR_CUDASIM" : "SEQPAR_CPU_ISA";
 	bound_precision(row->precision);
 	bench_set_element(row->element);
+	bench_set_library(row->kernel == SP_ATTENTION_CUDNN);
 	if (row->variant[0])
 		setenv(variable, row->variant, 1);
 	else
@@ -80,6 +85,10 @@ static int check_row(const struct row *row)
 	}
 	if (row->precision == SP_PRECISION_TF32 && !strstr(text, "tf32")) {
 		fprintf(stderr, "asked for tf32, got %s\n", text);
+		return -1;
+	}
+	if (row->kernel == SP_ATTENTION_CUDNN && !strstr(text, "cuDNN")) {
+		fprintf(stderr, "asked for cudnn, got %s\n", text);
 		return -1;
 	}
 	if (!strstr(text, row->variant)) {
@@ -134,6 +143,7 @@ static const struct CMUnitTest of_elements[] = {
 	cmocka_unit_test(attention_backward_equals_reference),
 	cmocka_unit_test(attention_backward_adds_or_overwrites),
 	cmocka_unit_test(attention_ignores_rows_that_attended_to_nothing),
+	cmocka_unit_test(attention_of_whole_steps_equals_reference),
 	cmocka_unit_test(attention_polls_on_the_calling_thread),
 	cmocka_unit_test(rotate_equals_reference),
 	cmocka_unit_test(rotate_back_gives_what_was_rotated),
@@ -151,6 +161,10 @@ static const struct CMUnitTest of_elements[] = {
 	cmocka_unit_test(tanh_backward_equals_reference),
 };
 
+static const struct CMUnitTest of_libraries[] = {
+	cmocka_unit_test(attention_of_whole_steps_equals_reference),
+};
+
 int main(int argc, char **argv)
 {
 	struct row row;
@@ -166,9 +180,12 @@ int main(int argc, char **argv)
 	}
 	int failed = status != SP_OK || check_row(&row) != 0;
 	if (!failed) {
-		if (row.element == SP_F32)
+		if (row.kernel == SP_ATTENTION_CUDNN)
+			failed = cmocka_run_group_tests(of_libraries, give_compute, NULL) != 0;
+		else if (row.element == SP_F32)
 			failed = cmocka_run_group_tests(of_floats, give_compute, NULL) != 0;
-		failed |= cmocka_run_group_tests(of_elements, give_compute, NULL) != 0;
+		if (row.kernel != SP_ATTENTION_CUDNN)
+			failed |= cmocka_run_group_tests(of_elements, give_compute, NULL) != 0;
 		bound_report();
 	}
 	sp_compute_close(compute);

@@ -248,6 +248,61 @@ static void training_in_bf16_is_near_the_cpu(void **state)
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
+/* As `s` says, by that kernel; whole sequences of `length` tokens, nothing dropped in attention. */
+static int train_by(enum sp_attention_kernel kernel, struct sp_settings *s, const char *length, struct result *r)
+{
+	const struct sp_compute_options options = { .threads = 1, .device = sp_comm_place(ranks.world).local_rank,
+		                                        .attention_kernel = kernel };
+	struct sp_compute *compute = NULL;
+	int bad = settings(s, "model.norm=post", "model.activation=gelu", "parallel.attention=ring");
+	bad = bad || sp_settings_word(s, "train.precision=bf16") != 0 || sp_settings_word(s, "model.attention_dropout=0") != 0;
+	bad = bad || sp_settings_word(s, "data.short_seq_prob=0") != 0 || sp_settings_word(s, length) != 0;
+	bad = bad || sp_compute_open(test_ranks_device_name(), &options, &compute) != 0;
+	bad = bad || sp_comm_bind(ranks.world, compute) != 0;
+	bad = bad || train(s, compute, r);
+	sp_compute_close(compute);
+	return sp_comm_bind(ranks.world, device) || bad;
+}
+
+static double loss_apart(const struct result *a, const struct result *b)
+{
+	double far = 0;
+	for (int i = 0; i < STEPS; i++)
+		far = fmax(far, fabs(a->loss[i] - b->loss[i]) / b->loss[i]);
+	return far;
+}
+
+/* Both kernels of attention round as they go, each in its own places: near each other and the cpu, and not the same. With 41
+ * tokens the last of several ranks has padding, so its hops are the own kernels', the others' the library's. */
+static void training_by_cudnn_is_near_the_cpu(const char *length)
+{
+	struct result cudnn = { .loss = { 0 } }, flash = { .loss = { 0 } }, cpu = { .loss = { 0 } };
+	struct sp_settings s;
+	int bad = train_by(SP_ATTENTION_CUDNN, &s, length, &cudnn);
+	bad = train_by(SP_ATTENTION_FLASH, &s, length, &flash) || bad;
+	bad = bad || sp_settings_word(&s, "train.precision=fp32") != 0 || train(&s, ranks.compute, &cpu);
+	const double other = bad ? NAN : gradients_apart(&cudnn, &flash), far = bad ? NAN : gradients_apart(&cudnn, &cpu);
+	bad = bad || !(far < 5e-2) || !(other > 1e-5 && other < 5e-2) || !(loss_apart(&cudnn, &cpu) < 5e-3);
+	if (bad)
+		fprintf(stderr, "rank %d, %s: gradients by cudnn differ by %g from the cpu's, by %g from flash's\n", ranks.rank, length, far, other);
+	free_result(&cudnn);
+	free_result(&flash);
+	free_result(&cpu);
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+static void training_by_cudnn_on_whole_sequences_is_near_the_cpu(void **state)
+{
+	(void)state;
+	training_by_cudnn_is_near_the_cpu("train.sequence_length=40");
+}
+
+static void training_by_cudnn_beside_padding_is_near_the_cpu(void **state)
+{
+	(void)state;
+	training_by_cudnn_is_near_the_cpu("train.sequence_length=41");
+}
+
 static void the_cpu_refuses_tf32(void **state)
 {
 	const struct sp_compute_options options = { .threads = 1, .precision = SP_PRECISION_TF32 };
@@ -268,6 +323,8 @@ int main(void)
 		cmocka_unit_test(training_in_stages_equals_the_cpu),
 		cmocka_unit_test(training_in_tf32_is_near_the_cpu),
 		cmocka_unit_test(training_in_bf16_is_near_the_cpu),
+		cmocka_unit_test(training_by_cudnn_on_whole_sequences_is_near_the_cpu),
+		cmocka_unit_test(training_by_cudnn_beside_padding_is_near_the_cpu),
 		cmocka_unit_test(the_cpu_refuses_tf32),
 	};
 	int rc = test_ranks_open(&ranks);

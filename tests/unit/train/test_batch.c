@@ -151,6 +151,23 @@ static void check_documents(const struct part *p, const struct sp_batch *b, cons
 	}
 }
 
+static int met_whole[2]; /* parts that are not, and that are */
+
+/* A rank's tokens are told to be of one document if each sample's are, its first token's among them. */
+static void check_whole(const struct part *p, const struct sp_batch *b, const int32_t *doc)
+{
+	assert_int_equal(b->whole == NULL, balanced);
+	for (int rank = 0; rank < p->grid.shape.at[SP_AXIS_SEQUENCE] && !balanced; rank++) {
+		int whole = 1;
+		for (int64_t row = 0; row < b->batch * b->chunk; row++) {
+			const int32_t own = doc[rank * b->batch * b->chunk + row], first = doc[row / b->chunk * b->chunk];
+			whole = whole && own == first && own >= 0;
+		}
+		assert_int_equal(b->whole[rank], whole);
+		met_whole[whole]++;
+	}
+}
+
 /* One micro-batch against the samples it should be of. */
 static void check_micro(const struct part *p, int64_t m, int64_t slot)
 {
@@ -203,6 +220,7 @@ static void check_micro(const struct part *p, int64_t m, int64_t slot)
 		}
 		check_documents(p, &b, doc, i, &w);
 	}
+	check_whole(p, &b, doc);
 	assert_int_equal(seen, b.predictions);
 	assert_int_equal(order, b.orders);
 	if (dataset == alone && !balanced)
@@ -218,6 +236,7 @@ static void check_micro(const struct part *p, int64_t m, int64_t slot)
 
 static void check_grids(void)
 {
+	met_whole[0] = met_whole[1] = 0;
 	static const struct {
 		int data, sequence;
 		int64_t micro;
@@ -233,6 +252,7 @@ static void check_grids(void)
 					check_micro(&p, m, first + m * grids[g].micro);
 				sp_batches_destroy(p.batches);
 			}
+	assert_true(balanced || (met_whole[0] > 0 && met_whole[1] > 0));
 }
 
 static void ranks_hold_their_tokens_of_their_slots(void **state)
