@@ -19,9 +19,11 @@ for header in "$top"/include/seqpar/*.h; do
 	test -z "$CXX" || compiles "seqpar/${header##*/}" $CXX -x c++ -pedantic -I"$top/include"
 done
 printf '#include <nccl.h>\n' | $CC $CPPFLAGS -x c -E - >/dev/null 2>&1 && nccl=yes || nccl=
+printf '#include <dnnl.h>\n' | $CC $CPPFLAGS -x c -E - >/dev/null 2>&1 && dnnl=yes || dnnl=
 for header in $(cd "$top" && find src backends tests -name '*.h'); do
 	case $header in
 	backends/nccl/l*) test -n "$nccl" || continue ;;
+	backends/cpu/onednn_versions.h) test -n "$dnnl" || continue ;;
 	esac
 	case $header in
 	tests/*) at=${header#tests/} ;;
