@@ -32,7 +32,7 @@ noinst_LTLIBRARIES += $(modules)
 module_ldflags = $(AM_LDFLAGS) -module
 module_libadd =
 linked_modules = $(modules)
-linked_rpath = $(BLAS_RPATH) $(NCCL_RPATH)
+linked_rpath = $(BLAS_RPATH) $(ONEDNN_RPATH) $(NCCL_RPATH)
 endif
 # A missing symbol fails the link, not the user's run; but a sanitizer's symbols may be in the program only.
 if !SANITIZERS

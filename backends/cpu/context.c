@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/size.h"
 #include "cpu/blas.h"
+#include "cpu/onednn.h"
 
 #include <stdlib.h>
 #ifdef _OPENMP
@@ -24,6 +25,23 @@ static void measure_threads(struct sp_cpu *cpu)
 	blas = sp_blas_threads();
 	cpu->threads = granted;
 	cpu->blas_threads = blas;
+}
+
+/* Without the instructions it is not opened unless it is asked for: nothing would be gained. */
+static int open_onednn(struct sp_cpu *cpu)
+{
+	char *why = cpu->no_onednn;
+	int status = SP_OK;
+	if (cpu->products == SP_PRODUCTS_BLAS)
+		return sp_say(SP_OK, why, sizeof cpu->no_onednn, "backend.products is blas");
+	if (cpu->products == SP_PRODUCTS_AUTO && !sp_onednn_is_fast(SP_BF16))
+		return sp_say(SP_OK, why, sizeof cpu->no_onednn, "this processor has neither AVX512_BF16 nor AMX that oneDNN may use");
+	status = sp_onednn_open(cpu->threads, &cpu->onednn, why, sizeof cpu->no_onednn);
+	if (status == SP_ERR_MEMORY)
+		return status;
+	if (cpu->products == SP_PRODUCTS_ONEDNN)
+		return status ? sp_fail(status, "cpu: backend.products=onednn cannot be had: %s", why) : SP_OK;
+	return SP_OK;
 }
 
 int sp_cpu_open(const struct sp_compute_options *options, void **ctx)
@@ -46,8 +64,13 @@ int sp_cpu_open(const struct sp_compute_options *options, void **ctx)
 	cpu->asked = cpu->threads = options && options->threads > 0 ? options->threads : own;
 	sp_blas_set_threads(1);
 	measure_threads(cpu);
-	*ctx = cpu;
-	return SP_OK;
+	cpu->products = options ? options->products : SP_PRODUCTS_AUTO;
+	const int status = open_onednn(cpu);
+	if (status)
+		sp_cpu_close(cpu);
+	else
+		*ctx = cpu;
+	return status;
 }
 
 void sp_cpu_close(void *ctx)
@@ -55,6 +78,7 @@ void sp_cpu_close(void *ctx)
 	struct sp_cpu *cpu = ctx;
 	if (!cpu)
 		return;
+	sp_onednn_close(cpu->onednn);
 	free(cpu->scratch);
 	free(cpu);
 }
@@ -65,6 +89,9 @@ int sp_cpu_supports(void *ctx, const struct sp_compute_needs *needs, char *why, 
 	if (needs->dtype != SP_F32 && needs->dtype != SP_BF16)
 		return sp_say(SP_ERR_UNUSABLE, why, size, "the cpu backend keeps activations in fp32 or bf16, not in %s, which needs a GPU",
 		              sp_dtype_name(needs->dtype));
+	if (needs->dtype == SP_BF16 && cpu->products == SP_PRODUCTS_ONEDNN && !sp_onednn_knows(cpu->onednn, SP_BF16))
+		return sp_say(SP_ERR_UNUSABLE, why, size, "with backend.products = onednn it makes no products in bf16: oneDNN needs a processor with "
+		              "AVX-512 for them; set backend.products = auto");
 	cpu->bf16 = needs->dtype == SP_BF16;
 	return SP_OK;
 }

@@ -27,6 +27,7 @@ static const struct sp_compute_ops ops = {
 	.supports = sp_cpu_supports,
 	.chunk_multiple = sp_cpu_chunk_multiple,
 	.threads = sp_cpu_threads,
+	.multiplies = sp_cpu_multiplies,
 
 	.alloc = sp_cpu_alloc,
 	.free = sp_cpu_free,

@@ -1,6 +1,6 @@
 /* Inside the cpu backend: its context and the operations of its table. May include: base, seqpar/compute.h.
  *
- * Operations finish before they return. Each opens OpenMP regions of cpu->threads threads; a library GEMM is only ever
+ * Operations finish before they return. Each opens OpenMP regions of cpu->threads threads; a library's product is only ever
  * called from inside one, single-threaded. Work is cut into parts by sizes and thread count alone and parts, not
  * threads, own partial sums, so results repeat bit for bit even where OpenMP grants fewer threads. */
 #ifndef SP_CPU_H
@@ -18,6 +18,9 @@ struct sp_cpu {
 	int asked;   /* the number wanted; differs from threads only where the system did not grant it */
 	int blas_threads; /* inside a parallel region, as the BLAS says; 0 if it does not say */
 	int bf16; /* 1 if activations in bfloat16 were asked for */
+	enum sp_products products;
+	struct sp_onednn *onednn; /* NULL: none is used */
+	char no_onednn[256];      /* then why not, where nobody said */
 	int bound, cores, ranks; /* cores this process may run on, cores of the machine, ranks of this job on it */
 	void *scratch;
 	size_t scratch_size;
@@ -79,6 +82,8 @@ int sp_cpu_copy_rows(void *ctx, struct sp_matrix from, struct sp_matrix to);
 int sp_cpu_convert(void *ctx, struct sp_matrix from, struct sp_matrix to);
 int sp_cpu_sync(void *ctx);
 
+/* products.c */
+const char *sp_cpu_multiplies(void *ctx, enum sp_dtype element, int64_t m, int64_t n, int64_t k);
 /* linear.c */
 int sp_cpu_linear_forward(void *ctx, const struct sp_linear_forward *args);
 int sp_cpu_linear_backward_input(void *ctx, const struct sp_linear_backward_input *args);

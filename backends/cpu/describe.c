@@ -4,6 +4,7 @@
 #include "cpu/cpu.h"
 
 #include "cpu/blas.h"
+#include "cpu/onednn.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -107,12 +108,35 @@ static void warn_threads(const struct sp_cpu *cpu, char *text, size_t size)
 		       cpu->cores);
 }
 
+static void warn_bf16(const struct sp_cpu *cpu, char *text, size_t size)
+{
+	if (cpu->bf16 && !cpu->onednn)
+		remark(text, size, "bf16 halves the memory of activations but saves no time: products are made in fp32, as %s; set train.precision = fp32 "
+		                   "where memory suffices", cpu->no_onednn);
+	else if (cpu->bf16 && !sp_onednn_is_fast(SP_BF16))
+		remark(text, size, "bf16 halves the memory of activations but is slow: this processor has neither AVX512_BF16 nor AMX for oneDNN to "
+		                   "use; set backend.products = auto, or train.precision = fp32 where memory suffices");
+}
+
+/* What multiplies besides the BLAS: "; oneDNN 2.6.3 for bf16". */
+static void name_onednn(const struct sp_cpu *cpu, char *text, size_t size)
+{
+	char name[64] = "";
+	text[0] = 0;
+	if (!cpu->onednn)
+		return;
+	sp_onednn_name(name, sizeof name);
+	snprintf(text, size, "; %s for %s", name, cpu->products == SP_PRODUCTS_ONEDNN ? "all products" : "bf16");
+}
+
 void sp_cpu_describe(void *ctx, char *text, size_t size, char *warning, size_t warning_size)
 {
 	const struct sp_cpu *cpu = ctx;
+	char onednn[96];
+	name_onednn(cpu, onednn, sizeof onednn);
 	if (size)
-		snprintf(text, size, "%s, core type %s, %s; kernels for %s; %d thread%s", sp_blas_config(),
-		         sp_blas_core()[0] ? sp_blas_core() : "unknown", threading_name(sp_blas_threading()), cpu->kernels->isa,
+		snprintf(text, size, "%s, core type %s, %s%s; kernels for %s; %d thread%s", sp_blas_config(),
+		         sp_blas_core()[0] ? sp_blas_core() : "unknown", threading_name(sp_blas_threading()), onednn, cpu->kernels->isa,
 		         cpu->threads, cpu->threads == 1 ? "" : "s");
 	if (!warning_size)
 		return;
@@ -120,7 +144,5 @@ void sp_cpu_describe(void *ctx, char *text, size_t size, char *warning, size_t w
 	warn_core(warning, warning_size);
 	warn_blas(cpu, warning, warning_size);
 	warn_threads(cpu, warning, warning_size);
-	if (cpu->bf16)
-		remark(warning, warning_size, "bf16 halves the memory of activations but saves no time: products are made in fp32 on any "
-		                              "processor; set train.precision = fp32 where memory suffices");
+	warn_bf16(cpu, warning, warning_size);
 }

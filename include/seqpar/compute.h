@@ -362,11 +362,19 @@ enum sp_attention_kernel {
 	SP_ATTENTION_CUDNN, /* NVIDIA's cuDNN, steps that it cannot do its own; open gives SP_ERR_UNUSABLE where there is none */
 };
 
+/* Which library makes matrix products, for a backend that has several. */
+enum sp_products {
+	SP_PRODUCTS_AUTO = 0, /* chosen by dtype, sizes and processor */
+	SP_PRODUCTS_BLAS,
+	SP_PRODUCTS_ONEDNN,
+};
+
 struct sp_compute_options {
 	int threads; /* host threads to use; 0: the backend decides */
 	int device;  /* this rank's number among those of the machine: a backend with n devices takes number device % n */
 	enum sp_precision precision; /* open gives SP_ERR_UNUSABLE where the backend has no such products */
 	enum sp_attention_kernel attention_kernel;
+	enum sp_products products;   /* SP_ERR_ABSENT, SP_ERR_UNUSABLE where it has not this library; but for AUTO, only if it has `multiplies` */
 };
 
 /* What a configuration will ask for, so that it is refused at set-up and not at step 3000. */
@@ -392,6 +400,9 @@ struct sp_compute_ops {
 	/* Tokens per rank and sample are rounded up to a multiple of this; at least 1. */
 	int64_t (*chunk_multiple)(void *ctx);
 	int (*threads)(void *ctx);
+	/* "blas" or "onednn": what makes a product with (m, n) results of k terms, of matrices of this dtype. Optional: NULL means that
+	 * there is no choice. */
+	const char *(*multiplies)(void *ctx, enum sp_dtype dtype, int64_t m, int64_t n, int64_t k);
 
 	/* ---- memory and queue ---- */
 	int (*alloc)(void *ctx, size_t bytes, void **memory); /* 64-byte aligned at least; bytes 0 gives a valid pointer */

@@ -42,6 +42,8 @@ int sp_compute_open(const char *name, const struct sp_compute_options *options, 
 	if (status)
 		return sp_fail(status, "backend.device=%s cannot be used: %s (seqpar info lists the modules)", name, why);
 
+	if (options && options->products != SP_PRODUCTS_AUTO && !module->compute->multiplies)
+		return sp_fail(SP_ERR_UNUSABLE, "backend.products cannot be chosen with backend.device=%s: leave it at auto", module->name);
 	struct sp_compute *c = malloc(sizeof *c);
 	if (!c)
 		return sp_fail(SP_ERR_MEMORY, "out of memory opening module %s", module->name);
@@ -120,6 +122,11 @@ int64_t sp_compute_chunk_multiple(struct sp_compute *c)
 int sp_compute_threads(struct sp_compute *c)
 {
 	return c->ops->threads(c->ctx);
+}
+
+const char *sp_compute_multiplies(struct sp_compute *c, enum sp_dtype dtype, int64_t m, int64_t n, int64_t k)
+{
+	return c->ops->multiplies ? c->ops->multiplies(c->ctx, dtype, m, n, k) : "";
 }
 
 /* ---- transfers meanwhile ---- */

@@ -20,6 +20,8 @@ void sp_compute_describe(struct sp_compute *c, char *text, size_t size, char *wa
 int sp_compute_supports(struct sp_compute *c, const struct sp_compute_needs *needs);
 int64_t sp_compute_chunk_multiple(struct sp_compute *c);
 int sp_compute_threads(struct sp_compute *c);
+/* "blas" or "onednn", or "" where there is no choice: what makes a product with (m, n) results of k terms. */
+const char *sp_compute_multiplies(struct sp_compute *c, enum sp_dtype dtype, int64_t m, int64_t n, int64_t k);
 
 /* What the host does for transfers that are under way while layers compute. Nothing is called inside of `between`. */
 struct sp_compute_poll {

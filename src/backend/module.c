@@ -69,7 +69,7 @@ static const char *first_missing(const struct member *m)
 static const char *missing_compute(const struct sp_compute_ops *ops)
 {
 	const struct member members[] = {
-		MEMBER(open), MEMBER(close), MEMBER(describe), MEMBER(supports), MEMBER(chunk_multiple), MEMBER(threads),
+		MEMBER(open), MEMBER(close), MEMBER(describe), MEMBER(supports), MEMBER(chunk_multiple), MEMBER(threads), OPTIONAL(multiplies),
 		MEMBER(alloc), MEMBER(free), MEMBER(copy_in), MEMBER(copy_out), MEMBER(zero), MEMBER(copy_rows), OPTIONAL(convert), MEMBER(sync),
 		PAIR(alloc_host, free_host), PAIR(free_host, alloc_host), OPTIONAL(queue),
 		MEMBER(linear_forward), MEMBER(linear_backward_input), MEMBER(linear_backward_weight),

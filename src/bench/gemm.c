@@ -260,23 +260,33 @@ static int check(struct work *w, double *error)
 
 static const struct sp_bench_column columns[] = {
 	{ "layer", "", 12, SP_BENCH_WORDS },    { "product", "", 8, SP_BENCH_WORDS }, { "epilogue", "", 16, SP_BENCH_WORDS },
-	{ "precision", "", 9, SP_BENCH_WORDS }, { "t", "rows", 6, 0 },                { "n", "", 6, 0 },
-	{ "k", "", 6, 0 },                      { "min", "us", 10, 1 },               { "avg", "us", 10, 1 },
-	{ "max", "us", 10, 1 },                 { "spread", "%", 7, 1 },              { "rate", "GFLOP/s", 9, 1 },
-	{ "gemm", "GFLOP/s", 9, 1 },            { "of gemm", "%", 8, 1 },             { "error", "", 9, SP_BENCH_TINY },
-	{ NULL },
+	{ "precision", "", 9, SP_BENCH_WORDS }, { "by", "", 6, SP_BENCH_WORDS },      { "t", "rows", 6, 0 },
+	{ "n", "", 6, 0 },                      { "k", "", 6, 0 },                    { "min", "us", 10, 1 },
+	{ "avg", "us", 10, 1 },                 { "max", "us", 10, 1 },               { "spread", "%", 7, 1 },
+	{ "rate", "GFLOP/s", 9, 1 },            { "gemm", "GFLOP/s", 9, 1 },          { "of gemm", "%", 8, 1 },
+	{ "error", "", 9, SP_BENCH_TINY },      { NULL },
 };
+
+/* The product as a plain one: (m, n) results of k terms. */
+struct plain {
+	int64_t m, n, k;
+};
+
+static struct plain plain_of(const struct work *w)
+{
+	const struct shape *s = &w->shape;
+	const enum product p = w->epilogue->product;
+	return (struct plain){ p == BACKWARD_WEIGHT ? s->n : s->t, p == FORWARD ? s->n : s->k,
+		               p == FORWARD ? s->k : p == BACKWARD_INPUT ? s->n : s->t };
+}
 
 /* All ranks at once: the sum of their rates. */
 static int plain_rate(struct work *w, double *rate)
 {
-	const struct shape *s = &w->shape;
-	const enum product p = w->epilogue->product;
-	const int64_t m = p == BACKWARD_WEIGHT ? s->n : s->t, n = p == FORWARD ? s->n : s->k;
-	const int64_t k = p == FORWARD ? s->k : p == BACKWARD_INPUT ? s->n : s->t;
+	const struct plain p = plain_of(w);
 	int status = sp_comm_barrier(w->bench->world);
 	if (!status)
-		status = sp_compute_gemm_rate(w->bench->compute, m, n, k, seconds, rate);
+		status = sp_compute_gemm_rate(w->bench->compute, p.m, p.n, p.k, seconds, rate);
 	return status ? status : sp_comm_all_reduce(w->bench->world, rate, 1, SP_F64, SP_SUM);
 }
 
@@ -286,8 +296,11 @@ static void print(struct work *w, const struct sp_bench_times *t, double gemm, d
 	const struct epilogue *e = w->epilogue;
 	const double flops = 2.0 * (double)s->t * (double)s->n * (double)s->k * sp_comm_size(w->bench->world);
 	const double rate = flops / t->most;
+	const struct plain p = plain_of(w);
+	const char *by = sp_compute_multiplies(w->bench->compute, w->element, p.m, p.n, p.k);
 	const struct sp_bench_cell cells[] = {
 		sp_bench_text(s->name), sp_bench_text(e->name), sp_bench_text(e->what), sp_bench_text(sp_setup_precision(w->bench->settings)),
+		sp_bench_text(by[0] ? by : "-"),
 		sp_bench_number((double)s->t), sp_bench_number((double)s->n), sp_bench_number((double)s->k),
 		sp_bench_number(1e6 * t->least), sp_bench_number(1e6 * t->mean), sp_bench_number(1e6 * t->most),
 		sp_bench_number(100 * t->spread), sp_bench_number(1e-9 * rate), sp_bench_number(1e-9 * gemm),
@@ -386,6 +399,45 @@ static int measure_shape(struct sp_bench *bench, const struct shape *shape)
 	return status;
 }
 
+/* ---- who multiplies ---- */
+
+/* A benchmark with each of the two libraries; only what differs from `bench` is its own. */
+struct both {
+	struct sp_bench bench[2];
+	struct sp_settings settings[2];
+};
+
+static int open_both(const struct sp_bench *bench, const struct sp_compute_needs *needs, struct both *b)
+{
+	static const int products[2] = { SP_MULTIPLY_BLAS, SP_MULTIPLY_ONEDNN };
+	int status = SP_OK;
+	for (int i = 0; i < 2 && !status; i++) {
+		b->bench[i] = *bench;
+		b->bench[i].compute = NULL;
+		b->settings[i] = *bench->settings;
+		b->settings[i].backend.products = products[i];
+		status = sp_setup_open_device(&b->settings[i], bench->world, &b->bench[i].compute);
+		if (!status)
+			status = sp_compute_supports(b->bench[i].compute, needs);
+	}
+	return status;
+}
+
+static void close_both(struct both *b)
+{
+	for (int i = 0; i < 2; i++)
+		sp_compute_close(b->bench[i].compute);
+}
+
+static int measure_shapes(struct sp_bench *const bench[], int benches, const struct shape *shapes, size_t n)
+{
+	int status = SP_OK;
+	sp_bench_table(bench[0]->output, "products of the model, all ranks at once", columns);
+	for (size_t i = 0; i < n * (size_t)benches && !status; i++)
+		status = measure_shape(bench[i % (size_t)benches], &shapes[i / (size_t)benches]);
+	return status;
+}
+
 int sp_bench_gemm(struct sp_bench *bench)
 {
 	const struct sp_settings *s = bench->settings;
@@ -402,11 +454,13 @@ int sp_bench_gemm(struct sp_bench *bench)
 	};
 	const struct sp_compute_needs needs = { .dtype = sp_planned_element(s), .head_dim = c.hidden / c.heads,
 		                                    .attention_dtype = sp_planned_element(s) };
-	int status = sp_compute_supports(bench->compute, &needs);
-	if (status)
-		return status;
-	sp_bench_table(bench->output, "products of the model, all ranks at once", columns);
-	for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !status; i++)
-		status = measure_shape(bench, &shapes[i]);
+	struct both both = { 0 };
+	struct sp_bench *const each[] = { &both.bench[0], &both.bench[1] };
+	int status = bench->both ? open_both(bench, &needs, &both) : sp_compute_supports(bench->compute, &needs);
+	if (!status)
+		status = measure_shapes(bench->both ? each : &bench, bench->both ? 2 : 1, shapes, sizeof shapes / sizeof *shapes);
+	/* Closing a device after an error may wait for other ranks' messages. */
+	if (!status || sp_comm_size(bench->world) == 1)
+		close_both(&both);
 	return status;
 }

@@ -20,6 +20,7 @@ enum sp_setting_ring { SP_RING_KV = 0, SP_RING_Q };
 enum sp_setting_balance { SP_BALANCE_TOKENS = 0, SP_BALANCE_COST };
 enum sp_setting_last_layer { SP_LAST_LAYER_READ = 0, SP_LAST_LAYER_ALL };
 enum sp_setting_recompute { SP_RECOMPUTED_NONE = 0, SP_RECOMPUTED_ATTENTION, SP_RECOMPUTED_LAYER };
+enum sp_setting_products { SP_MULTIPLY_AUTO = 0, SP_MULTIPLY_BLAS, SP_MULTIPLY_ONEDNN };
 enum sp_setting_precision { SP_TRAIN_FP32 = 0, SP_TRAIN_TF32, SP_TRAIN_BF16 };
 enum sp_setting_kernel { SP_KERNEL_AUTO = 0, SP_KERNEL_FLASH, SP_KERNEL_CUDNN };
 enum sp_setting_position { SP_POSITION_LEARNED = 0, SP_POSITION_ROPE };
@@ -80,6 +81,7 @@ struct sp_settings {
 	struct {
 		char device[16], comm[16];
 		int attention_kernel; /* enum sp_setting_kernel */
+		int products;    /* enum sp_setting_products */
 		int64_t threads; /* per rank; 0: cores available to this rank / ranks on this machine */
 		int64_t timeout; /* seconds; 0: none */
 	} backend;

@@ -135,6 +135,9 @@ const struct sp_setting_entry sp_settings_table[] = {
 	       "are all of one document, without padding; own kernels the others. It wants train.precision = bf16, parallel.attention = full or ring, "
 	       "model.attention_dropout = 0, no packing, equal shares. auto: cuDNN for steps that it can do, where it is there, from compute "
 	       "capability 9.0 on."),
+	CHOICE(backend.products, "auto", "auto|blas|onednn",
+	       "What makes matrix products on backend.device = cpu: the BLAS, or oneDNN if it is built in. auto: the BLAS; with train.precision = "
+	       "bf16, oneDNN on processors with AVX512_BF16 or AMX, but for small products, unless a rank's has neither: then the BLAS on all ranks."),
 	INTEGER(backend.threads, "0", "[0,65536]",
 	        "Threads per rank; 0: the cores it may use, shared among the ranks of the machine."),
 	INTEGER(backend.timeout, "600", "[0,1000000000]",

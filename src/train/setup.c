@@ -263,15 +263,45 @@ const char *sp_setup_precision(const struct sp_settings *settings)
 	return name[settings->train.precision];
 }
 
+/* What ranks compute alike must have the same bits on all of them. So where the choice is left to each, and some have processors that
+ * others have not, all do what the least of them can. */
+static int agree_on_products(const struct sp_settings *settings, struct sp_comm *world, struct sp_compute_options options,
+                             struct sp_compute **compute)
+{
+	enum { LARGE = 4096 };
+	int64_t with = 0;
+	if (settings->backend.products != SP_MULTIPLY_AUTO || sp_comm_size(world) == 1 || sp_planned_element(settings) == SP_F32)
+		return SP_OK;
+	with = strcmp(sp_compute_multiplies(*compute, sp_planned_element(settings), LARGE, LARGE, LARGE), "onednn") == 0;
+	const int own = with != 0;
+	int status = sp_comm_all_reduce(world, &with, 1, SP_I64, SP_SUM);
+	if (status || with == 0 || with == sp_comm_size(world))
+		return status;
+	if (sp_comm_rank(world) == 0)
+		sp_log(SP_LOG_WARNING, "bf16 products could be made by oneDNN on %lld of %d ranks: all make them in fp32, by the BLAS, to stay alike",
+		       (long long)with, sp_comm_size(world));
+	if (!own)
+		return SP_OK;
+	sp_compute_close(*compute);
+	*compute = NULL;
+	options.products = SP_PRODUCTS_BLAS;
+	return sp_compute_open(settings->backend.device, &options, compute);
+}
+
 int sp_setup_open_device(const struct sp_settings *settings, struct sp_comm *world, struct sp_compute **compute)
 {
+	static const enum sp_products products[] = { [SP_MULTIPLY_AUTO] = SP_PRODUCTS_AUTO, [SP_MULTIPLY_BLAS] = SP_PRODUCTS_BLAS,
+		                                     [SP_MULTIPLY_ONEDNN] = SP_PRODUCTS_ONEDNN };
 	const struct sp_compute_options options = {
 		.threads = (int)settings->backend.threads,
 		.device = sp_comm_place(world).local_rank,
 		.precision = settings->train.precision == SP_TRAIN_TF32 ? SP_PRECISION_TF32 : SP_PRECISION_FP32,
 		.attention_kernel = (enum sp_attention_kernel)settings->backend.attention_kernel,
+		.products = products[settings->backend.products],
 	};
 	int status = sp_compute_open(settings->backend.device, &options, compute);
+	if (!status)
+		status = agree_on_products(settings, world, options, compute);
 	return status ? status : sp_comm_bind(world, *compute);
 }
 

@@ -36,11 +36,22 @@ passes 60
 says 'of gemm'
 says 'bias, gelu_tanh'
 run 0 "$SEQPAR" bench gemm --only 'vocabulary weight' --rows 37 --repeats 2 --csv $tiny
-says 'layer,product,epilogue,precision,t,n,k,min'
+says 'layer,product,epilogue,precision,by,t,n,k,min'
 test "$(grep -c '^vocabulary,weight,' "$dir/out")" = 2 || fail "not two rows of vocabulary weight"
 run 0 "$SEQPAR" bench gemm --rows 37 --repeats 2 --warm-up 1 train.precision=bf16 $tiny
 passes 60
 says ' bf16 '
+
+# By each library, if there are two; asked for by name, one that is not there is an error.
+if env SEQPAR_LOG=error "$SEQPAR" info backend.products=onednn 2>/dev/null | grep -q 'for all products'; then
+	run 0 "$SEQPAR" bench gemm --both --only 'qkv forward none' --rows 37 --repeats 2 --csv $tiny
+	says 'qkv,forward,none,fp32,blas,37,'
+	says 'qkv,forward,none,fp32,onednn,37,'
+	passes 2
+else
+	run 1 "$SEQPAR" bench gemm --both --only qkv $tiny
+	ends_with_the_only_error 'backend.products=onednn'
+fi
 
 kinds=$(env SEQPAR_LOG=error "$SEQPAR" bench attention --repeats 1 $tiny | sed -n 's/^  \([a-z]*\) *both .*/\1/p')
 run 0 "$SEQPAR" bench attention --repeats 1 $tiny

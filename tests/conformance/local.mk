@@ -3,7 +3,9 @@
 conformance_rows = tests/conformance/cpu-generic-1.conform tests/conformance/cpu-generic-2.conform \
 	tests/conformance/cpu-avx2-1.conform tests/conformance/cpu-avx2-2.conform \
 	tests/conformance/cpu-avx512-1.conform tests/conformance/cpu-avx512-2.conform \
-	tests/conformance/cpu-auto-3.conform tests/conformance/cpu-bf16-2.conform \
+	tests/conformance/cpu-auto-3.conform tests/conformance/cpu-onednn-2.conform \
+	tests/conformance/cpu-bf16-2.conform tests/conformance/cpu-onednn-bf16-2.conform \
+	tests/conformance/cpu-standin-bf16-2.conform \
 	tests/conformance/cpu-generic-bf16-1.conform tests/conformance/cpu-avx512-bf16-1.conform
 rank_programs += tests/conformance/test_conformance
 rank_rows += $(conformance_rows)
@@ -11,6 +13,16 @@ unit_tests += tests/conformance/test_reference
 # Thousands of short operations: threads that spin between them would stall each other on a machine that does more.
 CONFORM_LOG_COMPILER = timeout
 AM_CONFORM_LOG_FLAGS = -k 5 $(row_seconds) env OMP_WAIT_POLICY=passive tests/conformance/test_conformance
+
+# The cpu module with loops in place of oneDNN.
+if MODULES
+if HAVE_BLAS
+check_LTLIBRARIES += tests/conformance/standin/cpu.la
+endif
+endif
+tests_conformance_standin_cpu_la_SOURCES = tests/conformance/standin/onednn.c
+tests_conformance_standin_cpu_la_LDFLAGS = $(test_module_ldflags) $(BLAS_RPATH) $(HWLOC_RPATH)
+tests_conformance_standin_cpu_la_LIBADD = libseqpar.la $(cpu_main)
 
 reference_sources = tests/reference/reference.h tests/reference/dropout.c tests/reference/element.c tests/reference/linear.c tests/reference/norm.c \
 	tests/reference/attention.c tests/reference/embedding.c tests/reference/head.c tests/reference/parts.c tests/reference/rotate.c \

@@ -3,7 +3,9 @@
  *   test_conformance BACKEND[-WORD...]-THREADS     for example cpu-avx2-2, cpu-generic-bf16-1, cudasim-f16-1
  *
  * A word is "tf32", which has products in that precision; "bf16" or "f16", which has activations in that dtype and leaves out
- * the operations that know none; "cudnn", which leaves attention to that library and tests nothing else; or a variant of the backend. "auto", and none, leave the variant to the backend.
+ * the operations that know none; "cudnn", which leaves attention to that library and tests nothing else; "onednn", which has products
+ * by that library and tests nothing else; "standin", the same by the loops of standin/onednn.c; or a variant of the backend. "auto",
+ * and none, leave the variant to the backend.
  *
  * A path may stand before the name and an extension after it, so that a row of make check is the name of a file. A
  * backend or variant that is not built or cannot run here is a skipped row (exit 77). */
@@ -23,6 +25,8 @@ enum { SKIP = 77 };
 struct row {
 	char backend[16], variant[16];
 	enum sp_precision precision;
+	enum sp_products products;
+	int standin;
 	enum sp_dtype element;
 	enum sp_attention_kernel kernel;
 	int threads;
@@ -40,6 +44,10 @@ static void read_word(const char *word, struct row *row)
 		row->element = SP_F16;
 	else if (strcmp(word, "cudnn") == 0)
 		row->kernel = SP_ATTENTION_CUDNN;
+	else if (strcmp(word, "onednn") == 0)
+		row->products = SP_PRODUCTS_ONEDNN;
+	else if (strcmp(word, "standin") == 0)
+		row->standin = 1;
 	else if (strcmp(word, "auto") != 0)
 		snprintf(row->variant, sizeof row->variant, "%s", word);
 }
@@ -60,7 +68,7 @@ static int read_row(const char *path, struct row *row)
 static int open_row(const struct row *row)
 {
 	const struct sp_compute_options options = { .threads = row->threads, .precision = row->precision,
-		                                        .attention_kernel = row->kernel };
+		                                        .attention_kernel = row->kernel, .products = row->products };
 	const struct sp_compute_needs needs = { .dtype = row->element, .head_dim = 64, .attention_dtype = row->element };
 	const char *variable = strcmp(row->backend, "cudasim") == 0 ? "SEQPAR_CUDASIM" : "SEQPAR_CPU_ISA";
 	bound_precision(row->precision);
@@ -70,8 +78,15 @@ static int open_row(const struct row *row)
 		setenv(variable, row->variant, 1);
 	else
 		unsetenv(variable);
+	if (row->standin)
+		setenv("SEQPAR_MODULE_PATH", "tests/conformance/standin/.libs", 1);
 	const int status = sp_compute_open(row->backend, &options, &compute);
 	return status == SP_OK && row->element != SP_F32 ? sp_compute_supports(compute, &needs) : status;
+}
+
+static int by_onednn(const struct row *row)
+{
+	return row->products == SP_PRODUCTS_ONEDNN || row->standin;
 }
 
 /* A variant or thread count that was not honoured would make this row a repetition of another. */
@@ -89,6 +104,10 @@ static int check_row(const struct row *row)
 	}
 	if (row->kernel == SP_ATTENTION_CUDNN && !strstr(text, "cuDNN")) {
 		fprintf(stderr, "asked for cudnn, got %s\n", text);
+		return -1;
+	}
+	if (by_onednn(row) && !strstr(text, "oneDNN")) {
+		fprintf(stderr, "asked for products by oneDNN, got %s\n", text);
 		return -1;
 	}
 	if (!strstr(text, row->variant)) {
@@ -117,6 +136,13 @@ static const struct CMUnitTest of_floats[] = {
 	cmocka_unit_test(adamw_equals_reference_over_steps),
 	cmocka_unit_test(add_equals_reference),
 	cmocka_unit_test(rates_are_measured),
+};
+
+/* Matrix products. */
+static const struct CMUnitTest of_products[] = {
+	cmocka_unit_test(linear_forward_equals_reference),
+	cmocka_unit_test(linear_backward_input_equals_reference),
+	cmocka_unit_test(linear_backward_weight_equals_reference),
 };
 
 /* What works on activations. */
@@ -180,11 +206,14 @@ int main(int argc, char **argv)
 	}
 	int failed = status != SP_OK || check_row(&row) != 0;
 	if (!failed) {
+		const int one_library = row.kernel == SP_ATTENTION_CUDNN || by_onednn(&row);
 		if (row.kernel == SP_ATTENTION_CUDNN)
 			failed = cmocka_run_group_tests(of_libraries, give_compute, NULL) != 0;
+		else if (by_onednn(&row))
+			failed = cmocka_run_group_tests(of_products, give_compute, NULL) != 0;
 		else if (row.element == SP_F32)
 			failed = cmocka_run_group_tests(of_floats, give_compute, NULL) != 0;
-		if (row.kernel != SP_ATTENTION_CUDNN)
+		if (!one_library)
 			failed |= cmocka_run_group_tests(of_elements, give_compute, NULL) != 0;
 		bound_report();
 	}

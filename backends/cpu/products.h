@@ -1,0 +1,64 @@
+/* Matrix products cut into pieces, one single-threaded product of a library each. May include: cpu/cpu.h.
+ *
+ * The library is the BLAS, which multiplies float32, or oneDNN. For the BLAS activations and weights in bfloat16 are widened into a
+ * thread's panels, a part of the inner dimension at a time, so what is widened at once is bounded, and small enough for the caches;
+ * oneDNN takes them as they are. With either, results in bfloat16 are made as float32 in another panel. */
+#ifndef SP_CPU_PRODUCTS_H
+#define SP_CPU_PRODUCTS_H
+
+#include "cpu/cpu.h"
+
+/* The result, cut into `down` x `across` pieces. */
+struct sp_cpu_cut {
+	int64_t m, n, down, across;
+	int64_t panel; /* most elements that a thread widens at once */
+	int onednn;    /* who multiplies: 0, the BLAS */
+};
+
+struct sp_cpu_piece {
+	int64_t row, rows, col, cols;
+};
+
+/* Room of a thread, and how much of the inner dimension is widened at once. */
+struct sp_cpu_panels {
+	float *room;
+	int64_t depth;
+};
+
+/* c = op(a) op(b) [+ c], op(x) = x or x^T. */
+struct sp_cpu_product {
+	struct sp_matrix a, b, c;
+	int turn_a, turn_b, add;
+};
+
+/* All products of an operation. */
+struct sp_cpu_products {
+	enum sp_dtype element;
+	int64_t m, n, depth;
+	int64_t most;  /* elements of a piece that is made in place */
+	int64_t step;  /* of depth, in one product */
+	int in_place;  /* the result is float32 whatever `element` is */
+	int64_t sums, sums_down; /* floats in front of the panels: that many, and that many for each row of pieces */
+	/* Piece p, terms [first, first + depth). */
+	struct sp_cpu_product (*product)(const void *args, const struct sp_cpu_piece *p, int64_t first, int64_t depth,
+	                                 struct sp_cpu_panels *panels);
+	const void *args;
+};
+
+/* How to cut, who multiplies, and room; all that oneDNN needs is made. SP_ERR_MEMORY, SP_ERR_DEVICE, logged. */
+int sp_cpu_products_plan(struct sp_cpu *cpu, const struct sp_cpu_products *products, struct sp_cpu_cut *cut, struct sp_cpu_room *room);
+
+struct sp_cpu_piece sp_cpu_piece_at(const struct sp_cpu_cut *cut, int64_t i);
+struct sp_matrix sp_cpu_block(struct sp_matrix m, const struct sp_cpu_piece *p);
+
+/* Inside of a parallel region, the calling thread's. */
+struct sp_cpu_panels sp_cpu_panels_of_thread(const struct sp_cpu_room *room, const struct sp_cpu_products *products,
+                                             const struct sp_cpu_cut *cut);
+/* Where a piece of m is made: there, or in a panel, behind which those of its operands begin. */
+struct sp_matrix sp_cpu_made_in(struct sp_matrix m, struct sp_cpu_panels *panels);
+/* m as float32: itself, or widened into a panel, behind which the next begins. */
+struct sp_matrix sp_cpu_panel_of(const struct sp_cpu *cpu, struct sp_matrix m, struct sp_cpu_panels *panels);
+/* SP_ERR_DEVICE, logged. */
+int sp_cpu_multiply(const struct sp_cpu *cpu, const struct sp_cpu_cut *cut, const struct sp_cpu_product *p, struct sp_cpu_panels panels);
+
+#endif

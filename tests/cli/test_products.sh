@@ -1,0 +1,43 @@
+#!/bin/sh
+# Training in bf16 with products by oneDNN's place-holder (tests/conformance/standin): said in the first lines, split as unsplit, and
+# only if all ranks have it.
+. "${srcdir:-.}/tests/cli/common.sh"
+need_ranks
+need_compute
+standin=tests/conformance/standin/.libs/cpu.so
+test -f $standin || { echo "skipped: modules are linked in"; exit 77; }
+mkdir "$dir/modules"
+for module in backends/.libs/*.so; do
+	ln -s "$PWD/$module" "$dir/modules/"
+done
+ln -sf "$PWD/$standin" "$dir/modules/cpu.so"
+
+small="model.preset=tiny model.layers=1 model.vocab_size=100 train.sequence_length=64 train.micro_batch=2 train.global_batch=2
+	parallel.sequence=2 backend.device=cpu train.precision=bf16"
+steps="train.eval_interval=0 train.iters=2 optimizer.decay_iters=2"
+
+# with RANKS COMMAND...: those of the two ranks have it.
+with()
+{
+	# shellcheck disable=SC2016 # the rank's own number
+	ranks=$1 modules=$dir/modules run 0 $TESTMPIRUN 2 sh -c 'case $ranks in
+	*${OMPI_COMM_WORLD_RANK:-$PMI_RANK}*) export SEQPAR_MODULE_PATH=$modules ;;
+	esac
+	exec "$0" "$@"' "$SEQPAR" "$2" $small $3
+}
+
+with 01 train "$steps"
+says "oneDNN's stand-in for bf16"
+grep -q 'bf16' "$dir/err" && fail "$command: warns of bf16"
+with 01 check ""
+
+# A rank that has not makes all do without. (So where oneDNN is really fast, this is no case.)
+if ! env SEQPAR_LOG=error "$SEQPAR" info 2>/dev/null | grep -q 'oneDNN.* for bf16'; then
+	for ranks in 0 1; do
+		with $ranks train "$steps"
+		complains 'by oneDNN on 1 of 2 ranks'
+		complains 'bf16 halves the memory'
+		grep -q 'stand-in' "$dir/out" && fail "$command: uses oneDNN on some ranks"
+	done
+fi
+exit $failed
