@@ -20,10 +20,12 @@ for header in "$top"/include/seqpar/*.h; do
 done
 printf '#include <nccl.h>\n' | $CC $CPPFLAGS -x c -E - >/dev/null 2>&1 && nccl=yes || nccl=
 printf '#include <dnnl.h>\n' | $CC $CPPFLAGS -x c -E - >/dev/null 2>&1 && dnnl=yes || dnnl=
+printf '#include <cudnn.h>\n' | $CC $CPPFLAGS -x c -E - >/dev/null 2>&1 && cudnn=yes || cudnn=
 for header in $(cd "$top" && find src backends tests -name '*.h'); do
 	case $header in
 	backends/nccl/l*) test -n "$nccl" || continue ;;
 	backends/cpu/onednn_versions.h) test -n "$dnnl" || continue ;;
+	backends/cuda/cudnn_*) test -n "$cudnn" || continue ;;
 	esac
 	case $header in
 	tests/*) at=${header#tests/} ;;

@@ -2,7 +2,7 @@
 # Each room includes only rooms below it, and library headers stay in the room they belong to.
 # room DIRECTORY "ROOMS" "HEADERS": the first directories of its quoted includes, and its library headers.
 cd "${srcdir:-.}" || exit 1
-libraries='mpi|cblas|omp|ini|jansson|utf8proc|zlib|hwloc|cuda[a-zA-Z_]*|cublas[a-zA-Z_]*|nccl|dnnl[a-z_]*|cmocka'
+libraries='mpi|cblas|omp|ini|jansson|utf8proc|zlib|hwloc|cuda[a-zA-Z_]*|cublas[a-zA-Z_]*|cudnn|nccl|dnnl[a-z_]*|cmocka'
 failed=0
 
 includes() { # DIRECTORY PATTERN
@@ -45,7 +45,7 @@ room src/cli "$everything" "jansson.h hwloc.h"
 room backends/self "backend base" ""
 room backends/cpu "cpu backend base" "cblas.h omp.h hwloc.h dnnl.h dnnl_debug.h dnnl_version.h"
 room backends/mpi "mpi backend base" "mpi.h"
-room backends/cuda "cuda backend base" "cuda_runtime.h cuda_runtime_api.h cublasLt.h"
+room backends/cuda "cuda backend base" "cuda_runtime.h cuda_runtime_api.h cublasLt.h cudnn.h"
 room backends/nccl "nccl backend base" "nccl.h cuda_runtime_api.h"
 room tests "$everything cpu cuda cudasim nccl ncclsim support.h unit ranks reference conformance golden fuzz" "cmocka.h jansson.h zlib.h cblas.h omp.h mpi.h nccl.h"
 room benchmarks "$everything reference" ""

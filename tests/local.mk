@@ -33,6 +33,7 @@ include tests/unit/use.mk
 include tests/unit/bench.mk
 include tests/conformance/local.mk
 include tests/cudasim/local.mk
+include tests/cudnn/local.mk
 include tests/ncclsim/local.mk
 include tests/golden/local.mk
 include tests/ranks/comm.mk
@@ -67,7 +68,7 @@ AM_TESTS_ENVIRONMENT = \
 	TESTMPIRUN='$(TESTMPIRUN)'; export TESTMPIRUN; SEQPAR='$(abs_top_builddir)/seqpar'; export SEQPAR; \
 	srcdir='$(srcdir)'; top_srcdir='$(abs_top_srcdir)'; export srcdir top_srcdir; \
 	CC='$(CC)'; export CC; TEST_TIMEOUT=$${TEST_TIMEOUT:-$(row_seconds)}; export TEST_TIMEOUT; \
-	CPPFLAGS='$(CPPFLAGS) $(HWLOC_CPPFLAGS) $(BLAS_CPPFLAGS) $(MPI_CPPFLAGS) $(JANSSON_CPPFLAGS) $(UTF8PROC_CPPFLAGS) $(NCCL_CPPFLAGS) $(ONEDNN_CPPFLAGS)'; export CPPFLAGS; \
+	CPPFLAGS='$(CPPFLAGS) $(HWLOC_CPPFLAGS) $(BLAS_CPPFLAGS) $(MPI_CPPFLAGS) $(JANSSON_CPPFLAGS) $(UTF8PROC_CPPFLAGS) $(NCCL_CPPFLAGS) $(ONEDNN_CPPFLAGS) $(CUDNN_CPPFLAGS)'; export CPPFLAGS; \
 	unset SEQPAR_LOG SEQPAR_MODULE_PATH;
 if SANITIZERS
 # Open MPI unloads its plugins before the leak check: only the slow unwinder then knows who called. clang's leak check

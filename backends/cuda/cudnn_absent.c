@@ -9,5 +9,5 @@ int sp_cuda_sdpa_open(struct sp_cuda *cuda, struct sp_cuda_sdpa **sdpa, char *wh
 {
 	(void)cuda;
 	(void)sdpa;
-	return sp_say(SP_ERR_UNUSABLE, why, size, "this build has no cuDNN");
+	return sp_say(SP_ERR_UNUSABLE, why, size, "this build has no cuDNN: %s", SP_CUDNN_ABSENT);
 }

@@ -11,9 +11,17 @@ cuda_host_sources = backends/cuda/attention.c backends/cuda/steps.c backends/cud
 	backends/cuda/table.c backends/cuda/context.c backends/cuda/linear.c backends/cuda/measure.c
 
 backends_cuda_la_SOURCES = $(cuda_headers) $(cuda_host_sources) backends/cuda/module.c backends/cuda/runtime.c \
-	backends/cuda/gemm.c backends/cuda/cudnn_absent.c $(cuda_kernels)
-backends_cuda_la_CPPFLAGS = $(AM_CPPFLAGS) $(CUDA_CPPFLAGS)
-backends_cuda_la_LDFLAGS = $(module_ldflags) $(CUDART_RPATH)
+	backends/cuda/gemm.c $(cuda_kernels)
+# Only the first of these calls cuDNN on a device; tests hold the others' plans against the library without one.
+cudnn_plan_sources = backends/cuda/cudnn_library.h backends/cuda/cudnn_library.c backends/cuda/cudnn_graph.h \
+	backends/cuda/cudnn_graph.c backends/cuda/cudnn_forward.c backends/cuda/cudnn_backward.c backends/cuda/cudnn_plan.c
+if HAVE_CUDNN
+backends_cuda_la_SOURCES += backends/cuda/cudnn.c $(cudnn_plan_sources)
+else
+backends_cuda_la_SOURCES += backends/cuda/cudnn_absent.c
+endif
+backends_cuda_la_CPPFLAGS = $(AM_CPPFLAGS) $(CUDNN_CPPFLAGS)
+backends_cuda_la_LDFLAGS = $(module_ldflags) $(CUDNN_RPATH)
 backends_cuda_la_LIBADD = $(module_libadd) $(CUBLASLT_LIBS) $(CUDART_LIBS)
 
 ### nvcc as one more compiler under libtool; C linkage, and linked by $(CC)
