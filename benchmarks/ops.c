@@ -27,7 +27,7 @@ struct bench {
 	int32_t *ids;     /* [t] below vocabulary, then [t] below 512, then [t] below 2 */
 	uint32_t *sample; /* [1] */
 	double *sum;
-	float *factor;
+	struct sp_step *step;
 	double memory_rate;
 	/* set by a case: the work of one run, and for products the shape whose plain library rate is the mark */
 	double flops, bytes;
@@ -269,8 +269,8 @@ static int sum_squares(struct bench *b)
 static int adamw(struct bench *b)
 {
 	const int64_t n = parameters(b);
-	const struct sp_adamw a = { out(b, 1, n).data, out(b, 1, n).data, out(b, 1, n).data, in(b, 1, n).data, b->factor, n,
-		                        1e-4f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 0.001f };
+	const struct sp_adamw a = { out(b, 1, n).data, out(b, 1, n).data, out(b, 1, n).data, in(b, 1, n).data, b->step, n,
+		                        1e-4f, 0.9f, 0.999f, 1e-8f, 0.01f };
 	traffic(b, 7.0 * (double)n, 0);
 	return sp_compute_adamw(b->c, &a);
 }
@@ -406,14 +406,14 @@ static int prepare(struct bench *b)
 	const size_t pool = (size_t)POOL * sizeof(float);
 	int32_t *ids = malloc((size_t)(3 * b->t) * sizeof *ids);
 	const uint32_t sample = 0;
-	const float factor = 1;
+	const struct sp_step step = { .scale = 1, .factor = 1, .correction1 = 0.1f, .correction2 = 0.001f, .take = 1 };
 	int status = SP_ERR_MEMORY;
 	b->random = malloc(pool);
 	if (!ids || !b->random)
 		goto done;
 	if ((status = get(b, pool, &b->source)) || (status = get(b, pool, &b->target)) ||
 	    (status = get(b, (size_t)(3 * b->t) * sizeof *ids, &b->ids)) || (status = get(b, sizeof sample, &b->sample)) ||
-	    (status = get(b, sizeof *b->sum, &b->sum)) || (status = get(b, sizeof factor, &b->factor)))
+	    (status = get(b, sizeof *b->sum, &b->sum)) || (status = get(b, sizeof step, &b->step)))
 		goto done;
 	fill(b);
 	for (int64_t i = 0; i < b->t; i++) {
@@ -424,7 +424,7 @@ static int prepare(struct bench *b)
 	if ((status = sp_compute_copy_in(b->c, b->source, b->random, pool)) ||
 	    (status = sp_compute_copy_in(b->c, b->ids, ids, (size_t)(3 * b->t) * sizeof *ids)) ||
 	    (status = sp_compute_copy_in(b->c, b->sample, &sample, sizeof sample)) ||
-	    (status = sp_compute_copy_in(b->c, b->factor, &factor, sizeof factor)) ||
+	    (status = sp_compute_copy_in(b->c, b->step, &step, sizeof step)) ||
 	    (status = sp_compute_zero(b->c, b->sum, sizeof *b->sum)))
 		goto done;
 	status = sp_compute_memory_rate(b->c, b->seconds, &b->memory_rate);
@@ -435,7 +435,7 @@ done:
 
 static void release(struct bench *b)
 {
-	void *const memory[] = { b->source, b->target, b->ids, b->sample, b->sum, b->factor };
+	void *const memory[] = { b->source, b->target, b->ids, b->sample, b->sum, b->step };
 	for (size_t i = 0; b->c && i < sizeof memory / sizeof *memory; i++)
 		sp_compute_free(b->c, memory[i]);
 	free(b->random);

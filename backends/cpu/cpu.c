@@ -32,6 +32,7 @@ static const struct sp_compute_ops ops = {
 	.alloc = sp_cpu_alloc,
 	.free = sp_cpu_free,
 	.copy_in = sp_cpu_copy_in,
+	.upload = sp_cpu_copy_in,
 	.copy_out = sp_cpu_copy_out,
 	.zero = sp_cpu_zero,
 	.copy_rows = sp_cpu_copy_rows,
@@ -74,7 +75,7 @@ static const struct sp_compute_ops ops = {
 	.entropy_whole = sp_cpu_entropy_whole,
 
 	.sum_squares = sp_cpu_sum_squares,
-	.clip_factor = sp_cpu_clip_factor,
+	.decide = sp_cpu_decide,
 	.adamw = sp_cpu_adamw,
 	.add = sp_cpu_add,
 

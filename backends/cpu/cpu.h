@@ -121,7 +121,7 @@ int sp_cpu_tanh_backward(void *ctx, const struct sp_tanh_backward *args);
 int sp_cpu_activation_backward(void *ctx, const struct sp_activation_backward *args);
 /* update.c */
 int sp_cpu_sum_squares(void *ctx, const struct sp_sum_squares *args);
-int sp_cpu_clip_factor(void *ctx, const struct sp_clip_factor *args);
+int sp_cpu_decide(void *ctx, const struct sp_decide *args);
 int sp_cpu_adamw(void *ctx, const struct sp_adamw *args);
 int sp_cpu_add(void *ctx, float *y, const float *x, int64_t n);
 /* measure.c */

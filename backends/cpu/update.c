@@ -24,21 +24,43 @@ int sp_cpu_sum_squares(void *ctx, const struct sp_sum_squares *args)
 	return SP_OK;
 }
 
-int sp_cpu_clip_factor(void *ctx, const struct sp_clip_factor *args)
+static void take(struct sp_step *s, const struct sp_decide *args)
+{
+	const double clip = args->max_norm / (sqrt(s->sum) / s->scale + 1e-6);
+	s->take = 1;
+	s->taken++;
+	s->since++;
+	s->factor = (float)((args->max_norm > 0 && clip < 1 ? clip : 1) / s->scale);
+	s->correction1 = (float)(1 - pow(args->beta1, (double)s->taken));
+	s->correction2 = (float)(1 - pow(args->beta2, (double)s->taken));
+	if (args->growth > 0 && s->since >= args->growth) {
+		s->scale = fminf(2 * s->scale, SP_SCALE_MOST);
+		s->since = 0;
+	}
+}
+
+static void leave(struct sp_step *s, const struct sp_decide *args)
+{
+	s->take = s->since = 0;
+	s->factor = 0;
+	if (args->growth > 0)
+		s->scale = fmaxf(s->scale / 2, SP_SCALE_LEAST);
+}
+
+int sp_cpu_decide(void *ctx, const struct sp_decide *args)
 {
 	(void)ctx;
-	const double sum = *args->sum, factor = args->max_norm / (sqrt(sum) + 1e-6);
-	if (!isfinite(sum))
-		*args->factor = NAN;
+	if (isfinite(args->step->sum))
+		take(args->step, args);
 	else
-		*args->factor = args->max_norm > 0 && factor < 1 ? (float)factor : 1.0f;
+		leave(args->step, args);
 	return SP_OK;
 }
 
 int sp_cpu_adamw(void *ctx, const struct sp_adamw *args)
 {
 	struct sp_cpu *cpu = ctx;
-	const int64_t blocks = sp_ceil_div(args->n, BLOCK);
+	const int64_t blocks = args->step->take ? sp_ceil_div(args->n, BLOCK) : 0;
 #pragma omp parallel for schedule(static) num_threads(cpu->threads) if (blocks > 1)
 	for (int64_t b = 0; b < blocks; b++)
 		cpu->kernels->adamw(args, b * BLOCK, sp_min((b + 1) * BLOCK, args->n));

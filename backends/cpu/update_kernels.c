@@ -27,8 +27,8 @@ void SP_KERNEL(adamw)(const struct sp_adamw *a, int64_t first, int64_t end)
 {
 	float *w = a->w, *m = a->m, *v = a->v;
 	const float *g = a->g;
-	const float factor = *a->factor, beta1 = a->beta1, beta2 = a->beta2, eps = a->eps;
-	const float step = a->lr / a->correction1, shrink = a->lr * a->decay, root = 1.0f / sqrtf(a->correction2);
+	const float factor = a->step->factor, beta1 = a->beta1, beta2 = a->beta2, eps = a->eps;
+	const float step = a->lr / a->step->correction1, shrink = a->lr * a->decay, root = 1.0f / sqrtf(a->step->correction2);
 	const float new1 = 1.0f - beta1, new2 = 1.0f - beta2;
 #pragma omp simd
 	for (int64_t j = first; j < end; j++) {

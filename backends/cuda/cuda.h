@@ -62,6 +62,7 @@ int64_t sp_cuda_stream_elements(const struct sp_cuda *cuda);
 int sp_cuda_alloc(void *ctx, size_t bytes, void **memory);
 void sp_cuda_free(void *ctx, void *memory);
 int sp_cuda_copy_in(void *ctx, void *device, const void *host, size_t bytes);
+int sp_cuda_upload(void *ctx, void *device, const void *host, size_t bytes);
 int sp_cuda_copy_out(void *ctx, void *host, const void *device, size_t bytes);
 int sp_cuda_zero(void *ctx, void *device, size_t bytes);
 int sp_cuda_copy_rows(void *ctx, struct sp_matrix from, struct sp_matrix to);
@@ -119,7 +120,7 @@ int sp_cuda_entropy_part(void *ctx, const struct sp_entropy_part *args);
 int sp_cuda_entropy_whole(void *ctx, const struct sp_entropy_whole *args);
 /* update.cu */
 int sp_cuda_sum_squares(void *ctx, const struct sp_sum_squares *args);
-int sp_cuda_clip_factor(void *ctx, const struct sp_clip_factor *args);
+int sp_cuda_decide(void *ctx, const struct sp_decide *args);
 int sp_cuda_adamw(void *ctx, const struct sp_adamw *args);
 int sp_cuda_add(void *ctx, float *y, const float *x, int64_t n);
 /* measure.c */

@@ -171,6 +171,12 @@ int sp_cuda_copy_out(void *ctx, void *host, const void *device, size_t bytes)
 	return move(ctx, host, device, bytes, cudaMemcpyDeviceToHost);
 }
 
+int sp_cuda_upload(void *ctx, void *device, const void *host, size_t bytes)
+{
+	const struct sp_cuda *cuda = ctx;
+	return bytes ? CHECK(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, cuda->stream)) : SP_OK;
+}
+
 int sp_cuda_zero(void *ctx, void *device, size_t bytes)
 {
 	const struct sp_cuda *cuda = ctx;

@@ -14,6 +14,7 @@ const struct sp_compute_ops sp_cuda_ops = {
 	.alloc = sp_cuda_alloc,
 	.free = sp_cuda_free,
 	.copy_in = sp_cuda_copy_in,
+	.upload = sp_cuda_upload,
 	.copy_out = sp_cuda_copy_out,
 	.zero = sp_cuda_zero,
 	.copy_rows = sp_cuda_copy_rows,
@@ -59,7 +60,7 @@ const struct sp_compute_ops sp_cuda_ops = {
 	.entropy_whole = sp_cuda_entropy_whole,
 
 	.sum_squares = sp_cuda_sum_squares,
-	.clip_factor = sp_cuda_clip_factor,
+	.decide = sp_cuda_decide,
 	.adamw = sp_cuda_adamw,
 	.add = sp_cuda_add,
 

@@ -44,27 +44,49 @@ extern "C" int sp_cuda_sum_squares(void *ctx, const struct sp_sum_squares *args)
 	return status ? status : sp_cuda_sum_numbers(cuda, sums, NULL, segments, args->sum, NULL);
 }
 
-static __global__ void clip(const double *sum, float max_norm, float *factor)
+static __device__ void take(struct sp_step *s, const struct sp_decide *a)
 {
-	const double coefficient = max_norm / (sqrt(*sum) + 1e-6);
-	if (!isfinite(*sum))
-		*factor = nanf("");
-	else
-		*factor = max_norm > 0 && coefficient < 1 ? (float)coefficient : 1.0f;
+	const double clip = a->max_norm / (sqrt(s->sum) / s->scale + 1e-6);
+	s->take = 1;
+	s->taken++;
+	s->since++;
+	s->factor = (float)((a->max_norm > 0 && clip < 1 ? clip : 1) / s->scale);
+	s->correction1 = (float)(1 - pow(a->beta1, (double)s->taken));
+	s->correction2 = (float)(1 - pow(a->beta2, (double)s->taken));
+	if (a->growth > 0 && s->since >= a->growth) {
+		s->scale = fminf(2 * s->scale, SP_SCALE_MOST);
+		s->since = 0;
+	}
 }
 
-extern "C" int sp_cuda_clip_factor(void *ctx, const struct sp_clip_factor *args)
+static __device__ void leave(struct sp_step *s, const struct sp_decide *a)
 {
-	return SP_LAUNCH(static_cast<struct sp_cuda *>(ctx), clip, 1, 1, 0, args->sum, args->max_norm, args->factor);
+	s->take = s->since = 0;
+	s->factor = 0;
+	if (a->growth > 0)
+		s->scale = fmaxf(s->scale / 2, SP_SCALE_LEAST);
+}
+
+static __global__ void decide(struct sp_decide a)
+{
+	if (isfinite(a.step->sum))
+		take(a.step, &a);
+	else
+		leave(a.step, &a);
+}
+
+extern "C" int sp_cuda_decide(void *ctx, const struct sp_decide *args)
+{
+	return SP_LAUNCH(static_cast<struct sp_cuda *>(ctx), decide, 1, 1, 0, *args);
 }
 
 static __global__ void __launch_bounds__(THREADS) adamw(struct sp_adamw a, int wide)
 {
 	const int64_t j = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * GROUP;
-	if (j >= a.n)
+	if (j >= a.n || !a.step->take)
 		return;
 	const int all = wide_at(wide, j, a.n);
-	const float factor = *a.factor;
+	const float factor = a.step->factor, correction1 = a.step->correction1, correction2 = a.step->correction2;
 	const struct eight g = load8(a.g, j, a.n, all);
 	struct eight w = load8(a.w, j, a.n, all), m = load8(a.m, j, a.n, all), v = load8(a.v, j, a.n, all);
 #pragma unroll
@@ -72,7 +94,7 @@ static __global__ void __launch_bounds__(THREADS) adamw(struct sp_adamw a, int w
 		const float slope = g.v[e] * factor;
 		m.v[e] = a.beta1 * m.v[e] + (1.0f - a.beta1) * slope;
 		v.v[e] = a.beta2 * v.v[e] + (1.0f - a.beta2) * slope * slope;
-		w.v[e] -= a.lr * (m.v[e] / a.correction1 / (sqrtf(v.v[e] / a.correction2) + a.eps) + a.decay * w.v[e]);
+		w.v[e] -= a.lr * (m.v[e] / correction1 / (sqrtf(v.v[e] / correction2) + a.eps) + a.decay * w.v[e]);
 	}
 	store8(a.w, j, a.n, all, w);
 	store8(a.m, j, a.n, all, m);

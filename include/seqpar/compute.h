@@ -328,25 +328,43 @@ struct sp_sum_squares {
 	double *sum;
 };
 
-/* AdamW (Loshchilov & Hutter 2019) on n values, with g' = g * *factor:
+/* What becomes of an optimizer's step, decided on the device so that the host need not wait for it, in device memory. `sum` is
+ * summed into by who takes the step, the rest is written by `decide` and at the beginning of training. */
+struct sp_step {
+	double sum;                     /* of squares of all gradients, which are those of scale * loss */
+	float scale;                    /* what the loss of this step was multiplied by; after decide: of the next step */
+	float factor;                   /* what gradients are multiplied by */
+	float correction1, correction2; /* of the moments: 1 - beta1^taken, 1 - beta2^taken */
+	int32_t take;                   /* 1: the step is taken; 0: a gradient is not finite, and nothing is updated */
+	int32_t since;                  /* steps taken since the scale was changed, or since one was not taken */
+	int64_t taken;                  /* steps taken, this one among them */
+};
+
+/* With norm = sqrt(sum) / scale, the L2 norm of the gradients of the loss:
+ *   sum finite:  take = 1, taken += 1, since += 1, corrections of `taken` steps, computed in float64,
+ *                factor = min(1, max_norm / (norm + 1e-6)) / scale, or 1 / scale if max_norm <= 0;
+ *                where growth > 0 and since >= growth: scale = min(2 scale, SP_SCALE_MOST), since = 0
+ *   not finite:  take = 0, factor = 0, since = 0, corrections and taken as they were;
+ *                where growth > 0: scale = max(scale / 2, SP_SCALE_LEAST)
+ * Dynamic loss scaling (Micikevicius et al. 2018, section 3.2) where growth > 0; else scale stays. Wants scale > 0. */
+struct sp_decide {
+	struct sp_step *step; /* device */
+	float max_norm;       /* gradients are clipped to this norm (Pascanu et al. 2013) */
+	double beta1, beta2;
+	int32_t growth;
+};
+#define SP_SCALE_LEAST 1.0f
+#define SP_SCALE_MOST 16777216.0f
+
+/* AdamW (Loshchilov & Hutter 2019) on n values, with g' = g * step->factor, where step->take is not 0 (else nothing changes):
  *   m = beta1 m + (1 - beta1) g',  v = beta2 v + (1 - beta2) g'^2,
- *   w = w - lr (m / correction1 / (sqrt(v / correction2) + eps) + decay w)
- * factor: one float32 in device memory (gradient clipping); correction1 = 1 - beta1^step, correction2 alike. */
+ *   w = w - lr (m / step->correction1 / (sqrt(v / step->correction2) + eps) + decay w) */
 struct sp_adamw {
 	float *w, *m, *v;
 	const float *g;
-	const float *factor;
+	const struct sp_step *step; /* device */
 	int64_t n;
-	float lr, beta1, beta2, eps, decay, correction1, correction2;
-};
-
-/* factor = min(1, max_norm / (sqrt(sum) + 1e-6)), or 1 if max_norm <= 0: the clip coefficient from a sum of squares, formed
- * on the device so that the host need not wait for it. A sum that is not finite gives factor NaN. sum and factor are in
- * device memory. */
-struct sp_clip_factor {
-	const double *sum;
-	float max_norm;
-	float *factor;
+	float lr, beta1, beta2, eps, decay;
 };
 
 /* How matrix products of fp32 matrices are computed; all else is fp32 whatever this says. */
@@ -409,6 +427,8 @@ struct sp_compute_ops {
 	void (*free)(void *ctx, void *memory);                /* NULL accepted */
 	int (*copy_in)(void *ctx, void *device, const void *host, size_t bytes);  /* finished on return */
 	int (*copy_out)(void *ctx, void *host, const void *device, size_t bytes); /* finished on return, after all queued */
+	/* Queued: host memory is left alone until the next sync() or copy_out(). The host need not wait if it is from alloc_host(). */
+	int (*upload)(void *ctx, void *device, const void *host, size_t bytes);
 	int (*zero)(void *ctx, void *device, size_t bytes);
 	int (*copy_rows)(void *ctx, struct sp_matrix from, struct sp_matrix to); /* same rows, cols and dtype; any strides */
 	/* to = from, both E but each an E of its own; same rows and cols, any strides. What float16 cannot hold becomes infinite;
@@ -468,7 +488,7 @@ struct sp_compute_ops {
 
 	/* ---- update ---- */
 	int (*sum_squares)(void *ctx, const struct sp_sum_squares *args);
-	int (*clip_factor)(void *ctx, const struct sp_clip_factor *args);
+	int (*decide)(void *ctx, const struct sp_decide *args);
 	int (*adamw)(void *ctx, const struct sp_adamw *args);
 	int (*add)(void *ctx, float *y, const float *x, int64_t n); /* y += x */
 

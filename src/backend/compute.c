@@ -186,6 +186,13 @@ int sp_compute_copy_out(struct sp_compute *c, void *host, const void *device, si
 	return status ? status : c->ops->copy_out(c->ctx, host, device, bytes);
 }
 
+int sp_compute_upload(struct sp_compute *c, void *device, const void *host, size_t bytes)
+{
+	if (sp_operand_there("upload", "device", device, bytes > 0) || sp_operand_there("upload", "host", host, bytes > 0))
+		return SP_ERR_SHAPE;
+	return bytes ? c->ops->upload(c->ctx, device, host, bytes) : SP_OK;
+}
+
 int sp_compute_zero(struct sp_compute *c, void *device, size_t bytes)
 {
 	if (sp_operand_there("zero", "device", device, bytes > 0))

@@ -35,6 +35,7 @@ int sp_compute_alloc(struct sp_compute *c, size_t bytes, void **memory);
 void sp_compute_free(struct sp_compute *c, void *memory);
 int sp_compute_copy_in(struct sp_compute *c, void *device, const void *host, size_t bytes);
 int sp_compute_copy_out(struct sp_compute *c, void *host, const void *device, size_t bytes);
+int sp_compute_upload(struct sp_compute *c, void *device, const void *host, size_t bytes);
 int sp_compute_zero(struct sp_compute *c, void *device, size_t bytes);
 int sp_compute_copy_rows(struct sp_compute *c, struct sp_matrix from, struct sp_matrix to);
 /* 1 if this backend has the next one. */
@@ -84,7 +85,7 @@ int sp_compute_cross_entropy(struct sp_compute *c, const struct sp_cross_entropy
 int sp_compute_tanh_forward(struct sp_compute *c, struct sp_matrix x);
 int sp_compute_tanh_backward(struct sp_compute *c, const struct sp_tanh_backward *args);
 int sp_compute_sum_squares(struct sp_compute *c, const struct sp_sum_squares *args);
-int sp_compute_clip_factor(struct sp_compute *c, const struct sp_clip_factor *args);
+int sp_compute_decide(struct sp_compute *c, const struct sp_decide *args);
 int sp_compute_adamw(struct sp_compute *c, const struct sp_adamw *args);
 int sp_compute_add(struct sp_compute *c, float *y, const float *x, int64_t n);
 int sp_compute_gemm_rate(struct sp_compute *c, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s);

@@ -112,11 +112,9 @@ int sp_compute_sum_squares(struct sp_compute *c, const struct sp_sum_squares *a)
 	return c->ops->sum_squares(c->ctx, a);
 }
 
-int sp_compute_clip_factor(struct sp_compute *c, const struct sp_clip_factor *a)
+int sp_compute_decide(struct sp_compute *c, const struct sp_decide *a)
 {
-	if (sp_operand_there("clip_factor", "sum", a->sum, 1) || sp_operand_there("clip_factor", "factor", a->factor, 1))
-		return SP_ERR_SHAPE;
-	return c->ops->clip_factor(c->ctx, a);
+	return sp_operand_there("decide", "step", a->step, 1) ? SP_ERR_SHAPE : c->ops->decide(c->ctx, a);
 }
 
 int sp_compute_adamw(struct sp_compute *c, const struct sp_adamw *a)
@@ -126,9 +124,8 @@ int sp_compute_adamw(struct sp_compute *c, const struct sp_adamw *a)
 		{ "m", sp_operand_vector(a->m, a->n), 1, a->n, SP_OUT },
 		{ "v", sp_operand_vector(a->v, a->n), 1, a->n, SP_OUT },
 		{ "g", sp_operand_vector(a->g, a->n), 1, a->n },
-		{ "factor", sp_operand_vector(a->factor, 1), 1, 1 },
 	};
-	if (SP_OPERANDS_FIT("adamw", parts))
+	if (SP_OPERANDS_FIT("adamw", parts) || sp_operand_there("adamw", "step", a->step, 1))
 		return SP_ERR_SHAPE;
 	return c->ops->adamw(c->ctx, a);
 }

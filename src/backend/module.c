@@ -70,7 +70,7 @@ static const char *missing_compute(const struct sp_compute_ops *ops)
 {
 	const struct member members[] = {
 		MEMBER(open), MEMBER(close), MEMBER(describe), MEMBER(supports), MEMBER(chunk_multiple), MEMBER(threads), OPTIONAL(multiplies),
-		MEMBER(alloc), MEMBER(free), MEMBER(copy_in), MEMBER(copy_out), MEMBER(zero), MEMBER(copy_rows), OPTIONAL(convert), MEMBER(sync),
+		MEMBER(alloc), MEMBER(free), MEMBER(copy_in), MEMBER(copy_out), MEMBER(upload), MEMBER(zero), MEMBER(copy_rows), OPTIONAL(convert), MEMBER(sync),
 		PAIR(alloc_host, free_host), PAIR(free_host, alloc_host), OPTIONAL(queue),
 		MEMBER(linear_forward), MEMBER(linear_backward_input), MEMBER(linear_backward_weight),
 		MEMBER(activation_backward),
@@ -82,7 +82,7 @@ static const char *missing_compute(const struct sp_compute_ops *ops)
 		MEMBER(embedding_forward), MEMBER(embedding_backward),
 		MEMBER(gather_rows), MEMBER(scatter_add_rows), MEMBER(cross_entropy), MEMBER(tanh_forward), MEMBER(tanh_backward),
 		OPTIONAL(words_forward), OPTIONAL(words_backward), OPTIONAL(entropy_part), OPTIONAL(entropy_whole),
-		MEMBER(sum_squares), MEMBER(clip_factor), MEMBER(adamw), MEMBER(add),
+		MEMBER(sum_squares), MEMBER(decide), MEMBER(adamw), MEMBER(add),
 		MEMBER(gemm_rate), MEMBER(memory_rate),
 		{ NULL, 0 },
 	};

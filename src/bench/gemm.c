@@ -59,7 +59,8 @@ struct work {
 static const double seconds = 0.15; /* for the plain product of a shape */
 /* Of products of thousands of terms, in fp32, with operands rounded to 2^-11, and with bias, what is kept and result rounded to
  * 2^-8; a wrong one is off by 1e-2 or more. */
-static const double bounds[] = { [SP_TRAIN_FP32] = 1e-5, [SP_TRAIN_TF32] = 2e-3, [SP_TRAIN_BF16] = 6e-3 };
+static const double bounds[] = { [SP_TRAIN_FP32] = 1e-5, [SP_TRAIN_TF32] = 2e-3, [SP_TRAIN_BF16] = 6e-3,
+                                [SP_TRAIN_FP16] = 1e-3 };
 
 enum { SAMPLES = 48 };
 

@@ -21,7 +21,7 @@ enum sp_setting_balance { SP_BALANCE_TOKENS = 0, SP_BALANCE_COST };
 enum sp_setting_last_layer { SP_LAST_LAYER_READ = 0, SP_LAST_LAYER_ALL };
 enum sp_setting_recompute { SP_RECOMPUTED_NONE = 0, SP_RECOMPUTED_ATTENTION, SP_RECOMPUTED_LAYER };
 enum sp_setting_products { SP_MULTIPLY_AUTO = 0, SP_MULTIPLY_BLAS, SP_MULTIPLY_ONEDNN };
-enum sp_setting_precision { SP_TRAIN_FP32 = 0, SP_TRAIN_TF32, SP_TRAIN_BF16 };
+enum sp_setting_precision { SP_TRAIN_FP32 = 0, SP_TRAIN_TF32, SP_TRAIN_BF16, SP_TRAIN_FP16 };
 enum sp_setting_kernel { SP_KERNEL_AUTO = 0, SP_KERNEL_FLASH, SP_KERNEL_CUDNN };
 enum sp_setting_position { SP_POSITION_LEARNED = 0, SP_POSITION_ROPE };
 enum sp_setting_decay { SP_DECAY_LINEAR = 0, SP_DECAY_COSINE, SP_DECAY_CONSTANT };
@@ -56,6 +56,8 @@ struct sp_settings {
 		int recompute; /* enum sp_setting_recompute */
 		int last_layer; /* enum sp_setting_last_layer */
 		int precision;  /* enum sp_setting_precision */
+		double loss_scale;          /* at first, in fp16 */
+		int64_t loss_scale_window;  /* steps until it is doubled; 0: it stays */
 	} train;
 	struct {
 		double lr, min_lr, warmup_fraction;

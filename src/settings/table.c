@@ -75,10 +75,15 @@ const struct sp_setting_entry sp_settings_table[] = {
 	UNSIGNED(train.seed, "1234", "[0,18446744073709551615]", "Decides initial values, samples, masks and dropout."),
 	CHOICE(train.recompute, "none", "none|attention|layer",
 	       "What backward computes again instead of keeping it from forward: queries, keys and values; or all of a layer."),
-	CHOICE(train.precision, "fp32", "fp32|tf32|bf16",
+	CHOICE(train.precision, "fp32", "fp32|tf32|bf16|fp16",
 	       "fp32: all in single precision. tf32 (GPUs): matrix products with operands rounded to 10 bits behind the point, sums in fp32, all else as "
 	       "with fp32. bf16: activations are kept, and layers' products made, in bfloat16; softmax, statistics, accumulators, parameters, their gradients and "
-	       "moments stay fp32, and so do the kinds of attention other than full and ring."),
+	       "moments stay fp32, and so do the kinds of attention other than full and ring. fp16 (GPUs): the same in float16, with the loss scaled so that small "
+	       "gradients are not lost."),
+	NUMBER(train.loss_scale, "65536", "[1,16777216]", "With train.precision = fp16, what the loss is multiplied by at first; best a power of two."),
+	INTEGER(train.loss_scale_window, "1000", "[0,1000000000]",
+	        "Steps with finite gradients after which the scale is doubled. A step whose gradients overflow changes nothing but the scale, which is "
+	        "halved. 0: the scale stays, and an overflow is an error."),
 	CHOICE(train.last_layer, "read", "read|all",
 	       "For which tokens the last layer attends and goes on behind it: those that a head reads, which is less work; or all."),
 

@@ -32,6 +32,7 @@ struct sp_batches {
 	int64_t count;           /* micro-batches */
 	uint64_t limit;          /* samples from this index on are left out */
 	int32_t *host;           /* [count][at.size] */
+	int host_is_own;         /* else the device's */
 	int32_t *device;         /* [at.size] */
 	struct counts *counts;   /* [count] */
 	struct cuts *cuts;       /* [count] */
@@ -78,7 +79,6 @@ static int allocate_host(struct sp_batches *b)
 	size_t block;
 	if (sp_size_mul(count, (size_t)b->at.size, &block))
 		return sp_fail(SP_ERR_MEMORY, "the arrays of a step overflow the address space");
-	b->host = calloc(block, sizeof *b->host);
 	b->counts = calloc(count, sizeof *b->counts);
 	b->cuts = calloc(count, sizeof *b->cuts);
 	b->cut_arrays = calloc(count * (3 * ranks + 1), sizeof *b->cut_arrays);
@@ -86,9 +86,35 @@ static int allocate_host(struct sp_batches *b)
 	b->whole = calloc(samples, sizeof *b->whole);
 	b->whole_arrays = calloc(6 * samples * (size_t)b->options.length, sizeof *b->whole_arrays);
 	b->cost = calloc((size_t)b->options.length + 1, sizeof *b->cost);
-	if (b->host && b->counts && b->cuts && b->cut_arrays && b->cut_flags && b->whole && b->whole_arrays && b->cost)
+	if (b->counts && b->cuts && b->cut_arrays && b->cut_flags && b->whole && b->whole_arrays && b->cost)
 		return SP_OK;
 	return sp_fail(SP_ERR_MEMORY, "out of memory for the samples of a step (%zu bytes)", block * sizeof *b->host);
+}
+
+/* Where the device takes a step's arrays from, while the host goes on. */
+static int allocate_blocks(struct sp_batches *b)
+{
+	struct sp_compute *c = b->options.compute;
+	const size_t bytes = (size_t)(b->count * b->at.size) * sizeof *b->host;
+	int status = SP_OK;
+	b->host_is_own = sp_compute_is_host_memory(c);
+	if (b->host_is_own)
+		b->host = malloc(bytes);
+	else
+		status = sp_compute_buffer_take(c, bytes, (void **)&b->host);
+	if (!status && !b->host)
+		status = sp_fail(SP_ERR_MEMORY, "out of memory for the samples of a step (%zu bytes)", bytes);
+	if (!status)
+		memset(b->host, 0, bytes);
+	return status;
+}
+
+static void free_blocks(struct sp_batches *b)
+{
+	if (b->host_is_own)
+		free(b->host);
+	else if (b->host)
+		sp_compute_buffer_give(b->options.compute, b->host);
 }
 
 static void point_whole(struct sp_batches *b)
@@ -131,6 +157,8 @@ int sp_batches_create(const struct sp_batches_options *options, struct sp_batche
 	b->limit = UINT64_MAX;
 	status = allocate_host(b);
 	if (!status)
+		status = allocate_blocks(b);
+	if (!status)
 		status = sp_compute_alloc(options->compute, (size_t)b->at.size * sizeof *b->device, (void **)&b->device);
 	if (status) {
 		sp_batches_destroy(b);
@@ -154,7 +182,7 @@ void sp_batches_destroy(struct sp_batches *b)
 	free(b->cut_arrays);
 	free(b->cuts);
 	free(b->counts);
-	free(b->host);
+	free_blocks(b);
 	free(b);
 }
 
@@ -524,7 +552,7 @@ int sp_batches_take(struct sp_batches *b, int64_t i, struct sp_batch *batch)
 	const struct sp_batches_options *o = &b->options;
 	const struct cuts *c = &b->cuts[i];
 	int status =
-		sp_compute_copy_in(o->compute, b->device, b->host + i * b->at.size, (size_t)b->at.size * sizeof *b->device);
+		sp_compute_upload(o->compute, b->device, b->host + i * b->at.size, (size_t)b->at.size * sizeof *b->device);
 	if (status)
 		return status;
 	*batch = (struct sp_batch){

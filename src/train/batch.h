@@ -37,7 +37,8 @@ struct sp_batches;
 int sp_batches_create(const struct sp_batches_options *options, struct sp_batches **batches);
 void sp_batches_destroy(struct sp_batches *b); /* NULL accepted */
 
-/* Draws the samples of a step and agrees on what it is made of over all ranks. Collective over the world. */
+/* Draws the samples of a step and agrees on what it is made of over all ranks. Collective over the world. What was queued of the
+ * last step must have been waited for. */
 int sp_batches_load(struct sp_batches *b, enum sp_split split, uint64_t step, struct sp_work *work);
 /* Samples of a split from index `samples` on are left out of the steps that follow: their places hold padding, and they are
  * not counted. So a split can be gone through once, whatever the batch. */
@@ -46,7 +47,7 @@ void sp_batches_limit(struct sp_batches *b, int64_t samples);
 int64_t sp_batches_count(const struct sp_batches *b);
 /* Rows of the i-th micro-batch of the loaded step on this rank. */
 int64_t sp_batches_rows(const struct sp_batches *b, int64_t i);
-/* Moves the i-th micro-batch of the loaded step to the device; valid until the next call. */
+/* Moves the i-th micro-batch of the loaded step to the device, in its queue; valid until the next call. */
 int sp_batches_take(struct sp_batches *b, int64_t i, struct sp_batch *batch);
 
 #endif

@@ -13,7 +13,7 @@ static int run(struct sp_setup *setup, enum sp_split split, int64_t batches, str
 	int64_t predicted = 0, sequences = 0, tokens = 0;
 	for (int64_t i = 0; i < batches; i++) {
 		struct sp_outcome o;
-		int status = sp_setup_pass(setup, split, (uint64_t)i, 0, &o);
+		int status = sp_setup_pass(setup, split, (uint64_t)i, 0, 1, &o);
 		if (status)
 			return status;
 		mlm += o.mlm * (double)o.work.predicted;

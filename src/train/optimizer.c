@@ -24,11 +24,6 @@ struct segments {
 	int count;
 };
 
-struct scalars { /* device */
-	double sum;
-	float factor;
-};
-
 struct sp_optimizer {
 	struct sp_compute *compute;
 	struct sp_comm *world;
@@ -36,7 +31,8 @@ struct sp_optimizer {
 	struct sp_optimizer_options options;
 	struct segments owned, kept; /* whose squares this rank adds up, and what it updates */
 	float *m, *v; /* device, of what is kept */
-	struct scalars *scalars;
+	struct sp_step *state; /* device */
+	float scale;           /* as it is there */
 };
 
 /* ---- pieces of buckets, cut where weight decay changes ---- */
@@ -102,11 +98,13 @@ int sp_optimizer_create(struct sp_compute *compute, struct sp_comm *world, struc
 	if (!status)
 		status = sp_compute_alloc(compute, bytes, (void **)&o->v);
 	if (!status)
-		status = sp_compute_alloc(compute, sizeof *o->scalars, (void **)&o->scalars);
+		status = sp_compute_alloc(compute, sizeof *o->state, (void **)&o->state);
 	if (!status)
 		status = sp_compute_zero(compute, o->m, bytes);
 	if (!status)
 		status = sp_compute_zero(compute, o->v, bytes);
+	if (!status)
+		status = sp_optimizer_go_on(o, &(struct sp_optimizer_progress){ .scale = options->scale > 0 ? options->scale : 1 });
 	if (status) {
 		sp_optimizer_destroy(o);
 		return status;
@@ -119,7 +117,7 @@ void sp_optimizer_destroy(struct sp_optimizer *o)
 {
 	if (!o)
 		return;
-	sp_compute_free(o->compute, o->scalars);
+	sp_compute_free(o->compute, o->state);
 	sp_compute_free(o->compute, o->v);
 	sp_compute_free(o->compute, o->m);
 	free(o->kept.at);
@@ -132,28 +130,40 @@ struct sp_moments sp_optimizer_moments(struct sp_optimizer *o)
 	return (struct sp_moments){ o->m, o->v };
 }
 
+/* ---- how far it is ---- */
+
+int sp_optimizer_go_on(struct sp_optimizer *o, const struct sp_optimizer_progress *progress)
+{
+	const struct sp_step state = { .scale = (float)progress->scale, .since = progress->since, .taken = progress->taken };
+	o->scale = state.scale;
+	return sp_compute_copy_in(o->compute, o->state, &state, sizeof state);
+}
+
+double sp_optimizer_scale(const struct sp_optimizer *o)
+{
+	return o->scale;
+}
+
 /* ---- a step ---- */
 
-/* Sum of squares of the whole gradient, on the host and, for the clip factor, on the device. */
-static int sum_of_squares(struct sp_optimizer *o, const float *gradients, double *sum)
+/* Sum of squares of the whole gradient. */
+static int sum_of_squares(struct sp_optimizer *o, const float *gradients)
 {
-	int status = sp_compute_zero(o->compute, o->scalars, sizeof *o->scalars);
+	int status = sp_compute_zero(o->compute, &o->state->sum, sizeof o->state->sum);
 	for (int i = 0; i < o->owned.count && !status; i++) {
 		const struct segment *s = &o->owned.at[i];
 		if (!s->counted)
 			continue;
-		struct sp_sum_squares args = { gradients + s->offset, s->count, &o->scalars->sum };
+		struct sp_sum_squares args = { gradients + s->offset, s->count, &o->state->sum };
 		status = sp_compute_sum_squares(o->compute, &args);
 	}
-	if (!status)
-		status = sp_compute_copy_out(o->compute, sum, &o->scalars->sum, sizeof *sum);
-	if (!status)
-		status = sp_comm_all_reduce(o->world, sum, 1, SP_F64, SP_SUM);
-	return status ? status : sp_compute_copy_in(o->compute, &o->scalars->sum, sum, sizeof *sum);
+	if (!status && sp_comm_size(o->world) > 1)
+		status = sp_comm_all_reduce_on(o->world, o->compute, &o->state->sum, 1, SP_F64, SP_SUM);
+	return status;
 }
 
 static int update_segment(struct sp_optimizer *o, const struct segment *s, float *values, const float *gradients,
-                          int64_t step, double lr)
+                          double lr)
 {
 	const struct sp_optimizer_options *p = &o->options;
 	struct sp_adamw args = {
@@ -161,26 +171,24 @@ static int update_segment(struct sp_optimizer *o, const struct segment *s, float
 		.m = o->m + s->kept,
 		.v = o->v + s->kept,
 		.g = gradients + s->offset,
-		.factor = &o->scalars->factor,
+		.step = o->state,
 		.n = s->count,
 		.lr = (float)lr,
 		.beta1 = (float)p->beta1,
 		.beta2 = (float)p->beta2,
 		.eps = (float)p->eps,
 		.decay = s->decay ? (float)p->weight_decay : 0,
-		.correction1 = (float)(1 - pow(p->beta1, (double)step)),
-		.correction2 = (float)(1 - pow(p->beta2, (double)step)),
 	};
 	return sp_compute_adamw(o->compute, &args);
 }
 
 /* Each rank its share: a bucket is on its way to the other ranks while the next is updated. */
-static int update_share(struct sp_optimizer *o, float *values, const float *gradients, int64_t step, double lr)
+static int update_share(struct sp_optimizer *o, float *values, const float *gradients, double lr)
 {
 	int status = SP_OK, s = 0;
 	for (int b = 0; b < sp_reduce_buckets(o->reduce) && !status; b++) {
 		for (; s < o->kept.count && o->kept.at[s].bucket == b && !status; s++)
-			status = update_segment(o, &o->kept.at[s], values, gradients, step, lr);
+			status = update_segment(o, &o->kept.at[s], values, gradients, lr);
 		if (!status)
 			status = sp_reduce_gather_start(o->reduce, values, b);
 	}
@@ -188,7 +196,7 @@ static int update_share(struct sp_optimizer *o, float *values, const float *grad
 }
 
 /* Every rank everything, from the same sums in the same order: the same bits everywhere. */
-static int update_all(struct sp_optimizer *o, float *values, float *gradients, int64_t step, double lr)
+static int update_all(struct sp_optimizer *o, float *values, float *gradients, double lr)
 {
 	int status = SP_OK;
 	for (int b = 0; b < sp_reduce_buckets(o->reduce) && !status; b++)
@@ -196,38 +204,43 @@ static int update_all(struct sp_optimizer *o, float *values, float *gradients, i
 	if (!status)
 		status = sp_reduce_gather_finish(o->reduce);
 	for (int s = 0; s < o->kept.count && !status; s++)
-		status = update_segment(o, &o->kept.at[s], values, gradients, step, lr);
+		status = update_segment(o, &o->kept.at[s], values, gradients, lr);
 	return status;
 }
 
-static int update(struct sp_optimizer *o, float *values, float *gradients, int64_t step, double lr)
+static int update(struct sp_optimizer *o, float *values, float *gradients, double lr)
 {
-	return sp_reduce_is_whole(o->reduce) ? update_all(o, values, gradients, step, lr) :
-	                                       update_share(o, values, gradients, step, lr);
+	return sp_reduce_is_whole(o->reduce) ? update_all(o, values, gradients, lr) :
+	                                       update_share(o, values, gradients, lr);
 }
 
-int sp_optimizer_step(struct sp_optimizer *o, float *values, float *gradients, int64_t step, double lr, double *norm)
+int sp_optimizer_step(struct sp_optimizer *o, float *values, float *gradients, double lr)
 {
-	double sum;
+	const struct sp_optimizer_options *p = &o->options;
+	const struct sp_decide decide = { o->state, (float)p->clip_norm, p->beta1, p->beta2, p->growth };
 	int status = sp_reduce_scatter(o->reduce, gradients);
-	if (!status && o->options.summed)
-		status = o->options.summed(o->options.context, gradients);
+	if (!status && p->summed)
+		status = p->summed(p->context, gradients);
 	if (!status)
-		status = sum_of_squares(o, gradients, &sum);
-	if (status)
-		return status;
-	if (!isfinite(sum))
-		return sp_fail(
-			SP_ERR_NUMERIC,
-			"step %lld: a gradient is not finite; lower optimizer.lr (now %g), raise optimizer.warmup_fraction or set "
-			"optimizer.clip_norm",
-			(long long)step, lr);
-	struct sp_clip_factor clip = { &o->scalars->sum, (float)o->options.clip_norm, &o->scalars->factor };
-	status = sp_compute_clip_factor(o->compute, &clip);
+		status = sum_of_squares(o, gradients);
+	if (!status)
+		status = sp_compute_decide(o->compute, &decide);
 	sp_trace_begin(SP_TRACE_COMPUTE, "optimizer", -1);
 	if (!status)
-		status = update(o, values, gradients, step, lr);
+		status = update(o, values, gradients, lr);
 	sp_trace_end(SP_TRACE_COMPUTE);
-	*norm = sqrt(sum);
 	return status;
+}
+
+int sp_optimizer_result(struct sp_optimizer *o, struct sp_optimizer_result *result)
+{
+	struct sp_step state;
+	const double scale = o->scale;
+	int status = sp_compute_copy_out(o->compute, &state, o->state, sizeof state);
+	if (status)
+		return status;
+	o->scale = state.scale;
+	*result = (struct sp_optimizer_result){ .norm = sqrt(state.sum) / scale, .taken = state.take, .scale = scale,
+		                                     .progress = { state.scale, state.since, state.taken } };
+	return SP_OK;
 }

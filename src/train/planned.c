@@ -60,7 +60,9 @@ struct sp_attention_choice sp_planned_choice(const struct sp_settings *s)
 
 enum sp_dtype sp_planned_element(const struct sp_settings *s)
 {
-	return s->train.precision == SP_TRAIN_BF16 ? SP_BF16 : SP_F32;
+	static const enum sp_dtype of[] = { [SP_TRAIN_FP32] = SP_F32, [SP_TRAIN_TF32] = SP_F32, [SP_TRAIN_BF16] = SP_BF16,
+		                            [SP_TRAIN_FP16] = SP_F16 };
+	return of[s->train.precision];
 }
 
 double sp_planned_slack(const struct sp_settings *s)

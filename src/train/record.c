@@ -25,8 +25,9 @@ static json_t *grid_of(const struct sp_record *r)
 
 int sp_record_text(const struct sp_record *r, const struct sp_settings *settings, char **text)
 {
-	json_t *all = json_pack("{s:i, s:s, s:I, s:f, s:f, s:I, s:o, s:o}", "format", FORMAT, "version", PACKAGE_VERSION,
-	                        "step", (json_int_t)r->step, "tokens", r->tokens, "loss_scale", r->loss_scale, "vocab_size",
+	json_t *all = json_pack("{s:i, s:s, s:I, s:f, s:f, s:I, s:I, s:I, s:o, s:o}", "format", FORMAT, "version", PACKAGE_VERSION,
+	                        "step", (json_int_t)r->step, "tokens", r->tokens, "loss_scale", r->loss_scale,
+	                        "loss_scale_steps", (json_int_t)r->loss_scale_steps, "steps_taken", (json_int_t)r->taken, "vocab_size",
 	                        (json_int_t)r->vocab_size, "grid", grid_of(r), "settings", sp_metrics_settings(settings));
 	char *dumped = all ? json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : NULL;
 	const int length = dumped ? asprintf(text, "%s\n", dumped) : -1;
@@ -39,16 +40,18 @@ int sp_record_text(const struct sp_record *r, const struct sp_settings *settings
 
 static int unpack(json_t *all, const char *path, struct sp_record *r)
 {
-	json_int_t step, vocab_size;
+	json_int_t step, vocab_size, since = 0, taken = -1; /* the last two: not in records of former versions */
 	json_error_t error;
 	json_t *settings, *grid;
-	if (json_unpack_ex(all, &error, 0, "{s:I, s:F, s:F, s:I, s:o, s:o}", "step", &step, "tokens", &r->tokens,
-	                   "loss_scale", &r->loss_scale, "vocab_size", &vocab_size, "grid", &grid, "settings", &settings) != 0)
+	if (json_unpack_ex(all, &error, 0, "{s:I, s:F, s:F, s?I, s?I, s:I, s:o, s:o}", "step", &step, "tokens", &r->tokens,
+	                   "loss_scale", &r->loss_scale, "loss_scale_steps", &since, "steps_taken", &taken, "vocab_size", &vocab_size, "grid", &grid, "settings", &settings) != 0)
 		return sp_fail(SP_ERR_FORMAT, "%s: %s", path, error.text);
 	if (step < 0 || !json_is_object(settings))
 		return sp_fail(SP_ERR_FORMAT, "%s: not a record of training", path);
 	r->step = step;
 	r->vocab_size = vocab_size;
+	r->loss_scale_steps = since;
+	r->taken = taken >= 0 ? taken : step;
 	for (int axis = 0; axis < SP_AXES; axis++)
 		r->grid.at[axis] = (int)json_integer_value(json_object_get(grid, sp_axis_name((enum sp_axis)axis)));
 	r->settings = json_incref(settings);

@@ -11,7 +11,9 @@
 struct sp_record {
 	int64_t step;       /* steps done; the learning rate and the samples of the next follow from it */
 	double tokens;      /* real tokens trained on since the beginning */
-	double loss_scale;  /* 1 in fp32 */
+	double loss_scale;  /* of the next step; 1 but in fp16 */
+	int64_t loss_scale_steps; /* since it changed */
+	int64_t taken;      /* steps whose gradients were finite */
 	int64_t vocab_size; /* rows of the word table */
 	struct sp_grid_point grid;
 	json_t *settings;   /* {"section": {"key": value}}; NULL when forming a record */

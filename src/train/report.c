@@ -46,24 +46,36 @@ static void progress(const struct sp_report *r, int64_t step, char *text, size_t
 		         (long long)(s / 3600), (long long)(s / 60 % 60), (long long)(s % 60));
 }
 
+/* Of fp16: what the loss is multiplied by, and how many steps were left out. */
+static void scaling(const struct sp_report *r, const struct sp_report_step *step, char *text, size_t size)
+{
+	text[0] = 0;
+	if (step->loss_scale > 0 && r->skipped)
+		snprintf(text, size, "  loss scale %g, %lld skipped", step->loss_scale, (long long)r->skipped);
+	else if (step->loss_scale > 0)
+		snprintf(text, size, "  loss scale %g", step->loss_scale);
+}
+
 int sp_report_step(struct sp_report *r, const struct sp_report_step *step)
 {
-	char left[64];
+	char left[64], scale[64];
 	r->loss += step->loss;
 	r->tokens += (double)step->tokens;
 	r->places += (double)step->places;
 	r->seconds += step->seconds;
 	r->gemm_seconds += step->gemm_fraction * step->seconds;
 	r->steps++;
+	r->skipped += step->skipped;
 	if (step->step % r->interval != 0 && step->step != r->iters)
 		return SP_OK;
 	progress(r, step->step, left, sizeof left);
+	scaling(r, step, scale, sizeof scale);
 	int status = sp_report_line(
-		r, "step %lld/%lld  loss %.6f  lr %.3e  grad_norm %.4f  %.0f tokens/s  fill %.1f %%  %.1f ms  gemm %.1f %%%s",
+		r, "step %lld/%lld  loss %.6f  lr %.3e  grad_norm %.4f  %.0f tokens/s  fill %.1f %%  %.1f ms  gemm %.1f %%%s%s",
 		(long long)step->step, (long long)r->iters, r->loss / (double)r->steps, step->lr, step->grad_norm,
-		r->tokens / r->seconds, 100 * r->tokens / r->places, 1e3 * r->seconds / (double)r->steps, 100 * r->gemm_seconds / r->seconds, left);
+		r->tokens / r->seconds, 100 * r->tokens / r->places, 1e3 * r->seconds / (double)r->steps, 100 * r->gemm_seconds / r->seconds, scale, left);
 	r->loss = r->tokens = r->places = r->seconds = r->gemm_seconds = 0;
-	r->steps = 0;
+	r->steps = r->skipped = 0;
 	return status;
 }
 

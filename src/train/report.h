@@ -14,13 +14,15 @@ struct sp_report {
 	double started;
 	/* since the last line */
 	double loss, tokens, places, seconds, gemm_seconds; /* the last: what the work would take at the GEMM rate */
-	int64_t steps;
+	int64_t steps, skipped;
 };
 
 struct sp_report_step {
 	int64_t step; /* from 1 */
 	double loss, lr, grad_norm, seconds, gemm_fraction;
 	int64_t tokens, places; /* of the sequences' places some hold padding */
+	double loss_scale;      /* 0: is not shown */
+	int skipped;            /* gradients were not finite; grad_norm is not either */
 };
 
 void sp_report_open(struct sp_report *report, FILE *file, int64_t iters, int64_t interval);

@@ -142,6 +142,15 @@ static void tell_of_vocabulary(const struct choice *c)
 	free(bytes);
 }
 
+/* A scale that served activations of another precision says nothing about fp16, and no other precision has one. */
+static struct sp_optimizer_progress progress_of(const struct sp_record *record, const struct sp_settings *now)
+{
+	const char *then = json_string_value(json_object_get(json_object_get(record->settings, "train"), "precision"));
+	const int goes_on = now->train.precision == SP_TRAIN_FP16 && then && strcmp(then, "fp16") == 0;
+	return (struct sp_optimizer_progress){ goes_on ? record->loss_scale : sp_setup_scale(now),
+		                                   goes_on ? (int32_t)record->loss_scale_steps : 0, record->taken };
+}
+
 static int take_record(struct choice *c)
 {
 	struct sp_record record;
@@ -151,6 +160,7 @@ static int take_record(struct choice *c)
 	if (!status) {
 		c->resume->step = record.step;
 		c->resume->tokens = record.tokens;
+		c->resume->progress = progress_of(&record, c->settings);
 		c->resume->vocab_size = record.vocab_size;
 		status = sp_report_line(c->report, "resuming from %s, step %lld", c->resume->path, (long long)record.step);
 	}
@@ -285,6 +295,8 @@ int sp_resume_load(const struct sp_resume *resume, struct sp_setup *setup, struc
 		status = load_values(&l, sp_model_values(setup->model));
 	if (!status)
 		status = load_moments(&l, &share, sp_optimizer_moments(optimizer));
+	if (!status)
+		status = sp_optimizer_go_on(optimizer, &resume->progress);
 	sp_share_destroy(&share);
 	free(l.host);
 	return status;

@@ -12,6 +12,7 @@ struct sp_resume {
 	int64_t step;            /* steps done there */
 	int64_t vocab_size;
 	double tokens;
+	struct sp_optimizer_progress progress;
 	int64_t newest;          /* step of the newest checkpoint in checkpoint.dir that is of use; -1: none */
 };
 

@@ -259,7 +259,8 @@ static int open_all(struct sp_setup *setup)
 
 const char *sp_setup_precision(const struct sp_settings *settings)
 {
-	static const char *const name[] = { [SP_TRAIN_FP32] = "fp32", [SP_TRAIN_TF32] = "tf32", [SP_TRAIN_BF16] = "bf16" };
+	static const char *const name[] = { [SP_TRAIN_FP32] = "fp32", [SP_TRAIN_TF32] = "tf32", [SP_TRAIN_BF16] = "bf16",
+		                             [SP_TRAIN_FP16] = "fp16" };
 	return name[settings->train.precision];
 }
 
@@ -286,6 +287,11 @@ static int agree_on_products(const struct sp_settings *settings, struct sp_comm 
 	*compute = NULL;
 	options.products = SP_PRODUCTS_BLAS;
 	return sp_compute_open(settings->backend.device, &options, compute);
+}
+
+double sp_setup_scale(const struct sp_settings *settings)
+{
+	return settings->train.precision == SP_TRAIN_FP16 ? settings->train.loss_scale : 1;
 }
 
 int sp_setup_open_device(const struct sp_settings *settings, struct sp_comm *world, struct sp_compute **compute)
@@ -382,10 +388,9 @@ static int gradients_ready(void *context, int64_t offset)
 	return sp_reduce_ready(setup->reduce, sp_model_gradients(setup->model), offset);
 }
 
-int sp_setup_pass(struct sp_setup *setup, enum sp_split split, uint64_t step, int training, struct sp_outcome *outcome)
+int sp_setup_run(struct sp_setup *setup, enum sp_split split, uint64_t step, int training, double scale, struct sp_work *work)
 {
-	struct sp_work work;
-	int status = sp_batches_load(setup->batches, split, step, &work);
+	int status = sp_batches_load(setup->batches, split, step, work);
 	if (!status)
 		status = sp_model_reset(setup->model, training);
 	if (status)
@@ -394,13 +399,21 @@ int sp_setup_pass(struct sp_setup *setup, enum sp_split split, uint64_t step, in
 		.seed = setup->settings->train.seed,
 		.step = step,
 		.training = training,
-		.mlm_scale = work.predicted ? (float)(1.0 / (double)work.predicted) : 0,
-		.order_scale = (float)(1.0 / (double)work.samples),
+		.mlm_scale = work->predicted ? (float)(scale / (double)work->predicted) : 0,
+		.order_scale = (float)(scale / (double)work->samples),
 		.ready = training && setup->settings->parallel.overlap ? gradients_ready : NULL,
 		.ready_context = setup,
 	};
 	const double begin = sp_clock(), before = sp_flow_waited(setup->flow);
 	status = sp_flow_run(setup->flow, &pass);
 	setup->idle = (sp_flow_waited(setup->flow) - before) / (sp_clock() - begin);
+	return status;
+}
+
+int sp_setup_pass(struct sp_setup *setup, enum sp_split split, uint64_t step, int training, double scale,
+                  struct sp_outcome *outcome)
+{
+	struct sp_work work;
+	int status = sp_setup_run(setup, split, step, training, scale, &work);
 	return status ? status : sp_setup_outcome(setup, &work, outcome);
 }

@@ -39,7 +39,8 @@ struct sp_setup {
 };
 
 /* Of the settings, for this rank. */
-const char *sp_setup_precision(const struct sp_settings *settings); /* "fp32", "tf32", "bf16" */
+const char *sp_setup_precision(const struct sp_settings *settings); /* "fp32", "tf32", "bf16", "fp16" */
+double sp_setup_scale(const struct sp_settings *settings);          /* what the loss is multiplied by at first */
 /* The device, bound to `world`: from then on what is in its memory is passed as backend.comm says. Collective. */
 int sp_setup_open_device(const struct sp_settings *settings, struct sp_comm *world, struct sp_compute **compute);
 
@@ -66,12 +67,17 @@ struct sp_outcome {
 	double bubble;     /* share of the pass that ranks waited for other stages, on average */
 };
 
-/* Sums over all ranks what the model has added up since its last reset. Collective over the world. */
+/* Sums over all ranks what the model has added up since its last reset. Waits for the device. Collective over the world. */
 int sp_setup_outcome(struct sp_setup *setup, const struct sp_work *work, struct sp_outcome *outcome);
 
 /* One global batch of a split: forward, and when `training` backward with dropout of that step, which leaves this
- * rank's contribution in the model's gradients; with parallel.overlap their sums have begun, and sp_reduce_scatter must
- * follow. Collective over the world. */
-int sp_setup_pass(struct sp_setup *setup, enum sp_split split, uint64_t step, int training, struct sp_outcome *outcome);
+ * rank's contribution to the gradients of `scale` times the loss in the model's; with parallel.overlap their sums have begun, and
+ * sp_reduce_scatter must follow. What was queued must have been waited for before, and is not waited for here but where messages
+ * want it; sp_setup_outcome is to follow. Collective over the world. */
+int sp_setup_run(struct sp_setup *setup, enum sp_split split, uint64_t step, int training, double scale, struct sp_work *work);
+
+/* Both. */
+int sp_setup_pass(struct sp_setup *setup, enum sp_split split, uint64_t step, int training, double scale,
+                  struct sp_outcome *outcome);
 
 #endif

@@ -47,6 +47,8 @@ struct trainer {
 	double exposed, kind[SP_EXPOSED_KINDS]; /* sums over steps of struct cost's */
 	double eval_loss;
 	int evaluated;
+	struct sp_optimizer_progress progress; /* after the last step */
+	int64_t skipped;                       /* steps whose gradients were not finite */
 };
 
 /* What a step cost, over all ranks. */
@@ -124,10 +126,14 @@ static int open_optimizer(struct trainer *t)
 	const struct sp_settings *s = t->settings;
 	struct sp_optimizer_options options = {
 		s->optimizer.beta1, s->optimizer.beta2, s->optimizer.eps, s->optimizer.weight_decay, s->optimizer.clip_norm,
-		sp_setup_summed, &t->setup,
+		sp_setup_scale(s), s->train.precision == SP_TRAIN_FP16 ? (int32_t)s->train.loss_scale_window : 0, sp_setup_summed,
+		&t->setup,
 	};
 	t->schedule = sp_schedule_make(s->optimizer.lr, s->optimizer.min_lr, s->optimizer.warmup_fraction,
 	                               s->optimizer.decay_iters, (enum sp_schedule_style)s->optimizer.decay_style);
+	t->progress = (struct sp_optimizer_progress){ .scale = options.scale };
+	if (t->resume.path[0])
+		t->progress = t->resume.progress;
 	return sp_optimizer_create(t->compute, t->world, t->setup.reduce, sp_model_parameters(t->setup.model), &options,
 	                           &t->optimizer);
 }
@@ -234,13 +240,21 @@ static int close_all(struct trainer *t)
 
 /* ---- steps ---- */
 
-static int check_loss(int64_t step, const struct sp_outcome *outcome, double lr)
+/* Gradients of a scaled loss may be beyond fp16: such a step is left out, and the next is scaled by less. */
+static int check_step(const struct trainer *t, const struct sp_outcome *outcome, const struct sp_optimizer_result *r, double lr)
 {
-	if (isfinite(outcome->loss))
+	if (!isfinite(outcome->loss))
+		return sp_fail(SP_ERR_NUMERIC,
+		               "step %lld: the loss is not finite; lower optimizer.lr (now %g) or raise optimizer.warmup_fraction",
+		               (long long)t->done, lr);
+	if (r->taken || r->progress.scale < r->scale)
 		return SP_OK;
 	return sp_fail(SP_ERR_NUMERIC,
-	               "step %lld: the loss is not finite; lower optimizer.lr (now %g) or raise optimizer.warmup_fraction",
-	               (long long)step, lr);
+	               "step %lld: a gradient is not finite%s; lower optimizer.lr (now %g), raise optimizer.warmup_fraction or set "
+	               "optimizer.clip_norm",
+	               (long long)t->done, t->settings->train.precision != SP_TRAIN_FP16 ? "" :
+	               t->settings->train.loss_scale_window ? " with the least loss scale" : " and train.loss_scale_window = 0",
+	               lr);
 }
 
 /* Takes `fields` over, which may be NULL. */
@@ -257,14 +271,16 @@ static json_t *with_kinds(json_t *fields, const struct cost *cost)
 	return fields;
 }
 
-static int record_step(struct trainer *t, const struct sp_outcome *o, const struct cost *cost, double lr, double norm,
-                       double seconds)
+static int record_step(struct trainer *t, const struct sp_outcome *o, const struct cost *cost, double lr,
+                       const struct sp_optimizer_result *r, double seconds)
 {
 	const int64_t places = o->work.sequences * t->setup.shard.length;
 	double rate = sp_flops_step(&t->setup.config, &o->work) / seconds;
 	/* other kinds do not share out attention as they share out tokens */
 	const double imbalance = t->setup.options.attention->share ? sp_work_imbalance(&o->work) : 0;
-	struct sp_report_step line = { t->done, o->loss, lr, norm, seconds, rate / t->gemm_rate, o->work.tokens, places };
+	const int scales = t->settings->train.precision == SP_TRAIN_FP16;
+	struct sp_report_step line = { t->done, o->loss, lr, r->norm, seconds, rate / t->gemm_rate, o->work.tokens, places,
+		                           scales ? r->scale : 0, !r->taken };
 	t->first_loss = t->done == t->report.first + 1 ? o->loss : t->first_loss;
 	t->last_loss = o->loss;
 	t->seconds += seconds;
@@ -282,8 +298,9 @@ static int record_step(struct trainer *t, const struct sp_outcome *o, const stru
 	if (status)
 		return status;
 	json_t *fields =
-		json_pack("{s:I, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)t->done, "loss",
-	              o->loss, "lr", lr, "grad_norm", norm, "loss_scale", 1, "tokens_per_s", (double)o->work.tokens / seconds,
+		json_pack("{s:I, s:f, s:f, s:o, s:f, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)t->done, "loss",
+	              o->loss, "lr", lr, "grad_norm", r->taken ? json_real(r->norm) : json_null(), "loss_scale", r->scale, "skipped",
+	              !r->taken, "tokens_per_s", (double)o->work.tokens / seconds,
 	              "fill", (double)o->work.tokens / (double)places, "step_ms", 1e3 * seconds, "flops_per_s", rate, "gemm_fraction", rate / t->gemm_rate, "peak_mib",
 	              cost->peak, "comm_bytes", (json_int_t)cost->bytes, "comm_exposed_ms", 1e3 * cost->exposed,
 	              "gradient_reduction_ms", 1e3 * cost->reducing, "bubble", o->bubble, "imbalance", imbalance);
@@ -295,20 +312,26 @@ static int do_step(struct trainer *t, const volatile sig_atomic_t *stop, struct 
 	const double begin = sp_clock(), lr = sp_schedule_rate(&t->schedule, t->done);
 	const struct sp_exposed before = sp_exposed_read(&t->setup.grid, t->setup.reduce);
 	struct sp_outcome outcome;
-	double norm = 0;
+	struct sp_optimizer_result result;
+	struct sp_work work;
 	sp_where_step(t->done + 1);
-	int status = sp_setup_pass(&t->setup, SP_TRAIN, (uint64_t)t->done, 1, &outcome);
+	int status = sp_setup_run(&t->setup, SP_TRAIN, (uint64_t)t->done, 1, sp_optimizer_scale(t->optimizer), &work);
 	t->done++;
 	if (!status)
-		status = check_loss(t->done, &outcome, lr);
+		status = sp_optimizer_step(t->optimizer, sp_model_values(t->setup.model), sp_model_gradients(t->setup.model), lr);
 	if (!status)
-		status = sp_optimizer_step(t->optimizer, sp_model_values(t->setup.model), sp_model_gradients(t->setup.model),
-		                           t->done, lr, &norm);
+		status = sp_setup_outcome(&t->setup, &work, &outcome);
 	if (!status)
-		status = sp_compute_sync(t->compute);
+		status = sp_optimizer_result(t->optimizer, &result);
+	if (!status)
+		status = check_step(t, &outcome, &result, lr);
 	if (!status)
 		status = agree_on_cost(t, &before, stop, cost);
-	return status ? status : record_step(t, &outcome, cost, lr, norm, sp_clock() - begin);
+	if (status)
+		return status;
+	t->progress = result.progress;
+	t->skipped += !result.taken;
+	return record_step(t, &outcome, cost, lr, &result, sp_clock() - begin);
 }
 
 static int evaluate(struct trainer *t)
@@ -374,7 +397,9 @@ static int start_save(struct trainer *t)
 {
 	const struct sp_record record = { .step = t->done,
 		                              .tokens = t->resume.tokens + t->tokens,
-		                              .loss_scale = 1,
+		                              .loss_scale = t->progress.scale,
+		                              .loss_scale_steps = t->progress.since,
+		                              .taken = t->progress.taken,
 		                              .vocab_size = t->setup.config.vocab_size,
 		                              .grid = t->setup.grid.shape };
 	t->saved = t->done;

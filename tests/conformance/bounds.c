@@ -65,7 +65,7 @@ static const struct {
 	[BOUND_TANH] = { "tanh_forward", ROUNDED(3e-7, 1), "a polynomial's, few u" },
 	[BOUND_TANH_BACKWARD] = { "tanh_backward", ROUNDED(2e-7, 1), "three roundings" },
 	[BOUND_SUM_SQUARES] = { "sum_squares", { [SP_F32] = 1e-12 }, "squares and sums in float64" },
-	[BOUND_CLIP_FACTOR] = { "clip_factor", { [SP_F32] = 3e-7 }, "a few roundings" },
+	[BOUND_DECIDE] = { "decide", { [SP_F32] = 3e-7 }, "a few roundings" },
 	[BOUND_ADAMW] = { "adamw", { [SP_F32] = 5e-7 }, "about ten roundings a step, five steps" },
 	[BOUND_ADD] = { "add", { [SP_F32] = 1e-7 }, "one addition" },
 };

@@ -72,7 +72,7 @@ void tanh_backward_equals_reference(void **state);
 /* update.c */
 void sum_squares_equals_reference(void **state);
 void sum_squares_finds_what_is_not_finite(void **state);
-void clip_factor_equals_reference(void **state);
+void decide_equals_reference(void **state);
 void adamw_equals_reference_over_steps(void **state);
 void add_equals_reference(void **state);
 

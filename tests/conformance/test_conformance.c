@@ -132,7 +132,7 @@ static const struct CMUnitTest of_floats[] = {
 	cmocka_unit_test(scores_equal_reference),
 	cmocka_unit_test(sum_squares_equals_reference),
 	cmocka_unit_test(sum_squares_finds_what_is_not_finite),
-	cmocka_unit_test(clip_factor_equals_reference),
+	cmocka_unit_test(decide_equals_reference),
 	cmocka_unit_test(adamw_equals_reference_over_steps),
 	cmocka_unit_test(add_equals_reference),
 	cmocka_unit_test(rates_are_measured),

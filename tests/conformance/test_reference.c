@@ -667,10 +667,11 @@ static void adamw_first_step_is_the_sign_of_the_gradient(void **state)
 	double w[] = { 1, 1, 1 }, m[3] = { 0 }, v[3] = { 0 };
 	const double g[] = { 2, -3, 100 };
 	const struct sp_adamw args = {
-		.n = 3, .lr = 0.5f, .beta1 = 0.5f, .beta2 = 0.75f, .eps = 0, .decay = 0.25f, .correction1 = 0.5f, .correction2 = 0.25f
+		.n = 3, .lr = 0.5f, .beta1 = 0.5f, .beta2 = 0.75f, .eps = 0, .decay = 0.25f
 	};
+	const struct sp_step taken = { .factor = 0.125f, .correction1 = 0.5f, .correction2 = 0.25f, .take = 1 };
 	(void)state;
-	sp_reference_adamw(&args, 0.125, g, w, m, v);
+	sp_reference_adamw(&args, &taken, g, w, m, v);
 	expect_near(w[0], 1 - 0.5 * (1 + 0.25), 1e-15);
 	expect_near(w[1], 1 - 0.5 * (-1 + 0.25), 1e-15);
 	expect_near(w[2], 1 - 0.5 * (1 + 0.25), 1e-15);
@@ -678,14 +679,36 @@ static void adamw_first_step_is_the_sign_of_the_gradient(void **state)
 	expect_near(v[1], 0.25 * 0.375 * 0.375, 1e-15);
 }
 
-static void clip_factor_brings_the_norm_to_its_limit(void **state)
+static struct sp_step decided(double sum, float scale, struct sp_decide args)
 {
+	struct sp_step s = { .sum = sum, .scale = scale, .taken = 1, .since = 2 };
+	sp_reference_decide(&s, &args);
+	return s;
+}
+
+static void a_decision_brings_the_norm_to_its_limit(void **state)
+{
+	const struct sp_decide limit = { .max_norm = 1, .beta1 = 0.5, .beta2 = 0.25 }, none = { .max_norm = 0 };
 	(void)state;
-	expect_near(sp_reference_clip_factor(16, 1) * 4, 1, 1e-6);
-	assert_true(sp_reference_clip_factor(0.25, 1) == 1);
-	assert_true(sp_reference_clip_factor(16, 0) == 1);
-	assert_true(isnan(sp_reference_clip_factor(INFINITY, 1)));
-	assert_true(isnan(sp_reference_clip_factor(NAN, 0)));
+	expect_near(decided(16, 1, limit).factor * 4, 1, 1e-6);
+	expect_near(decided(16 * 64, 8, limit).factor * 4 * 8, 1, 1e-6);
+	assert_true(decided(0.25, 1, limit).factor == 1);
+	assert_true(decided(16, 1, none).factor == 1);
+	assert_true(decided(16, 4, none).factor == 0.25f);
+	assert_true(decided(1, 1, limit).correction1 == 0.75f && decided(1, 1, limit).correction2 == 0.9375f);
+	assert_false(decided(INFINITY, 1, limit).take || decided(NAN, 1, none).take);
+	assert_true(decided(NAN, 1, limit).taken == 1 && decided(1, 1, limit).taken == 2);
+}
+
+static void a_scale_grows_when_all_is_well_and_shrinks_when_it_is_not(void **state)
+{
+	const struct sp_decide third = { .growth = 3 }, later = { .growth = 4 }, never = { .growth = 0 };
+	(void)state;
+	assert_true(decided(1, 8, third).scale == 16 && decided(1, 8, third).since == 0);
+	assert_true(decided(1, 8, later).scale == 8 && decided(1, 8, later).since == 3);
+	assert_true(decided(NAN, 8, later).scale == 4 && decided(NAN, 8, later).since == 0);
+	assert_true(decided(NAN, 8, never).scale == 8 && decided(1, 8, never).scale == 8);
+	assert_true(decided(NAN, 1, third).scale == 1 && decided(1, 16777216, third).scale == 16777216);
 }
 
 int main(void)
@@ -708,7 +731,8 @@ int main(void)
 		cmocka_unit_test(tanh_backward_matches_differences),
 		cmocka_unit_test(scatter_add_is_the_transpose_of_gather),
 		cmocka_unit_test(adamw_first_step_is_the_sign_of_the_gradient),
-		cmocka_unit_test(clip_factor_brings_the_norm_to_its_limit),
+		cmocka_unit_test(a_decision_brings_the_norm_to_its_limit),
+		cmocka_unit_test(a_scale_grows_when_all_is_well_and_shrinks_when_it_is_not),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,21 +63,35 @@ void sum_squares_finds_what_is_not_finite(void **state)
 		}
 }
 
-void clip_factor_equals_reference(void **state)
+static void expect_step(struct bench *b, const struct bytes *at, const struct sp_step *want)
+{
+	struct sp_step got;
+	memcpy(&got, at->after, sizeof got);
+	bench_expect_number(b, got.factor, want->factor, BOUND_DECIDE, "factor", 0);
+	bench_expect_number(b, got.correction1, want->correction1, BOUND_DECIDE, "correction1", 0);
+	bench_expect_number(b, got.correction2, want->correction2, BOUND_DECIDE, "correction2", 0);
+	if (got.scale != want->scale || got.take != want->take || got.since != want->since || got.taken != want->taken)
+		fail_msg("%s: scale %g, take %d, since %d, taken %lld, not %g, %d, %d, %lld", b->label, (double)got.scale, got.take,
+		         got.since, (long long)got.taken, (double)want->scale, want->take, want->since, (long long)want->taken);
+}
+
+void decide_equals_reference(void **state)
 {
 	static const double sums[] = { 0, 1e-30, 0.25, 1, 16, 3e8, 1e300, INFINITY, NAN };
-	static const float limits[] = { 1, 0, -1, 1e-3f, 1e4f };
+	static const float limits[] = { 1, 0, 1e-3f, 1e4f }, scales[] = { 1, 1.5f, 65536, 16777216 };
+	static const int32_t growths[] = { 0, 1, 3 };
 	for (size_t i = 0; i < sizeof sums / sizeof *sums; i++)
-		for (size_t j = 0; j < sizeof limits / sizeof *limits; j++) {
+		for (int flags = 0; flags < 4 * 4 * 3 * 2; flags++) {
+			struct sp_step step = { .sum = sums[i], .scale = scales[flags / 4 % 4], .since = flags / 48 ? 2 : 0,
+				                    .taken = flags / 48 ? 5000 : 0, .correction1 = 0.5f };
 			struct bench b;
-			bench_open(&b, *state, 0, "sum %g limit %g", sums[i], (double)limits[j]);
-			const struct bytes *sum = bench_bytes(&b, IN, &sums[i], sizeof sums[i]);
-			struct tensor *factor = bench_tensor(&b, OUT, 1, 1);
-			const struct sp_clip_factor args = { at(sum, DEVICE), limits[j], floats(factor) };
+			bench_open(&b, *state, 0, "sum %g case %d", sums[i], flags);
+			const struct bytes *at_step = bench_bytes(&b, INOUT, &step, sizeof step);
+			const struct sp_decide args = { at(at_step, DEVICE), limits[flags % 4], 0.9, 0.999, growths[flags / 16 % 3] };
 			while (bench_again(&b))
-				assert_int_equal(sp_compute_clip_factor(*state, &args), SP_OK);
-			factor->value[0] = (float)sp_reference_clip_factor(sums[i], limits[j]); /* may be below any float */
-			bench_expect(&b, factor, BOUND_CLIP_FACTOR, "factor");
+				assert_int_equal(sp_compute_decide(*state, &args), SP_OK);
+			sp_reference_decide(&step, &args);
+			expect_step(&b, at_step, &step);
 			bench_close(&b);
 		}
 }
@@ -92,7 +106,7 @@ struct adamw_case {
 	int strided;
 };
 
-static struct sp_adamw step_args(const struct adamw_case *k, int step)
+static struct sp_adamw step_args(const struct adamw_case *k)
 {
 	const struct sp_adamw args = {
 		.n = k->n,
@@ -101,10 +115,15 @@ static struct sp_adamw step_args(const struct adamw_case *k, int step)
 		.beta2 = 0.999f,
 		.eps = k->eps,
 		.decay = k->decay,
-		.correction1 = (float)(1 - pow(0.9, step)),
-		.correction2 = (float)(1 - pow(0.999, step)),
 	};
 	return args;
+}
+
+/* The last but one is not taken. */
+static struct sp_step step_of(const struct adamw_case *k, int step)
+{
+	return (struct sp_step){ .factor = k->factor, .correction1 = (float)(1 - pow(0.9, step)),
+		                     .correction2 = (float)(1 - pow(0.999, step)), .take = step != STEPS - 1 };
 }
 
 static void adamw_case(struct sp_compute *c, const struct adamw_case *k)
@@ -113,25 +132,29 @@ static void adamw_case(struct sp_compute *c, const struct adamw_case *k)
 	bench_open(&b, c, k->strided, "n %lld factor %g decay %g eps %g strided %d", (long long)k->n, (double)k->factor,
 	           (double)k->decay, (double)k->eps, k->strided);
 	struct tensor *w = bench_tensor(&b, INOUT, 1, k->n), *m = bench_tensor(&b, INOUT, 1, k->n);
-	struct tensor *v = bench_tensor(&b, INOUT, 1, k->n), *factor = bench_tensor(&b, IN, 1, 1), *g[STEPS];
+	struct tensor *v = bench_tensor(&b, INOUT, 1, k->n), *g[STEPS];
+	const struct bytes *steps[STEPS];
 	tensor_scale(m, 0, 0);
 	tensor_scale(v, 0, 0);
-	tensor_set(factor, 0, 0, k->factor);
-	for (int i = 0; i < STEPS; i++)
+	for (int i = 0; i < STEPS; i++) {
+		const struct sp_step step = step_of(k, i + 1);
 		g[i] = bench_tensor(&b, IN, 1, k->n);
+		steps[i] = bench_bytes(&b, IN, &step, sizeof step);
+	}
 	while (bench_again(&b))
 		for (int i = 0; i < STEPS; i++) {
-			struct sp_adamw args = step_args(k, i + 1);
+			struct sp_adamw args = step_args(k);
 			args.w = floats(w);
 			args.m = floats(m);
 			args.v = floats(v);
 			args.g = floats(g[i]);
-			args.factor = floats(factor);
+			args.step = at(steps[i], DEVICE);
 			assert_int_equal(sp_compute_adamw(c, &args), SP_OK);
 		}
 	for (int i = 0; i < STEPS; i++) {
-		const struct sp_adamw args = step_args(k, i + 1);
-		sp_reference_adamw(&args, k->factor, g[i]->value, w->value, m->value, v->value);
+		const struct sp_adamw args = step_args(k);
+		const struct sp_step step = step_of(k, i + 1);
+		sp_reference_adamw(&args, &step, g[i]->value, w->value, m->value, v->value);
 	}
 	bench_expect(&b, w, BOUND_ADAMW, "w");
 	bench_expect(&b, m, BOUND_ADAMW, "m");

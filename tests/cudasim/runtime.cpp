@@ -98,9 +98,49 @@ extern "C" int sp_cuda_copy_in(void *, void *device, const void *host, size_t by
 	return SP_OK;
 }
 
+/* ---- host memory that is being read until the queue is through ---- */
+
+struct upload {
+	const unsigned char *host;
+	size_t bytes;
+	uint64_t sum;
+};
+static struct upload uploads[256];
+static int uploaded;
+
+static uint64_t sum_of(const unsigned char *bytes, size_t n)
+{
+	uint64_t sum = 14695981039346656037u; /* FNV-1a */
+	for (size_t i = 0; i < n; i++)
+		sum = (sum ^ bytes[i]) * 1099511628211u;
+	return sum;
+}
+
+/* What was uploaded must still be where it was: the real device may only have read it now. */
+static void settle_uploads(void)
+{
+	for (; uploaded > 0; uploaded--) {
+		const struct upload *u = &uploads[uploaded - 1];
+		if (sum_of(u->host, u->bytes) != u->sum) {
+			fprintf(stderr, "cudasim: host memory of an upload was written to before the queue was waited for\n");
+			abort();
+		}
+	}
+}
+
+extern "C" int sp_cuda_upload(void *ctx, void *device, const void *host, size_t bytes)
+{
+	const unsigned char *from = static_cast<const unsigned char *>(host);
+	if (uploaded == sizeof uploads / sizeof *uploads)
+		settle_uploads();
+	uploads[uploaded++] = { from, bytes, sum_of(from, bytes) };
+	return sp_cuda_copy_in(ctx, device, host, bytes);
+}
+
 extern "C" int sp_cuda_copy_out(void *, void *host, const void *device, size_t bytes)
 {
 	const simulator::opened open;
+	settle_uploads();
 	if (bytes)
 		memcpy(host, device, bytes);
 	return SP_OK;
@@ -126,6 +166,7 @@ extern "C" int sp_cuda_copy_rows(void *, struct sp_matrix from, struct sp_matrix
 
 extern "C" int sp_cuda_sync(void *)
 {
+	settle_uploads();
 	return SP_OK;
 }
 

@@ -67,12 +67,16 @@ static int take_steps(const struct sp_settings *s, struct sp_compute *compute, s
 	int bad = 0;
 	for (int i = 0; i < STEPS && !bad; i++) {
 		struct sp_outcome outcome = { .loss = NAN };
-		bad = sp_setup_pass(setup, SP_TRAIN, (uint64_t)i, 1, &outcome) != 0;
+		struct sp_optimizer_result step = { .norm = NAN };
+		bad = sp_setup_pass(setup, SP_TRAIN, (uint64_t)i, 1, sp_optimizer_scale(o), &outcome) != 0;
 		r->loss[i] = outcome.loss;
 		if (i == 0 && !bad)
 			bad = take_out(compute, sp_model_gradients(setup->model), r->table.elements, &r->gradients);
-		bad = bad || sp_optimizer_step(o, sp_model_values(setup->model), sp_model_gradients(setup->model), i + 1,
-		                               sp_schedule_rate(&schedule, i), &r->norm[i]) != 0;
+		for (int64_t j = 0; i == 0 && !bad && j < r->table.elements; j++)
+			r->gradients[j] /= (float)sp_optimizer_scale(o);
+		bad = bad || sp_optimizer_step(o, sp_model_values(setup->model), sp_model_gradients(setup->model),
+		                               sp_schedule_rate(&schedule, i)) || sp_optimizer_result(o, &step);
+		r->norm[i] = step.norm;
 	}
 	return bad;
 }
@@ -82,7 +86,7 @@ static int train(const struct sp_settings *s, struct sp_compute *compute, struct
 	struct sp_setup setup;
 	const struct sp_optimizer_options options = { s->optimizer.beta1, s->optimizer.beta2, s->optimizer.eps,
 		                                          s->optimizer.weight_decay, s->optimizer.clip_norm,
-		                                          sp_setup_summed, &setup };
+		                                          sp_setup_scale(s), 0, sp_setup_summed, &setup };
 	struct sp_optimizer *o = NULL;
 	if (sp_setup_open(s, compute, ranks.world, &setup))
 		return 1;
@@ -303,6 +307,17 @@ static void training_by_cudnn_beside_padding_is_near_the_cpu(void **state)
 	training_by_cudnn_is_near_the_cpu("train.sequence_length=41");
 }
 
+/* Roundings of 2^-12, of gradients of a loss that is scaled so that they stay in range. */
+static void training_in_fp16_is_near_the_cpu(void **state)
+{
+	struct sp_settings s;
+	(void)state;
+	int bad = settings(&s, "model.norm=post", "model.activation=gelu", "parallel.attention=ring");
+	bad = bad || sp_settings_word(&s, "train.precision=fp16") != 0 || sp_settings_word(&s, "train.loss_scale=4096") != 0;
+	bad = bad || not_near_the_cpu(device, &s, 1e-4, 1e-2);
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
 static void the_cpu_refuses_tf32(void **state)
 {
 	const struct sp_compute_options options = { .threads = 1, .precision = SP_PRECISION_TF32 };
@@ -325,6 +340,7 @@ int main(void)
 		cmocka_unit_test(training_in_bf16_is_near_the_cpu),
 		cmocka_unit_test(training_by_cudnn_on_whole_sequences_is_near_the_cpu),
 		cmocka_unit_test(training_by_cudnn_beside_padding_is_near_the_cpu),
+		cmocka_unit_test(training_in_fp16_is_near_the_cpu),
 		cmocka_unit_test(the_cpu_refuses_tf32),
 	};
 	int rc = test_ranks_open(&ranks);

@@ -185,7 +185,7 @@ static void work_is_shared_out_more_evenly_by_cost(void **state)
 		struct sp_outcome outcome;
 		s.parallel.balance = cost ? SP_BALANCE_COST : SP_BALANCE_TOKENS;
 		int bad = sp_setup_open(&s, ranks.compute, ranks.world, &setup) != 0;
-		bad = bad || sp_setup_pass(&setup, SP_TRAIN, 0, 0, &outcome) != 0;
+		bad = bad || sp_setup_pass(&setup, SP_TRAIN, 0, 0, 1, &outcome) != 0;
 		bad = bad || outcome.work.micro_batches != s.train.global_batch / s.train.micro_batch;
 		uneven[cost] = (double)outcome.work.uneven;
 		sp_setup_close(&setup);
@@ -201,7 +201,7 @@ static int count_sent(struct sp_setup *setup, int64_t *sent, int64_t *rows)
 	const uint64_t before = sp_comm_counters(sequence).bytes;
 	struct sp_outcome outcome;
 	int64_t sums[2] = { 0 };
-	int bad = sp_setup_pass(setup, SP_TRAIN, 0, 1, &outcome) != 0;
+	int bad = sp_setup_pass(setup, SP_TRAIN, 0, 1, 1, &outcome) != 0;
 	sums[0] = (int64_t)(sp_comm_counters(sequence).bytes - before) / (int64_t)sizeof(float);
 	for (int64_t m = 0; m < sp_batches_count(setup->batches); m++)
 		sums[1] += sp_batches_rows(setup->batches, m);

@@ -322,15 +322,16 @@ static void what_another_group_adds_is_in_the_norm(void **state)
 	struct sp_reduce *reduce = NULL;
 	struct sp_optimizer *o = NULL;
 	float *values = filled(1000), *gradients = filled(1000);
-	double norm = 0, expected = 0;
+	struct sp_optimizer_result result = { 0 };
+	double expected = 0;
 	int bad = sp_reduce_create(ranks.compute, ranks.world, &(struct sp_reduce_shape){ .elements = 1000 }, &reduce) != 0;
 	more.summed = add_more;
 	more.context = reduce;
 	bad = bad || sp_optimizer_create(ranks.compute, ranks.world, reduce, &one, &more, &o);
-	bad = bad || sp_optimizer_step(o, values, gradients, 1, 0.01, &norm);
+	bad = bad || sp_optimizer_step(o, values, gradients, 0.01) || sp_optimizer_result(o, &result);
 	for (int64_t i = 0; i < 1000; i++)
 		expected += pow(sum_of(i) + value_of(ranks.size, i), 2);
-	bad = bad || !close_to(norm, sqrt(expected));
+	bad = bad || !close_to(result.norm, sqrt(expected));
 	sp_optimizer_destroy(o);
 	sp_reduce_destroy(reduce);
 	sp_compute_free(ranks.compute, gradients);
@@ -347,7 +348,9 @@ static int three_steps(float *values, float *gradients, double *norms, int64_t b
 	fill(values, 100);
 	for (int t = 1; t <= 3; t++) {
 		fill(gradients, ranks.rank + 10 * t);
-		bad |= sp_optimizer_step(o, values, gradients, t, 0.01, &norms[t - 1]) != 0;
+		struct sp_optimizer_result result = { 0 };
+		bad |= sp_optimizer_step(o, values, gradients, 0.01) | sp_optimizer_result(o, &result);
+		norms[t - 1] = result.norm;
 	}
 	sp_optimizer_destroy(o);
 	sp_reduce_destroy(reduce);
@@ -419,14 +422,15 @@ static void one_bad_gradient_stops_all_ranks_and_changes_nothing(void **state)
 	struct sp_reduce *reduce = NULL;
 	struct sp_optimizer *o = NULL;
 	float *values = buffer(table.elements), *gradients = buffer(table.elements);
-	double norm;
+	struct sp_optimizer_result result = { .taken = 1 };
 	int bad = sp_reduce_create(ranks.compute, ranks.world, &(struct sp_reduce_shape){ .elements = table.elements, .bucket = 0 }, &reduce) != 0;
 	bad |= sp_optimizer_create(ranks.compute, ranks.world, reduce, &table, &options, &o) != 0;
 	fill(values, 100);
 	fill(gradients, ranks.rank);
 	if (ranks.rank == ranks.size - 1)
 		gradients[2000] = INFINITY;
-	bad |= sp_optimizer_step(o, values, gradients, 1, 0.01, &norm) != SP_ERR_NUMERIC;
+	bad |= sp_optimizer_step(o, values, gradients, 0.01) | sp_optimizer_result(o, &result);
+	bad |= result.taken || isfinite(result.norm) || result.progress.taken != 0;
 	fill(gradients, 100);
 	bad |= memcmp(gradients, values, (size_t)table.elements * sizeof *values) != 0;
 	sp_optimizer_destroy(o);

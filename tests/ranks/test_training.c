@@ -132,7 +132,7 @@ static void sums_begin_in_the_backward_pass_unless_told_not_to(void **state)
 		struct sp_outcome outcome;
 		s.parallel.overlap = overlap;
 		int bad = sp_setup_open(&s, ranks.compute, ranks.world, &setup) ||
-		          sp_setup_pass(&setup, SP_TRAIN, 0, 1, &outcome);
+		          sp_setup_pass(&setup, SP_TRAIN, 0, 1, 1, &outcome);
 		const uint64_t sums = sp_comm_counters(setup.grid.group[SP_GROUP_REPLICAS]).messages;
 		bad = bad || (sums > 0) != overlap || sp_reduce_scatter(setup.reduce, sp_model_gradients(setup.model));
 		sp_setup_close(&setup);

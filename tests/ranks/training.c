@@ -57,7 +57,7 @@ int test_training_optimizer(struct sp_setup *setup, struct sp_optimizer **o)
 	const struct sp_settings *s = setup->settings;
 	const struct sp_optimizer_options options = {
 		s->optimizer.beta1, s->optimizer.beta2, s->optimizer.eps, s->optimizer.weight_decay, s->optimizer.clip_norm,
-		sp_setup_summed, setup,
+		sp_setup_scale(s), 0, sp_setup_summed, setup,
 	};
 	return sp_optimizer_create(setup->compute, setup->world, setup->reduce, sp_model_parameters(setup->model), &options, o);
 }
@@ -70,10 +70,12 @@ int test_training_steps(struct sp_setup *setup, struct sp_optimizer *o, int step
 	int bad = 0;
 	for (int i = 0; i < steps && !bad; i++) {
 		struct sp_outcome outcome = { .loss = NAN };
-		bad = sp_setup_pass(setup, SP_TRAIN, (uint64_t)i, 1, &outcome) != 0;
+		struct sp_optimizer_result step = { .norm = NAN };
+		bad = sp_setup_pass(setup, SP_TRAIN, (uint64_t)i, 1, sp_optimizer_scale(o), &outcome) != 0;
 		result->loss[i] = outcome.loss;
-		bad = bad || sp_optimizer_step(o, sp_model_values(setup->model), sp_model_gradients(setup->model), i + 1,
-		                               sp_schedule_rate(&schedule, i), &result->norm[i]) != 0;
+		bad = bad || sp_optimizer_step(o, sp_model_values(setup->model), sp_model_gradients(setup->model),
+		                               sp_schedule_rate(&schedule, i)) || sp_optimizer_result(o, &step);
+		result->norm[i] = step.norm;
 	}
 	return bad;
 }
@@ -109,7 +111,7 @@ static int gather_gradients(struct sp_setup *setup, struct test_training *result
 {
 	struct sp_outcome outcome;
 	float *own = calloc((size_t)sp_model_parameters(setup->model)->elements, sizeof *own);
-	int bad = !own || sp_setup_pass(setup, SP_TRAIN, 0, 1, &outcome) != 0;
+	int bad = !own || sp_setup_pass(setup, SP_TRAIN, 0, 1, 1, &outcome) != 0;
 	bad = bad || sum_gradients(setup, own) || gather(setup, &result->table, own, result->gradients);
 	free(own);
 	return bad;

@@ -88,8 +88,8 @@ void sp_reference_tanh_backward(const struct sp_tanh_backward *args);
 /* update.c: arrays of n values, and the numbers of the struct. */
 void sp_reference_copy_rows(struct sp_matrix from, struct sp_matrix to);
 void sp_reference_sum_squares(const double *x, int64_t n, double *sum);
-double sp_reference_clip_factor(double sum, double max_norm);
-void sp_reference_adamw(const struct sp_adamw *args, double factor, const double *g, double *w, double *m, double *v);
+void sp_reference_decide(struct sp_step *step, const struct sp_decide *args); /* args->step is not looked at */
+void sp_reference_adamw(const struct sp_adamw *args, const struct sp_step *step, const double *g, double *w, double *m, double *v);
 void sp_reference_add(double *y, const double *x, int64_t n);
 
 #endif

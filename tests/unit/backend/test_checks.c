@@ -493,26 +493,29 @@ static void empty_operations_pass_without_memory(void **state)
 static void vectors_are_required_and_apart(void **state)
 {
 	(void)state;
-	float x[8] = { 0 }, y[8] = { 0 }, m[8] = { 0 }, v[8] = { 0 }, factor = 1;
-	double sum = 0;
+	float x[8] = { 0 }, y[8] = { 0 }, m[8] = { 0 }, v[8] = { 0 };
+	struct sp_step step = { .scale = 1 };
 	assert_int_equal(sp_compute_add(spy, y, x, 8), SP_OK);
 	assert_int_equal(sp_compute_add(spy, y, y + 4, 8), SP_ERR_SHAPE);
 	assert_int_equal(sp_compute_add(spy, y, NULL, 8), SP_ERR_SHAPE);
 	assert_int_equal(sp_compute_add(spy, y, x, -1), SP_ERR_SHAPE);
-	assert_int_equal(sp_compute_sum_squares(spy, &(struct sp_sum_squares){ x, 8, &sum }), SP_OK);
+	assert_int_equal(sp_compute_sum_squares(spy, &(struct sp_sum_squares){ x, 8, &step.sum }), SP_OK);
 	assert_int_equal(sp_compute_sum_squares(spy, &(struct sp_sum_squares){ x, 8, NULL }), SP_ERR_SHAPE);
-	assert_int_equal(sp_compute_clip_factor(spy, &(struct sp_clip_factor){ &sum, 1, NULL }), SP_ERR_SHAPE);
-	struct sp_adamw adamw = { .w = x, .m = m, .v = v, .g = y, .factor = &factor, .n = 8 };
+	assert_int_equal(sp_compute_decide(spy, &(struct sp_decide){ .step = &step }), SP_OK);
+	assert_int_equal(sp_compute_decide(spy, &(struct sp_decide){ .max_norm = 1 }), SP_ERR_SHAPE);
+	struct sp_adamw adamw = { .w = x, .m = m, .v = v, .g = y, .step = &step, .n = 8 };
 	assert_int_equal(sp_compute_adamw(spy, &adamw), SP_OK);
 	adamw.g = x;
 	assert_int_equal(sp_compute_adamw(spy, &adamw), SP_ERR_SHAPE);
 	adamw.g = y;
-	adamw.factor = NULL;
+	adamw.step = NULL;
 	assert_int_equal(sp_compute_adamw(spy, &adamw), SP_ERR_SHAPE);
 	assert_int_equal(sp_compute_tanh_forward(spy, sp_matrix(NULL, 2, 2)), SP_ERR_SHAPE);
 	assert_int_equal(sp_compute_copy_rows(spy, sp_matrix(x, 2, 4), sp_matrix(y, 4, 2)), SP_ERR_SHAPE);
 	assert_int_equal(sp_compute_copy_rows(spy, sp_matrix(x, 2, 4), sp_matrix(y, 2, 4)), SP_OK);
 	assert_int_equal(sp_compute_copy_in(spy, NULL, x, 4), SP_ERR_SHAPE);
+	assert_int_equal(sp_compute_upload(spy, NULL, x, 4), SP_ERR_SHAPE);
+	assert_int_equal(sp_compute_upload(spy, y, x, 4), SP_OK);
 	assert_int_equal(sp_compute_zero(spy, NULL, 0), SP_OK);
 }
 

@@ -27,7 +27,8 @@ static const char *const then[] = { "model.preset=tiny", "optimizer.lr=1.2345678
 static void write_record(void)
 {
 	const struct sp_settings s = settings_of(then);
-	const struct sp_record r = { .step = 1000000000000, .tokens = 1.5e15, .loss_scale = 1, .vocab_size = 211,
+	const struct sp_record r = { .step = 1000000000000, .tokens = 1.5e15, .loss_scale = 4096, .loss_scale_steps = 77,
+		                         .taken = 999999999990, .vocab_size = 211,
 		                         .grid = { { 2, 1, 3, 1 } } };
 	char *text;
 	assert_int_equal(sp_record_text(&r, &s, &text), SP_OK);
@@ -73,7 +74,8 @@ static void what_was_written_is_read(void **state)
 	write_record();
 	assert_int_equal(sp_record_read(scratch, &r), SP_OK);
 	assert_int_equal(r.step, 1000000000000);
-	assert_true(r.tokens == 1.5e15 && r.loss_scale == 1);
+	assert_true(r.tokens == 1.5e15 && r.loss_scale == 4096);
+	assert_true(r.loss_scale_steps == 77 && r.taken == 999999999990);
 	assert_int_equal(r.vocab_size, 211);
 	assert_int_equal(r.grid.at[SP_AXIS_DATA], 2);
 	assert_int_equal(r.grid.at[SP_AXIS_SEQUENCE], 3);
@@ -133,6 +135,20 @@ static void attention_with_weights_of_its_own_is_another_model(void **state)
 	assert_string_equal(told.words, "3 parallel.attention ring window;");
 }
 
+/* Before there were loss scales, every step was taken. */
+static void a_record_of_a_former_version_is_read(void **state)
+{
+	(void)state;
+	static const char text[] = "{\"format\": 1, \"step\": 7, \"tokens\": 1.0, \"loss_scale\": 1.0, \"vocab_size\": 1, \"grid\": {}, "
+	                           "\"settings\": {}}";
+	struct sp_record r;
+	scratch_make();
+	scratch_write(SP_CHECKPOINT_RECORD, text, strlen(text));
+	assert_int_equal(sp_record_read(scratch, &r), SP_OK);
+	assert_true(r.taken == 7 && r.loss_scale_steps == 0 && r.loss_scale == 1);
+	sp_record_release(&r);
+}
+
 static void what_is_no_record_is_refused(void **state)
 {
 	(void)state;
@@ -170,6 +186,7 @@ int main(void)
 		cmocka_unit_test_teardown(the_same_settings_differ_in_nothing, clear),
 		cmocka_unit_test_teardown(differences_are_told_as_they_matter, clear),
 		cmocka_unit_test_teardown(attention_with_weights_of_its_own_is_another_model, clear),
+		cmocka_unit_test_teardown(a_record_of_a_former_version_is_read, clear),
 		cmocka_unit_test_teardown(what_is_no_record_is_refused, clear),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

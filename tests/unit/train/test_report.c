@@ -35,6 +35,26 @@ static void means_are_printed_every_interval_and_after_the_last_step(void **stat
 	free(text);
 }
 
+static void a_loss_scale_is_shown_with_the_steps_that_it_cost(void **state)
+{
+	(void)state;
+	struct sp_report r;
+	char *text;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+	assert_non_null(file);
+	sp_report_open(&r, file, 4, 2);
+	for (int i = 1; i <= 4; i++) {
+		struct sp_report_step step = { .step = i, .loss = 1, .lr = 0.5, .grad_norm = i < 3 ? INFINITY : 2, .seconds = 1, .tokens = 12,
+			                           .places = 12, .loss_scale = 65536 >> i, .skipped = i < 3 };
+		assert_int_equal(sp_report_step(&r, &step), SP_OK);
+	}
+	fclose(file);
+	assert_non_null(strstr(text, "grad_norm inf  12 tokens/s  fill 100.0 %  1000.0 ms  gemm 0.0 %  loss scale 16384, 2 skipped\n"));
+	assert_non_null(strstr(text, "gemm 0.0 %  loss scale 4096\n"));
+	free(text);
+}
+
 static void no_file_no_words(void **state)
 {
 	(void)state;
@@ -61,6 +81,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(means_are_printed_every_interval_and_after_the_last_step),
+		cmocka_unit_test(a_loss_scale_is_shown_with_the_steps_that_it_cost),
 		cmocka_unit_test(no_file_no_words),
 		cmocka_unit_test(a_full_device_is_an_error),
 	};

@@ -64,6 +64,7 @@ static int sync_spy(void *ctx UNUSED)
 SPY(supports, const struct sp_compute_needs *needs UNUSED, char *why UNUSED, size_t size UNUSED)
 SPY(copy_in, void *device UNUSED, const void *host UNUSED, size_t bytes UNUSED)
 SPY(copy_out, void *host UNUSED, const void *device UNUSED, size_t bytes UNUSED)
+SPY(upload, void *device UNUSED, const void *host UNUSED, size_t bytes UNUSED)
 SPY(zero, void *device UNUSED, size_t bytes UNUSED)
 SPY(copy_rows, struct sp_matrix from UNUSED, struct sp_matrix to UNUSED)
 SPY(convert, struct sp_matrix from UNUSED, struct sp_matrix to UNUSED)
@@ -86,7 +87,7 @@ SPY_ON(cross_entropy)
 SPY(tanh_forward, struct sp_matrix x UNUSED)
 SPY_ON(tanh_backward)
 SPY_ON(sum_squares)
-SPY_ON(clip_factor)
+SPY_ON(decide)
 SPY_ON(adamw)
 SPY(add, float *y UNUSED, const float *x UNUSED, int64_t n UNUSED)
 SPY(gemm_rate, int64_t m UNUSED, int64_t n UNUSED, int64_t k UNUSED, double seconds UNUSED, double *rate UNUSED)
@@ -94,7 +95,8 @@ SPY(memory_rate, double seconds UNUSED, double *rate UNUSED)
 
 static const struct sp_compute_ops ops = {
 	.open = spy_open, .close = spy_close, .describe = describe, .supports = supports, .chunk_multiple = chunk_multiple,
-	.threads = threads, .alloc = spy_alloc, .free = spy_free, .copy_in = copy_in, .copy_out = copy_out, .zero = zero,
+	.threads = threads, .alloc = spy_alloc, .free = spy_free, .copy_in = copy_in, .copy_out = copy_out, .upload = upload,
+	.zero = zero,
 	.copy_rows = copy_rows, .convert = convert, .sync = sync_spy, .linear_forward = linear_forward,
 	.linear_backward_input = linear_backward_input, .linear_backward_weight = linear_backward_weight,
 	.activation_backward = activation_backward, .norm_forward = norm_forward, .norm_backward = norm_backward,
@@ -103,7 +105,7 @@ static const struct sp_compute_ops ops = {
 	.attention_backward = attention_backward, .embedding_forward = embedding_forward,
 	.embedding_backward = embedding_backward, .gather_rows = gather_rows, .scatter_add_rows = scatter_add_rows,
 	.cross_entropy = cross_entropy, .tanh_forward = tanh_forward, .tanh_backward = tanh_backward,
-	.sum_squares = sum_squares, .clip_factor = clip_factor, .adamw = adamw, .add = add, .gemm_rate = gemm_rate,
+	.sum_squares = sum_squares, .decide = decide, .adamw = adamw, .add = add, .gemm_rate = gemm_rate,
 	.memory_rate = memory_rate,
 };
 
