@@ -306,7 +306,7 @@ int sp_plan_time_make(const struct sp_plan_input *input, const struct sp_plan_ra
 {
 	struct sp_plan_input in = *input;
 	const struct sp_pipeline pipeline = sp_plan_pipeline(&in);
-	double end, between, seconds = 0;
+	double end = 0, between = 0, seconds = 0;
 	struct sp_plan_stage *each = calloc((size_t)pipeline.stages, sizeof *each);
 	memset(time, 0, sizeof *time);
 	int status = each ? time_stages(&in, rates, work, each, time, &end, &between) :

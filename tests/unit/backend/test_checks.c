@@ -166,7 +166,7 @@ static int make_good_arguments(void **state)
 	a_attention_merge = (struct sp_attention_merge){ B, A, D, C, fresh(T, H), fresh(B * A, C), fresh(B * A, C),
 		                                             fresh(T, H), fresh(B * A, C), fresh(B * A, C) };
 	a_attention_dots = (struct sp_attention_dots){ B, A, D, C, fresh(T, H), fresh(T, H), fresh(B * A, C) };
-	a_attention_backward = (struct sp_attention_backward){ shape(), fresh(T, H), fresh(B * KEYS, H), fresh(B * KEYS, H),
+	a_attention_backward = (struct sp_attention_backward){ shape(), fresh(T, H), fresh(B * KEYS, H), fresh(B * KEYS, H), fresh(T, H),
 		                                                   fresh(T, H), fresh(B * A, C), fresh(B * A, C), fresh(T, H),
 		                                                   fresh(B * KEYS, H), fresh(B * KEYS, H), 0, 0 };
 	a_embedding_forward = (struct sp_embedding_forward){ ids, ids, ids, fresh(V, H), fresh(9, H), fresh(2, H), fresh(1, H),

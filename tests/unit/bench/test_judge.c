@@ -71,7 +71,7 @@ static void compute(struct sp_bench_exact *e)
 		                                          rows(l), 1 };
 	const struct sp_attention_finish finish = { B, A, D, PADDED, wide(acc), rows(m), rows(l), wide(o), rows(lse) };
 	const struct sp_attention_dots product = { B, A, D, PADDED, wide(dout), wide(o), rows(dots) };
-	const struct sp_attention_backward backward = { shape, third(qkv, 0), third(qkv, 1), third(qkv, 2), wide(dout),
+	const struct sp_attention_backward backward = { shape, third(qkv, 0), third(qkv, 1), third(qkv, 2), wide(o), wide(dout),
 		                                            rows(lse), rows(dots), third(dqkv, 0), third(dqkv, 1), third(dqkv, 2),
 		                                            1, 1 };
 	sp_reference_attention_forward(&forward);
