@@ -40,8 +40,8 @@ static struct sp_cpu_product forward_product(const void *args, const struct sp_c
 {
 	const struct sp_linear_forward *a = args;
 	(void)first, (void)depth;
-	return (struct sp_cpu_product){ sp_matrix_rows(a->x, p->row, p->rows), sp_matrix_rows(a->w, p->col, p->cols),
-		                        sp_cpu_made_in(sp_cpu_block(a->pre.data ? a->pre : a->y, p), panels), 0, 1, a->bias.data != NULL };
+	return (struct sp_cpu_product){ sp_cpu_rows_of(a->x, p), sp_matrix_rows(a->w, p->col, p->cols),
+		                        sp_cpu_made_in(a->pre.data ? a->pre : a->y, p, panels), 0, 1, a->bias.data != NULL };
 }
 
 static int forward_piece(const struct sp_cpu *cpu, const struct sp_linear_forward *a, const struct sp_cpu_cut *cut,
@@ -49,13 +49,14 @@ static int forward_piece(const struct sp_cpu *cpu, const struct sp_linear_forwar
 {
 	const struct sp_matrix none = { 0 }, y = sp_cpu_block(a->y, p), pre = a->pre.data ? sp_cpu_block(a->pre, p) : none;
 	const struct sp_cpu_product product = forward_product(a, p, 0, a->x.cols, &panels);
+	const struct sp_matrix own = sp_matrix_rows(product.c, p->before, p->rows);
 	if (a->bias.data)
-		cpu->kernels->fill_rows((const float *)a->bias.data + p->col, &product.c);
+		cpu->kernels->fill_rows((const float *)a->bias.data + p->col, &own);
 	const int status = sp_cpu_multiply(cpu, cut, &product, panels);
 	if (y.dtype != SP_F32)
-		put_forward(cpu, a->act, &product.c, &pre, &y);
+		put_forward(cpu, a->act, &own, &pre, &y);
 	else if (pre.data)
-		cpu->kernels->activate(a->act, &product.c, &y);
+		cpu->kernels->activate(a->act, &own, &y);
 	return status;
 }
 
@@ -86,15 +87,15 @@ static struct sp_cpu_product input_product(const void *args, const struct sp_cpu
 {
 	const struct sp_linear_backward_input *a = args;
 	(void)first, (void)depth;
-	return (struct sp_cpu_product){ sp_matrix_rows(a->dy, p->row, p->rows), sp_matrix_columns(a->w, p->col, p->cols),
-		                        sp_cpu_made_in(sp_cpu_block(a->dx, p), panels), 0, 0, a->accumulate };
+	return (struct sp_cpu_product){ sp_cpu_rows_of(a->dy, p), sp_matrix_columns(a->w, p->col, p->cols),
+		                        sp_cpu_made_in(a->dx, p, panels), 0, 0, a->accumulate };
 }
 
 static int input_piece(const struct sp_cpu *cpu, const struct sp_linear_backward_input *a, const struct sp_cpu_cut *cut,
                        const struct sp_cpu_piece *p, float *sums, struct sp_cpu_panels panels)
 {
 	const struct sp_cpu_product product = input_product(a, p, 0, a->dy.cols, &panels);
-	const struct sp_matrix dx = sp_cpu_block(a->dx, p), to = product.c, pre = a->pre.data ? sp_cpu_block(a->pre, p) : to;
+	const struct sp_matrix dx = sp_cpu_block(a->dx, p), to = sp_matrix_rows(product.c, p->before, p->rows), pre = a->pre.data ? sp_cpu_block(a->pre, p) : to;
 	if (a->accumulate && dx.dtype != SP_F32)
 		cpu->kernels->convert(&dx, &to);
 	const int status = sp_cpu_multiply(cpu, cut, &product, panels);
@@ -156,13 +157,15 @@ static int weight_piece(const struct sp_cpu *cpu, const struct sp_linear_backwar
 {
 	const int64_t step = a->dy.dtype == SP_F32 || cut->onednn ? SUM_ROWS : panels.depth;
 	int status = SP_OK;
-	for (int64_t t = 0; t < a->dy.rows && !status; t += step) {
+	for (int64_t t = 0, n; t < a->dy.rows && !status; t += n) {
 		struct sp_cpu_panels rest = panels;
-		struct sp_cpu_product product = weight_product(a, p, t, sp_min(step, a->dy.rows - t), &rest);
+		n = sp_cpu_terms(cut, a->dy.rows - t, step);
+		struct sp_cpu_product product = weight_product(a, p, t, n, &rest);
 		if (!cut->onednn)
 			product.a = sp_cpu_panel_of(cpu, product.a, &rest);
 		if (sums)
 			add_column_sums(cpu, &product.a, sums + p->row, (float *)a->dbias.data + p->row, rest);
+		sp_cpu_even_out(cpu, cut, &product, 1, &rest);
 		if (p->cols > 0)
 			status = sp_cpu_multiply(cpu, cut, &product, rest);
 	}

@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <seqpar/status.h>
+#include <string.h>
 
 enum {
 	GRAIN = 16,              /* pieces end at multiples of the library's register tiles */
@@ -80,18 +81,29 @@ static struct sp_cpu_cut cut_of(const struct sp_cpu *cpu, const struct sp_cpu_pr
 	struct sp_cpu_cut cut = choose_cut(p->m, p->n, cpu->threads, p->element == SP_F32 || p->in_place ? p->most : panel);
 	cut.panel = panel;
 	cut.onednn = onednn;
+	cut.even = onednn && p->element != SP_F32;
+	if (cut.even && !p->in_place && cut.m % SP_CPU_EVEN)
+		cut.down = sp_max(cut.down, 2); /* the last piece needs one before it */
 	return cut;
 }
 
 struct sp_cpu_piece sp_cpu_piece_at(const struct sp_cpu_cut *cut, int64_t i)
 {
-	struct sp_cpu_piece p;
+	struct sp_cpu_piece p = { 0 };
 	int64_t end;
 	sp_cpu_part(cut->m, GRAIN, cut->down, i / cut->across, &p.row, &end);
 	p.rows = end - p.row;
 	sp_cpu_part(cut->n, GRAIN, cut->across, i % cut->across, &p.col, &end);
 	p.cols = end - p.col;
+	const int64_t missing = sp_round_up(p.rows, SP_CPU_EVEN) - p.rows;
+	if (cut->even && missing <= p.row)
+		p.before = missing;
 	return p;
+}
+
+struct sp_matrix sp_cpu_rows_of(struct sp_matrix m, const struct sp_cpu_piece *p)
+{
+	return sp_matrix_rows(m, p->row - p->before, p->before + p->rows);
 }
 
 struct sp_matrix sp_cpu_block(struct sp_matrix m, const struct sp_cpu_piece *p)
@@ -123,21 +135,54 @@ struct sp_cpu_panels sp_cpu_panels_of_thread(const struct sp_cpu_room *room, con
 	return (struct sp_cpu_panels){ sp_cpu_room_of_thread(room), depth_at_once(products, cut) };
 }
 
-struct sp_matrix sp_cpu_made_in(struct sp_matrix m, struct sp_cpu_panels *panels)
+static struct sp_matrix take_panel(int64_t rows, int64_t cols, struct sp_cpu_panels *panels)
 {
-	if (m.dtype == SP_F32)
-		return m;
-	const struct sp_matrix panel = sp_matrix(panels->room, m.rows, m.cols);
-	panels->room += m.rows * m.cols;
+	const struct sp_matrix panel = sp_matrix(panels->room, rows, cols);
+	panels->room += rows * cols;
 	return panel;
+}
+
+struct sp_matrix sp_cpu_made_in(struct sp_matrix m, const struct sp_cpu_piece *p, struct sp_cpu_panels *panels)
+{
+	return m.dtype == SP_F32 ? sp_cpu_block(m, p) : take_panel(p->before + p->rows, p->cols, panels);
 }
 
 struct sp_matrix sp_cpu_panel_of(const struct sp_cpu *cpu, struct sp_matrix m, struct sp_cpu_panels *panels)
 {
-	const struct sp_matrix panel = sp_cpu_made_in(m, panels);
-	if (m.dtype != SP_F32)
-		cpu->kernels->convert(&m, &panel);
+	if (m.dtype == SP_F32)
+		return m;
+	const struct sp_matrix panel = take_panel(m.rows, m.cols, panels);
+	cpu->kernels->convert(&m, &panel);
 	return panel;
+}
+
+/* ---- even numbers of terms ---- */
+
+int64_t sp_cpu_terms(const struct sp_cpu_cut *cut, int64_t left, int64_t step)
+{
+	const int64_t n = sp_min(left, step);
+	return cut->even && n > SP_CPU_EVEN ? n / SP_CPU_EVEN * SP_CPU_EVEN : n;
+}
+
+/* A panel of floats has room for twice as many halves. */
+static struct sp_matrix evened(const struct sp_cpu *cpu, struct sp_matrix m, int fill, struct sp_cpu_panels *panels)
+{
+	struct sp_matrix panel = take_panel(SP_CPU_EVEN, m.cols, panels);
+	panel.dtype = m.dtype;
+	if (!fill)
+		return panel;
+	const struct sp_matrix top = sp_matrix_rows(panel, 0, m.rows), rest = sp_matrix_rows(panel, m.rows, SP_CPU_EVEN - m.rows);
+	cpu->kernels->convert(&m, &top);
+	memset(rest.data, 0, (size_t)(rest.rows * rest.cols) * sp_dtype_size(rest.dtype));
+	return panel;
+}
+
+void sp_cpu_even_out(const struct sp_cpu *cpu, const struct sp_cpu_cut *cut, struct sp_cpu_product *p, int fill, struct sp_cpu_panels *panels)
+{
+	if (!cut->even || !p->turn_a || p->a.rows >= SP_CPU_EVEN || p->a.rows == 0)
+		return;
+	p->a = evened(cpu, p->a, fill, panels);
+	p->b = evened(cpu, p->b, fill, panels);
 }
 
 /* ---- products ---- */
@@ -183,19 +228,30 @@ int sp_cpu_multiply(const struct sp_cpu *cpu, const struct sp_cpu_cut *cut, cons
 
 /* ---- planning ---- */
 
-/* Pieces have two or three different sizes, and so have steps; what is ready already costs a look. */
-static int make_ready(const struct sp_cpu *cpu, const struct sp_cpu_products *p, const struct sp_cpu_cut *cut, const struct sp_cpu_room *room)
+/* Terms [first, first + n) of all pieces, which have a few different sizes; what is ready already costs a look. */
+static int make_terms_ready(const struct sp_cpu *cpu, const struct sp_cpu_products *p, const struct sp_cpu_cut *cut,
+                            const struct sp_cpu_room *room, int64_t first, int64_t n)
 {
-	const int64_t last = p->depth > 0 ? (p->depth - 1) / p->step * p->step : 0, firsts[] = { 0, last };
 	int status = SP_OK;
-	sp_onednn_tidy(cpu->onednn);
-	for (int64_t i = 0; i < 2 * cut->down * cut->across && !status; i++) {
-		const struct sp_cpu_piece piece = sp_cpu_piece_at(cut, i / 2);
-		const int64_t first = firsts[i % 2];
+	for (int64_t i = 0; i < cut->down * cut->across && !status; i++) {
+		const struct sp_cpu_piece piece = sp_cpu_piece_at(cut, i);
 		struct sp_cpu_panels panels = sp_cpu_panels_of_thread(room, p, cut);
-		const struct sp_cpu_product product = p->product(p->args, &piece, first, sp_min(p->step, p->depth - first), &panels);
+		struct sp_cpu_product product = p->product(p->args, &piece, first, n, &panels);
+		sp_cpu_even_out(cpu, cut, &product, 0, &panels);
 		const struct sp_onednn_product same = as_onednn(&product);
 		status = sp_onednn_ready(cpu->onednn, &same);
+	}
+	return status;
+}
+
+static int make_ready(const struct sp_cpu *cpu, const struct sp_cpu_products *p, const struct sp_cpu_cut *cut, const struct sp_cpu_room *room)
+{
+	int status = SP_OK;
+	sp_onednn_tidy(cpu->onednn);
+	for (int64_t first = 0, n; first < p->depth && !status; first += n) {
+		n = p->in_place ? sp_cpu_terms(cut, p->depth - first, p->step) : p->depth;
+		if (first == 0 || n < p->step) /* all but the last ones are like the first */
+			status = make_terms_ready(cpu, p, cut, room, first, n);
 	}
 	return status;
 }

@@ -27,7 +27,7 @@ with()
 }
 
 with 01 train "$steps"
-says "oneDNN's stand-in for bf16"
+says 'stand-in for bf16'
 grep -q 'bf16' "$dir/err" && fail "$command: warns of bf16"
 with 01 check ""
 

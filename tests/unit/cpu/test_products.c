@@ -14,7 +14,7 @@ static char text[1024], warning[2048];
 
 static struct sp_compute *opened(enum sp_products products, enum sp_dtype element)
 {
-	const struct sp_compute_options options = { .threads = 2, .products = products };
+	const struct sp_compute_options options = { .threads = 1, .products = products };
 	const struct sp_compute_needs needs = { .dtype = element, .head_dim = 64 };
 	struct sp_compute *c;
 	assert_int_equal(sp_compute_open("cpu", &options, &c), SP_OK);
@@ -101,6 +101,53 @@ static void a_refused_product_is_an_error_where_onednn_was_named(void **state)
 	sp_compute_close(c);
 }
 
+/* ---- numbers of rows that change ---- */
+
+enum { SIDE = 48, LEAST = 600, ROWS_MOST = 664 };
+
+static uint16_t in[ROWS_MOST * SIDE], weights[SIDE * SIDE], out[ROWS_MOST * SIDE], kept[ROWS_MOST * SIDE];
+static float dw[SIDE * SIDE], dbias[SIDE], bias[SIDE];
+
+static struct sp_matrix of_rows(uint16_t *data, int64_t rows)
+{
+	return sp_matrix_of(data, rows, SIDE, SP_BF16);
+}
+
+/* A layer forward and backward on so many rows. */
+static void pass(struct sp_compute *c, int64_t rows)
+{
+	const struct sp_matrix w_of = sp_matrix_of(weights, SIDE, SIDE, SP_BF16);
+	const struct sp_linear_forward forward = { .x = of_rows(in, rows), .w = w_of, .bias = sp_vector(bias, SIDE), .y = of_rows(out, rows),
+		                                   .pre = of_rows(kept, rows), .act = SP_ACT_GELU };
+	const struct sp_linear_backward_input input = { .dy = of_rows(in, rows), .w = w_of, .dx = of_rows(out, rows) };
+	const struct sp_linear_backward_weight weight = { of_rows(in, rows), of_rows(kept, rows), sp_matrix(dw, SIDE, SIDE),
+		                                          sp_vector(dbias, SIDE) };
+	assert_int_equal(sp_compute_linear_forward(c, &forward), SP_OK);
+	assert_int_equal(sp_compute_linear_backward_input(c, &input), SP_OK);
+	assert_int_equal(sp_compute_linear_backward_weight(c, &weight), SP_OK);
+}
+
+static int kinds_made(struct sp_compute *c)
+{
+	sp_compute_describe(c, text, sizeof text, warning, sizeof warning);
+	const char *at = strstr(text, "oneDNN, ");
+	assert_non_null(at);
+	return atoi(at + strlen("oneDNN, "));
+}
+
+/* Each number of rows would be code of its own, of three products and pieces of two sizes. */
+static void many_numbers_of_rows_are_few_kinds_of_products(void **state)
+{
+	(void)state;
+	struct sp_compute *c = opened(SP_PRODUCTS_AUTO, SP_BF16);
+	const int before = kinds_made(c);
+	for (int64_t rows = LEAST; rows <= ROWS_MOST; rows++)
+		pass(c, rows);
+	const int kinds = kinds_made(c) - before;
+	assert_true(kinds >= 3 && kinds <= 30);
+	sp_compute_close(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -108,6 +155,7 @@ int main(void)
 		cmocka_unit_test(who_names_a_library_gets_it_for_all),
 		cmocka_unit_test(a_refused_product_is_the_blas_s_to_the_bit),
 		cmocka_unit_test(a_refused_product_is_an_error_where_onednn_was_named),
+		cmocka_unit_test(many_numbers_of_rows_are_few_kinds_of_products),
 	};
 	const struct sp_compute_options options = { .threads = 1, .products = SP_PRODUCTS_ONEDNN };
 	struct sp_compute *c = NULL;
