@@ -126,7 +126,7 @@ static const struct field fields[] = {
 	FIELD(attention_merge, from_l, REQUIRED),
 	FIELD(attention_dots, dout, E), FIELD(attention_dots, o, E), FIELD(attention_dots, dots, OUT),
 	FIELD(attention_backward, q, E), FIELD(attention_backward, k, E),
-	FIELD(attention_backward, v, E), FIELD(attention_backward, dout, E),
+	FIELD(attention_backward, v, E), FIELD(attention_backward, o, OPTIONAL | E), FIELD(attention_backward, dout, E),
 	FIELD(attention_backward, lse, REQUIRED), FIELD(attention_backward, dots, REQUIRED),
 	FIELD(attention_backward, dq, OUT), FIELD(attention_backward, dk, OUT), FIELD(attention_backward, dv, OUT),
 	FIELD(embedding_forward, word, ANY_ROWS), FIELD(embedding_forward, position, ANY_ROWS | OPTIONAL),
@@ -378,7 +378,7 @@ static void columns_of_one_packed_matrix_do_not_overlap(void **state)
 	struct sp_matrix packed = fresh(B * KEYS, 3 * H);
 	a_attention_backward.shape.chunk = KEYS;
 	a_attention_backward.q = fresh(B * KEYS, H);
-	a_attention_backward.dout = fresh(B * KEYS, H);
+	a_attention_backward.o = a_attention_backward.dout = fresh(B * KEYS, H);
 	a_attention_backward.lse = fresh(B * A, KEYS);
 	a_attention_backward.dots = fresh(B * A, KEYS);
 	a_attention_backward.dq = sp_matrix_columns(packed, 0, H);
