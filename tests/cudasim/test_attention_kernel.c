@@ -4,6 +4,7 @@
 
 #include "support.h"
 
+#include "attention/variants.h"
 #include "backend/compute.h"
 #include "base/log.h"
 
@@ -278,6 +279,18 @@ static void what_the_library_can_never_do_is_refused(void **state)
 	assert_true(refuses(SP_ATTENTION_CUDNN, "none", &good));
 }
 
+static void a_step_is_whole_if_the_tokens_of_both_ranks_are(void **state)
+{
+	static const uint8_t whole[] = { 1, 0, 1 };
+	const struct sp_attention_call known = { .whole = whole }, unknown = { .whole = NULL };
+	(void)state;
+	for (int mine = 0; mine < 3; mine++)
+		for (int theirs = 0; theirs < 3; theirs++) {
+			assert_int_equal(sp_attention_whole(&known, mine, theirs), mine != 1 && theirs != 1);
+			assert_int_equal(sp_attention_whole(&unknown, mine, theirs), 0);
+		}
+}
+
 static void the_cpu_refuses_cudnn(void **state)
 {
 	const struct sp_compute_options options = { .threads = 1, .attention_kernel = SP_ATTENTION_CUDNN };
@@ -294,6 +307,7 @@ int main(void)
 		cmocka_unit_test(a_library_that_cannot_be_used_is_left_out_with_one_warning),
 		cmocka_unit_test(a_library_that_is_missing_is_an_error_only_if_asked_for),
 		cmocka_unit_test(what_the_library_can_never_do_is_refused),
+		cmocka_unit_test(a_step_is_whole_if_the_tokens_of_both_ranks_are),
 		cmocka_unit_test(the_cpu_refuses_cudnn),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -252,20 +252,31 @@ static void training_in_bf16_is_near_the_cpu(void **state)
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
-/* As `s` says, by that kernel; whole sequences of `length` tokens, nothing dropped in attention. */
-static int train_by(enum sp_attention_kernel kernel, struct sp_settings *s, const char *length, struct result *r)
+/* As `s` says, by that kernel; sequences of 40 tokens, some of them short, nothing dropped in attention. */
+static int train_by(enum sp_attention_kernel kernel, struct sp_settings *s, const char *are_short, struct result *r)
 {
 	const struct sp_compute_options options = { .threads = 1, .device = sp_comm_place(ranks.world).local_rank,
 		                                        .attention_kernel = kernel };
 	struct sp_compute *compute = NULL;
 	int bad = settings(s, "model.norm=post", "model.activation=gelu", "parallel.attention=ring");
 	bad = bad || sp_settings_word(s, "train.precision=bf16") != 0 || sp_settings_word(s, "model.attention_dropout=0") != 0;
-	bad = bad || sp_settings_word(s, "data.short_seq_prob=0") != 0 || sp_settings_word(s, length) != 0;
+	bad = bad || sp_settings_word(s, "train.sequence_length=40") != 0 || sp_settings_word(s, are_short) != 0;
+	bad = bad || sp_settings_word(s, "train.seed=1") != 0; /* with short sequences one rank has padding, and one has none */
 	bad = bad || sp_compute_open(test_ranks_device_name(), &options, &compute) != 0;
 	bad = bad || sp_comm_bind(ranks.world, compute) != 0;
 	bad = bad || train(s, compute, r);
 	sp_compute_close(compute);
 	return sp_comm_bind(ranks.world, device) || bad;
+}
+
+static int has_cudnn(void)
+{
+	const struct sp_compute_options options = { .threads = 1, .device = sp_comm_place(ranks.world).local_rank,
+		                                        .attention_kernel = SP_ATTENTION_CUDNN };
+	struct sp_compute *compute = NULL;
+	const int status = sp_compute_open(test_ranks_device_name(), &options, &compute);
+	sp_compute_close(compute);
+	return !test_ranks_agree(&ranks, status == SP_ERR_UNUSABLE);
 }
 
 static double loss_apart(const struct result *a, const struct result *b)
@@ -276,19 +287,22 @@ static double loss_apart(const struct result *a, const struct result *b)
 	return far;
 }
 
-/* Both kernels of attention round as they go, each in its own places: near each other and the cpu, and not the same. With 41
- * tokens the last of several ranks has padding, so its hops are the own kernels', the others' the library's. */
-static void training_by_cudnn_is_near_the_cpu(const char *length)
+/* Both kernels of attention round as they go, each in its own places: near each other and the cpu, and not the same. Where sequences
+ * are short, hops that meet padding are the own kernels', others the library's. */
+static void training_by_cudnn_is_near_the_cpu(const char *are_short)
 {
 	struct result cudnn = { .loss = { 0 } }, flash = { .loss = { 0 } }, cpu = { .loss = { 0 } };
+	const double most = strcmp(test_ranks_device_name(), "cudasim") == 0 ? 4e-3 : 1e-2; /* the stand-in rounds less */
 	struct sp_settings s;
-	int bad = train_by(SP_ATTENTION_CUDNN, &s, length, &cudnn);
-	bad = train_by(SP_ATTENTION_FLASH, &s, length, &flash) || bad;
+	if (!has_cudnn())
+		skip();
+	int bad = train_by(SP_ATTENTION_CUDNN, &s, are_short, &cudnn);
+	bad = train_by(SP_ATTENTION_FLASH, &s, are_short, &flash) || bad;
 	bad = bad || sp_settings_word(&s, "train.precision=fp32") != 0 || train(&s, ranks.compute, &cpu);
 	const double other = bad ? NAN : gradients_apart(&cudnn, &flash), far = bad ? NAN : gradients_apart(&cudnn, &cpu);
-	bad = bad || !(far < 5e-2) || !(other > 1e-5 && other < 5e-2) || !(loss_apart(&cudnn, &cpu) < 5e-3);
+	bad = bad || !(far < 5e-2) || !(other > 1e-5 && other < most) || !(loss_apart(&cudnn, &cpu) < 5e-3);
 	if (bad)
-		fprintf(stderr, "rank %d, %s: gradients by cudnn differ by %g from the cpu's, by %g from flash's\n", ranks.rank, length, far, other);
+		fprintf(stderr, "rank %d, %s: gradients by cudnn differ by %g from the cpu's, by %g from flash's\n", ranks.rank, are_short, far, other);
 	free_result(&cudnn);
 	free_result(&flash);
 	free_result(&cpu);
@@ -298,13 +312,13 @@ static void training_by_cudnn_is_near_the_cpu(const char *length)
 static void training_by_cudnn_on_whole_sequences_is_near_the_cpu(void **state)
 {
 	(void)state;
-	training_by_cudnn_is_near_the_cpu("train.sequence_length=40");
+	training_by_cudnn_is_near_the_cpu("data.short_seq_prob=0");
 }
 
 static void training_by_cudnn_beside_padding_is_near_the_cpu(void **state)
 {
 	(void)state;
-	training_by_cudnn_is_near_the_cpu("train.sequence_length=41");
+	training_by_cudnn_is_near_the_cpu("data.short_seq_prob=0.4");
 }
 
 /* Roundings of 2^-12, of gradients of a loss that is scaled so that they stay in range. */
