@@ -59,7 +59,7 @@ struct sp_transfer {
 	const char *what;           /* is sent, and its number, for traces; NULL: only the group is named */
 	int index;
 	void *request;
-	struct sp_staged staged;   /* backend/comm.c's own, like what follows */
+	struct sp_staged staged;   /* backend/comm_transfers.c's own, like what follows */
 	struct sp_link *link;      /* that passes it; NULL: the module of host memory */
 	const char *operation;     /* that started it */
 	int to, from;              /* an exchange's, ranks of the job; -1: none */
