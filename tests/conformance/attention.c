@@ -680,7 +680,7 @@ static const struct attention_case entire[] = {
 	{ 2, 1, 32, 40, { 24, 1, 65 }, 3, 0, 0, DOC_ONE, 65536, 40, 0, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
 	{ 1, 2, 16, 33, { 16, 0, 48 }, 3, 0, 0, DOC_UNREAD, 65536, 0, 64, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
 	{ 1, 2, 96, 17, { 40 }, 1, 0, 0, DOC_ONE, 65536, 0, 0, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
-	{ 1, 1, 128, 24, { 70, 58, 8 }, 3, 0, 0, DOC_ONE, 65536, 0, 0, 2, BOUND_ATTENTION_FORWARD, 0, 1 },
+	{ 1, 1, 128, 24, { 70, 58, 8 }, 3, 0, 0, DOC_ONE, 65536, 0, 0, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
 	{ 1, 2, 20, 30, { 50 }, 1, 0, 0, DOC_ONE, 65536, 0, 0, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
 	{ 1, 2, 64, 30, { 50, 3, 70 }, 3, 0, 1, DOC_ONE, 65536, 0, 0, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
 	{ 1, 2, 64, 30, { 50 }, 1, 0, 0, DOC_ONE, 58982, 0, 0, 1, BOUND_ATTENTION_FORWARD, 0, 1 },
