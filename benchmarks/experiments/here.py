@@ -108,7 +108,7 @@ class Here:
     def product_rates(self, ranks, threads, length, batch, words):
         rows = min(max(1, batch * length // ranks), self.m["check_rows"])
         record = self.bench("rates", "%d x %d: products of %d rows" % (ranks, threads, rows), ranks,
-                            ["gemm", "--json", "--warm-up", "1", "--repeats", "3", "--rows", str(rows)] + words)
+                            ["gemm", "--json", "--cold", "--warm-up", "1", "--repeats", "3", "--rows", str(rows)] + words)
         return gemm_rates(record["result"])
 
     def attention_rates(self, ranks, threads, kind, length, batch, words):
@@ -168,7 +168,7 @@ class Here:
         words = m["check_model"] + shape + words
         for _ in range(m["check_rounds"]):
             rounds.append(self.measured_rates(ranks, threads, kind, m["check_model"], length, batch))
-            row = self.train("check", label, ranks, words + ["backend.threads=%d" % threads], m["check_repeats"], 1, timed=True)
+            row = self.train("check", label, ranks, words + ["backend.threads=%d" % threads], m["check_repeats"], 2, timed=True)
             if not row or not {"gemm", "forward", "backward"} <= set(rounds[-1]):
                 return None
             steps.append(row)

@@ -19,6 +19,7 @@ struct sp_bench {
 	int64_t warm_up, repeats;
 	const char *only; /* rows whose name holds this word; NULL: all */
 	int64_t rows;     /* gemm: rows of x; 0: tokens of a rank's micro-batch */
+	int cold;         /* gemm: operands come from memory, not from caches */
 	int both;         /* gemm: with each library that backend.products names, not the one that the settings do */
 	size_t least_bytes, most_bytes; /* comm */
 	int check;        /* train: hold a small split step against an unsplit one too */

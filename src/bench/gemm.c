@@ -53,6 +53,7 @@ struct work {
 	enum sp_dtype element; /* of activations and weights */
 	float *host[ARRAYS];   /* what the device was given */
 	void *device[ARRAYS];
+	void *other;           /* on the device: SWEEP bytes of no use, or NULL */
 	void *wide;            /* on the device: the longest array in float32, on its way to or from another dtype */
 };
 
@@ -62,7 +63,7 @@ static const double seconds = 0.15; /* for the plain product of a shape */
 static const double bounds[] = { [SP_TRAIN_FP32] = 1e-5, [SP_TRAIN_TF32] = 2e-3, [SP_TRAIN_BF16] = 6e-3,
                                 [SP_TRAIN_FP16] = 1e-3 };
 
-enum { SAMPLES = 48 };
+enum { SAMPLES = 48, SWEEP = 256 << 20 }; /* more than caches hold */
 
 static int64_t elements(const struct shape *s, enum array array)
 {
@@ -313,10 +314,18 @@ static void print(struct work *w, const struct sp_bench_times *t, double gemm, d
 	sp_bench_verdict(w->bench->output, what, error, bounds[w->bench->settings->train.precision]);
 }
 
+/* What caches hold is of no use to the next product. */
+static int sweep(void *context)
+{
+	const struct work *w = context;
+	return sp_compute_zero(w->bench->compute, w->other, SWEEP);
+}
+
 static int measure(struct work *w, double gemm)
 {
-	const struct sp_bench_timing timing = sp_bench_timing(w->bench);
+	struct sp_bench_timing timing = sp_bench_timing(w->bench);
 	struct sp_bench_times times;
+	timing.before = w->other ? sweep : NULL;
 	double error = NAN;
 	int status = check(w, &error);
 	if (!status)
@@ -352,6 +361,7 @@ static void release(struct work *w)
 		free(w->host[i]);
 	}
 	sp_compute_free(w->bench->compute, w->wide);
+	sp_compute_free(w->bench->compute, w->other);
 }
 
 /* What the dtype leaves of the numbers is what the products are checked with. */
@@ -376,6 +386,8 @@ static int make(struct work *w)
 		longest = sp_max(longest, elements(&w->shape, (enum array)a));
 	if (w->element != SP_F32)
 		status = sp_compute_alloc(w->bench->compute, (size_t)longest * sizeof(float), &w->wide);
+	if (!status && w->bench->cold)
+		status = sp_compute_alloc(w->bench->compute, SWEEP, &w->other);
 	for (int a = 0; a < ARRAYS && !status; a++) {
 		const int64_t n = elements(&w->shape, (enum array)a);
 		struct sp_rng rng;

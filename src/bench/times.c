@@ -64,7 +64,11 @@ int sp_bench_over_ranks(struct sp_comm *world, double value, double *least, doub
 /* Seconds of one of `loops` runs, all ranks having begun together. */
 static int one(const struct sp_bench_timing *t, int (*run)(void *context), void *context, int64_t loops, double *seconds)
 {
-	int status = sp_comm_barrier(t->world);
+	int status = t->before ? t->before(context) : SP_OK;
+	if (!status && t->before && t->compute)
+		status = sp_compute_sync(t->compute);
+	if (!status)
+		status = sp_comm_barrier(t->world);
 	const double begin = sp_clock();
 	for (int64_t i = 0; i < loops && !status; i++)
 		status = run(context);
@@ -79,7 +83,7 @@ static int count_loops(const struct sp_bench_timing *t, double seconds, int64_t 
 {
 	static const double enough = 2e-3;
 	int status = sp_bench_most(t->world, &seconds);
-	*loops = !t->many || seconds >= enough ? 1 : seconds < 1e-6 ? 2000 : (int64_t)ceil(enough / seconds);
+	*loops = !t->many || t->before || seconds >= enough ? 1 : seconds < 1e-6 ? 2000 : (int64_t)ceil(enough / seconds);
 	return status;
 }
 

@@ -22,6 +22,8 @@ struct sp_bench_timing {
 	struct sp_comm *world;
 	int64_t warm_up, repeats;
 	int many; /* a repeat is as many runs as fill about two milliseconds */
+	/* Optional: queued before each repeat, and waited for before its time begins. A repeat is one run then. */
+	int (*before)(void *context);
 };
 
 /* Runs `run` on all ranks, which begin each repeat together. Collective. Passes on what run returns. */

@@ -45,7 +45,7 @@ enum { PARTS = sizeof parts / sizeof *parts, MOST_FLAGS = 24 };
 
 /* What the options are read into. */
 struct request {
-	int json, csv, no_check, both;
+	int json, csv, no_check, both, cold;
 	const char *file, *only, *ranks, *lengths, *axis, *memory, *least, *most;
 	int64_t warm_up, repeats, rows, multiple;
 };
@@ -78,6 +78,7 @@ static int fill_flags(const struct part *part, struct request *r, struct sp_cli_
 		{ GEMM | ATTENTION | COMM | SCALING,
 		  { "only", 0, SP_CLI_TEXT, &r->only, "WORD", "rows whose name holds this word", 0, 0 } },
 		{ GEMM, { "rows", 0, SP_CLI_COUNT, &r->rows, "N", "rows of x; 0: tokens of a rank's micro-batch", 0, 1 << 24 } },
+		{ GEMM, { "cold", 0, SP_CLI_FLAG, &r->cold, NULL, "from memory instead of caches, as in training", 0, 0 } },
 		{ GEMM, { "both", 0, SP_CLI_FLAG, &r->both, NULL, "by the BLAS and by oneDNN, a row each, where that can be chosen", 0, 0 } },
 		{ COMM, { "least", 0, SP_CLI_TEXT, &r->least, "AMOUNT", "smallest message", 0, 0 } },
 		{ COMM, { "most", 0, SP_CLI_TEXT, &r->most, "AMOUNT", "largest message; sizes go up by 4", 0, 0 } },
@@ -119,6 +120,7 @@ static int read_request(const struct request *r, struct sp_bench *b)
 	b->only = r->only;
 	b->rows = r->rows;
 	b->both = r->both;
+	b->cold = r->cold;
 	b->axis = r->axis;
 	b->multiple = r->multiple;
 	b->check = !r->no_check;

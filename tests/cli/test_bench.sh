@@ -38,6 +38,8 @@ says 'bias, gelu_tanh'
 run 0 "$SEQPAR" bench gemm --only 'vocabulary weight' --rows 37 --repeats 2 --csv $tiny
 says 'layer,product,epilogue,precision,by,t,n,k,min'
 test "$(grep -c '^vocabulary,weight,' "$dir/out")" = 2 || fail "not two rows of vocabulary weight"
+run 0 "$SEQPAR" bench gemm --cold --only 'qkv forward bias' --rows 37 --repeats 2 $tiny
+passes 3
 run 0 "$SEQPAR" bench gemm --rows 37 --repeats 2 --warm-up 1 train.precision=bf16 $tiny
 passes 60
 says ' bf16 '
