@@ -286,6 +286,8 @@ class Here:
             return [row for length in self.m["long"] for row in self.long_of(length, scratch)]
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+            for record in self.run.records:
+                record["command"] = record["command"].replace(scratch, "DIR")
 
     def long_of(self, length, scratch):
         out, m, text = [], self.m, os.path.join(scratch, "%d.txt" % length)
