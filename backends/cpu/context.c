@@ -33,7 +33,7 @@ static int open_onednn(struct sp_cpu *cpu)
 	char *why = cpu->no_onednn;
 	int status = SP_OK;
 	if (cpu->products == SP_PRODUCTS_BLAS)
-		return sp_say(SP_OK, why, sizeof cpu->no_onednn, "backend.products is blas");
+		return sp_say(SP_OK, why, sizeof cpu->no_onednn, "the BLAS was chosen (backend.products)");
 	if (cpu->products == SP_PRODUCTS_AUTO && !sp_onednn_is_fast(SP_BF16))
 		return sp_say(SP_OK, why, sizeof cpu->no_onednn, "this processor has neither AVX512_BF16 nor AMX that oneDNN may use");
 	status = sp_onednn_open(cpu->threads, &cpu->onednn, why, sizeof cpu->no_onednn);

@@ -41,6 +41,10 @@ static int start(struct cudnn *c, char *why, size_t size)
 	cudnnStatus_t status = sp_cudnn.Create(&c->handle);
 	if (status == CUDNN_STATUS_SUCCESS)
 		status = sp_cudnn.SetStream(c->handle, c->stream);
+	if (status != CUDNN_STATUS_SUCCESS && c->handle) {
+		(void)sp_cudnn.Destroy(c->handle);
+		c->handle = NULL;
+	}
 	return status == CUDNN_STATUS_SUCCESS ? SP_OK : sp_cudnn_explain(status, "cudnnCreate", why, size);
 }
 

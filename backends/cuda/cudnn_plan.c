@@ -4,6 +4,7 @@
 #include "cuda/cudnn_graph.h"
 
 #include "base/log.h"
+#include "base/size.h"
 
 #include <seqpar/status.h>
 
@@ -59,7 +60,7 @@ static int64_t choose(struct sp_cudnn_graph *g, struct target t, cudnnBackendDes
 		g->status = sp_cudnn_explain(status, "a choice of kernels", g->why, sizeof g->why);
 	else if (count == 0)
 		g->status = sp_say(SP_ERR_UNUSABLE, g->why, sizeof g->why, "it has no kernel for this");
-	return g->status ? 0 : count;
+	return g->status ? 0 : sp_min(count, MOST_CHOICES); /* it counts all that it knows */
 }
 
 static void plan(struct sp_cudnn_graph *g, struct target t, cudnnBackendDescriptor_t choice)

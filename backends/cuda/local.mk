@@ -1,4 +1,4 @@
-# Kernels go through nvcc, or in tests/cudasim through the C++ compiler; only runtime.c and gemm.c see CUDA's libraries.
+# Kernels go through nvcc, or in tests/cudasim through the C++ compiler; only runtime.c, gemm.c and cudnn*.c see CUDA's libraries.
 cuda_kernels = backends/cuda/activation.cu backends/cuda/attention_backward.cu backends/cuda/attention_forward.cu \
 	backends/cuda/attention_cores_backward.cu backends/cuda/attention_cores_forward.cu \
 	backends/cuda/attention_found.cu backends/cuda/attention_rows.cu backends/cuda/convert.cu backends/cuda/cross_entropy.cu backends/cuda/embedding.cu \

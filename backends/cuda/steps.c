@@ -205,7 +205,7 @@ int sp_cuda_steps_supports(struct sp_cuda *cuda, const struct sp_compute_needs *
 		int wrong;
 		const char *remedy;
 	} rules[] = {
-		{ needs->attention_dtype == SP_F32, "computes with 16 bits: set train.precision = bf16 or fp16, and parallel.attention = full or ring" },
+		{ needs->attention_dtype == SP_F32, "computes with 16 bits: set train.precision = bf16 or fp16, and parallel.attention = full, or ring with parallel.ring = kv" },
 		{ needs->attention_dropout > 0, "drops nothing here: set model.attention_dropout = 0" },
 		{ needs->never_whole, "does not look where a document ends: set data.packing = false and parallel.balance = tokens" },
 		{ needs->head_dim % 8 != 0, "takes heads of a multiple of 8 columns: change model.heads" },

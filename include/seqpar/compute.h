@@ -8,8 +8,8 @@
  *     sync(). (The cpu backend finishes before it returns.) None blocks the host except sync, copy_in and copy_out;
  *   - outputs are overwritten; members that accumulate say so; inputs and outputs do not overlap unless stated;
  *   - any size may be zero, which is a no-op that still overwrites what has size;
- *   - results repeat bit for bit for the same build, device, thread count and arguments, but for gradients by
- *     SP_ATTENTION_CUDNN;
+ *   - results repeat bit for bit for the same build, device, thread count and arguments, but for gradients of
+ *     attention by cuDNN, which SP_ATTENTION_AUTO may take as well;
  *   - returns SP_OK or SP_ERR_DEVICE, SP_ERR_MEMORY.
  * Matrices are float32 unless they are marked E. All that are marked so in one operation have one dtype: SP_F32, or what the
  * backend was asked about in sp_compute_needs.dtype, SP_BF16 or SP_F16. Whatever E is, arithmetic between reading and

@@ -5,7 +5,7 @@
 
 #include <seqpar/compute.h>
 
-enum { SP_BUFFERS = 16 };
+enum { SP_BUFFERS = 17 }; /* of 16 transfers, and of a step's batches */
 
 struct sp_buffers {
 	struct {

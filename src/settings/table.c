@@ -137,8 +137,8 @@ const struct sp_setting_entry sp_settings_table[] = {
 	     "one for each rank, and leaves the rest to mpi. auto: nccl where that can be."),
 	CHOICE(backend.attention_kernel, "auto", "auto|flash|cudnn",
 	       "What computes attention on GPUs. flash: own kernels, whose results repeat bit for bit. cudnn: NVIDIA's cuDNN, in steps between tokens that "
-	       "are all of one document, without padding; own kernels the others. It wants train.precision = bf16 or fp16, parallel.attention = full or ring, "
-	       "model.attention_dropout = 0, no packing, equal shares. auto: cuDNN for steps that it can do, where it is there, from compute "
+	       "are all of one document, without padding; own kernels the others. It wants train.precision = bf16 or fp16, parallel.attention = full, or ring with "
+	       "parallel.ring = kv, model.attention_dropout = 0, no packing, equal shares. auto: cuDNN for steps that it can do, where it is there, from compute "
 	       "capability 9.0 on."),
 	CHOICE(backend.products, "auto", "auto|blas|onednn",
 	       "What makes matrix products on backend.device = cpu: the BLAS, or oneDNN if it is built in. auto: the BLAS; with train.precision = "

@@ -564,7 +564,7 @@ int sp_batches_take(struct sp_batches *b, int64_t i, struct sp_batch *batch)
 		.kind = b->device + b->at.kind,
 		.doc = b->device + b->at.doc,
 		.read_doc = b->device + b->at.read_doc,
-		.whole = o->balanced ? NULL : c->whole, /* steps of ever new sizes are nothing to prepare for */
+		.whole = o->balanced || o->packed ? NULL : c->whole, /* what ever new steps would be is nothing to prepare for */
 		.length = b->host + i * b->at.size + b->at.length,
 		.global_doc = b->device + b->at.global_doc,
 		.other_doc = b->device + b->at.other_doc,

@@ -32,7 +32,8 @@ static void shrink_model(struct sp_settings *s)
 	s->model.vocab_size = s->model.vocab_size ? sp_min(s->model.vocab_size, 509) : 509;
 	s->model.vocab_size = sp_max(s->model.vocab_size, 16);
 	s->model.dropout = s->model.dropout > 0 ? s->model.dropout : 0.1;
-	s->model.attention_dropout = s->model.attention_dropout > 0 ? s->model.attention_dropout : 0.1;
+	if (s->backend.attention_kernel == SP_KERNEL_FLASH && s->model.attention_dropout == 0)
+		s->model.attention_dropout = 0.1; /* other kernels are those of steps that drop nothing, and are what is to be checked */
 }
 
 /* Two micro-batches for each stage on each data replica; a length that the ranks do not divide, so that the last is padded. */

@@ -62,7 +62,7 @@ static int check_device(struct sp_setup *setup)
 	const struct sp_attention_choice choice = sp_planned_choice(s);
 	const enum sp_dtype element = sp_planned_element(s);
 	const struct sp_compute_needs needs = { element, setup->config.hidden / setup->config.heads,
-		                                    setup->config.attention_dropout, setup->grid.shape.at[SP_AXIS_TENSOR],
+		                                    setup->forward_only ? 0 : setup->config.attention_dropout, setup->grid.shape.at[SP_AXIS_TENSOR],
 		                                    attention->keeps_scores, setup->config.rope_base > 0,
 		                                    .attention_dtype = sp_attention_element(attention, &choice, element),
 		                                    .never_whole = s->data.packing || s->parallel.balance == SP_BALANCE_COST };

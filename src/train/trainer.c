@@ -48,7 +48,7 @@ struct trainer {
 	double eval_loss;
 	int evaluated;
 	struct sp_optimizer_progress progress; /* after the last step */
-	int64_t skipped;                       /* steps whose gradients were not finite */
+	int64_t skipped;                       /* steps of this run whose gradients were not finite */
 };
 
 /* What a step cost, over all ranks. */
@@ -510,8 +510,8 @@ static int summarise(struct trainer *t, int stopped)
 			&t->report, "%s after %lld steps: loss %.6f to %.6f, %.0f tokens/s, gemm %.1f %%, peak %.0f MiB",
 			stopped ? "stopped" : "done", (long long)t->done, t->first_loss, t->last_loss, t->tokens / seconds,
 			100 * t->flops / seconds / t->gemm_rate, peak_mib());
-	json_t *fields = json_pack("{s:I, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "steps", (json_int_t)t->done, "stopped",
-	                           stopped, "first_loss", t->first_loss, "last_loss", t->last_loss, "tokens", t->tokens,
+	json_t *fields = json_pack("{s:I, s:b, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "steps", (json_int_t)t->done, "stopped",
+	                           stopped, "skipped", (json_int_t)t->skipped, "first_loss", t->first_loss, "last_loss", t->last_loss, "tokens", t->tokens,
 	                           "seconds", t->seconds, "tokens_per_s", t->tokens / seconds, "fill",
 	                           t->places > 0 ? t->tokens / t->places : 0, "flops_per_s",
 	                           t->flops / seconds, "gemm_fraction", t->flops / seconds / t->gemm_rate,
