@@ -64,8 +64,11 @@ static int take_steps(const struct sp_settings *s, struct sp_compute *compute, s
 {
 	const struct sp_schedule schedule = sp_schedule_make(s->optimizer.lr, s->optimizer.min_lr, s->optimizer.warmup_fraction,
 	                                                     s->optimizer.decay_iters, SP_SCHEDULE_LINEAR);
+	struct sp_settings apart = *s; /* the first step's own gradients are taken out: no sum over ranks may be under way */
 	int bad = 0;
+	apart.parallel.overlap = 0;
 	for (int i = 0; i < STEPS && !bad; i++) {
+		setup->settings = i == 0 ? &apart : s;
 		struct sp_outcome outcome = { .loss = NAN };
 		struct sp_optimizer_result step = { .norm = NAN };
 		bad = sp_setup_pass(setup, SP_TRAIN, (uint64_t)i, 1, sp_optimizer_scale(o), &outcome) != 0;
@@ -78,6 +81,7 @@ static int take_steps(const struct sp_settings *s, struct sp_compute *compute, s
 		                               sp_schedule_rate(&schedule, i)) || sp_optimizer_result(o, &step);
 		r->norm[i] = step.norm;
 	}
+	setup->settings = s;
 	return bad;
 }
 
