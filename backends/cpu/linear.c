@@ -155,7 +155,7 @@ static void add_column_sums(const struct sp_cpu *cpu, const struct sp_matrix *dy
 static int weight_piece(const struct sp_cpu *cpu, const struct sp_linear_backward_weight *a, const struct sp_cpu_cut *cut,
                         const struct sp_cpu_piece *p, float *sums, struct sp_cpu_panels panels)
 {
-	const int64_t step = a->dy.dtype == SP_F32 || cut->onednn ? SUM_ROWS : panels.depth;
+	const int64_t step = a->dy.dtype == SP_F32 || cut->onednn ? SUM_ROWS : sp_min(panels.depth, SUM_ROWS);
 	int status = SP_OK;
 	for (int64_t t = 0, n; t < a->dy.rows && !status; t += n) {
 		struct sp_cpu_panels rest = panels;
