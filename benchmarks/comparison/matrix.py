@@ -86,7 +86,8 @@ def train_more(run, m):
 
 
 PEER_STEPS = [("eager fp32", []), ("sdpa fp32", ["--attention", "sdpa"]), ("compiled fp32", ["--compile", "--attention", "sdpa"]),
-              ("eager bf16", ["--precision", "bf16"]), ("sdpa bf16", ["--attention", "sdpa", "--precision", "bf16"])]
+              ("eager bf16", ["--precision", "bf16"]), ("sdpa bf16", ["--attention", "sdpa", "--precision", "bf16"]),
+              ("compiled bf16", ["--compile", "--precision", "bf16"])]
 
 
 def peer_words(m, length, batch):
@@ -99,6 +100,12 @@ def train_peers(run, m):
         for name, more in PEER_STEPS:
             run.peer("train peer", "PyTorch %s %s" % (short(torch_of(python)), name), python, "bert_step.py", cores(),
                      peer_words(m, m["length"], m["batch"]) + ["--repeats", str(m["repeats"])] + more)
+
+
+def train(run, m, can):
+    train_here(run, m, can)
+    train_more(run, m)
+    train_peers(run, m)
 
 
 def short(version):
@@ -187,19 +194,27 @@ def messages(run, m, can):
         run.seqpar("comm", "2 ranks", "comm", ["--most", m["message"], "backend.device=cpu"], ranks=2)
 
 
-def products(run, m):
+def products(run, m, _):
     run.seqpar("gemm", "%d threads" % cores(), "gemm",
                ["--rows", str(m["rows"]), "--repeats", str(m["gemm_repeats"]), "model.preset=" + m["model"], "backend.device=cpu",
                 "backend.threads=%d" % cores()])
 
 
-def measure(run, m, can):
-    products(run, m)
-    attention(run, m, can)
-    train_here(run, m, can)
-    train_more(run, m)
-    train_peers(run, m)
-    scaling(run, m, can)
-    memory(run, m, can)
-    messages(run, m, can)
-    longest(run, m, can)
+# What is measured, in this order, and the sections of its records.
+PARTS = {
+    "gemm": (products, ["gemm"]),
+    "attention": (attention, ["attention", "attention peer"]),
+    "train": (train, ["train", "train peer"]),
+    "scaling": (scaling, ["scaling"]),
+    "memory": (memory, ["memory", "memory peer"]),
+    "comm": (messages, ["comm"]),
+    "longest": (longest, ["longest", "longest peer"]),
+}
+
+
+def measure(run, m, can, names):
+    """Records of what is measured again are dropped before."""
+    for name, (part, sections) in PARTS.items():
+        if name in names:
+            run.records = [r for r in run.records if r["section"] not in sections]
+            part(run, m, can)
