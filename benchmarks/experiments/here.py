@@ -127,13 +127,20 @@ class Here:
         return dict(memory=float(found.group(1)) / ranks) if found else {}
 
     def message_rates(self, ranks):
-        """Latency of the smallest message; what the largest leaves of bandwidth."""
-        record = self.bench("rates", "%d ranks: messages" % ranks, ranks,
-                            ["comm", "--json", "--only", "exchange", "--least", "64", "--most", "4MiB", "--repeats", "9"])
-        rows = record["result"]["tables"][0]["rows"] if record["result"] else []
-        if not rows:
+        """Latency of the smallest message; what the largest leaves of bandwidth, of activations' size and of gradients'. Processors carry
+        what ranks of one machine send each other."""
+        rows = {}
+        for name, most in (("exchange", "4MiB"), ("reduce_scatter", "32MiB"), ("all_gather", "32MiB")):
+            record = self.bench("rates", "%d ranks: %s" % (ranks, name), ranks,
+                                ["comm", "--json", "--only", name, "--least", "64", "--most", most, "--repeats", "9"])
+            rows[name] = record["result"]["tables"][0]["rows"] if record["result"] else []
+        if not all(rows.values()):
             return {}
-        return dict(latency=rows[0]["max"], bandwidth=rows[-1]["size"] / max(1e-9, rows[-1]["max"] - rows[0]["max"]) / 1e3)
+        small, large = rows["exchange"][0], rows["exchange"][-1]
+        sums = [rows["reduce_scatter"][-1], rows["all_gather"][-1]]
+        sent = sum(row["size"] for row in sums) * (ranks - 1) / ranks
+        return dict(latency=small["max"], bandwidth=large["size"] / max(1e-9, large["max"] - small["max"]) / 1e3,
+                    gradients=sent / sum(row["max"] for row in sums) / 1e3, copied=1)
 
     # ---- the experiments ----
 

@@ -23,6 +23,8 @@ static const struct word {
 	{ "memory", 1e9, offsetof(struct sp_plan_rates, memory), offsetof(struct sp_plan_rates, memory) },
 	{ "latency", 1e-6, offsetof(struct sp_plan_rates, latency), offsetof(struct sp_plan_rates, latency) },
 	{ "bandwidth", 1e9, offsetof(struct sp_plan_rates, bandwidth), offsetof(struct sp_plan_rates, bandwidth) },
+	{ "gradients", 1e9, offsetof(struct sp_plan_rates, gradients), offsetof(struct sp_plan_rates, gradients) },
+	{ "copied", 1, offsetof(struct sp_plan_rates, copied), offsetof(struct sp_plan_rates, copied) },
 };
 
 static double *at(struct sp_plan_rates *rates, size_t offset)
@@ -44,8 +46,8 @@ static int read_word(const char *text, size_t length, struct sp_plan_rates *rate
 		*at(rates, words[i].at) = *at(rates, words[i].also) = value * words[i].unit;
 		return SP_OK;
 	}
-	return sp_fail(SP_ERR_SETTING, "--time: \"%.*s\" is not gemm, head, attention, forward, backward, memory, latency or bandwidth with "
-	               "= and a positive number", (int)length, text);
+	return sp_fail(SP_ERR_SETTING, "--time: \"%.*s\" is not gemm, head, attention, forward, backward, memory, latency, bandwidth, "
+	               "gradients or copied with = and a positive number", (int)length, text);
 }
 
 int sp_cli_plan_rates(const char *text, struct sp_plan_rates *rates)
@@ -57,6 +59,8 @@ int sp_cli_plan_rates(const char *text, struct sp_plan_rates *rates)
 		if (status)
 			return status;
 	}
+	if (rates->copied > 1)
+		return sp_fail(SP_ERR_SETTING, "--time: copied=%g is not a share: at most 1", rates->copied);
 	if (!rates->gemm || !rates->forward || !rates->backward)
 		return sp_fail(SP_ERR_SETTING, "--time wants the rates of products and attention in GFLOP/s at least, such as "
 		               "--time gemm=70,attention=45");

@@ -170,9 +170,14 @@ static void time_optimizer(struct stage *s)
 
 /* ---- waiting ---- */
 
+static double carry_at(const struct stage *s, double messages, double bytes, double bandwidth)
+{
+	return messages * s->rates->latency + over(bytes, bandwidth);
+}
+
 static double carry(const struct stage *s, double messages, double bytes)
 {
-	return messages * s->rates->latency + over(bytes, s->rates->bandwidth);
+	return carry_at(s, messages, bytes, s->rates->bandwidth);
 }
 
 static struct hiding hiding_of(const struct stage *s)
@@ -183,10 +188,12 @@ static struct hiding hiding_of(const struct stage *s)
 	return (struct hiding){ 0 };
 }
 
-/* What is waited for of a transfer that takes `time` and of which a share may travel behind `compute`. */
-static double exposed(double time, double share, double compute)
+/* What a transfer adds that takes `time` and of which a share may travel behind `compute`: where the processor copies it, what is not
+ * waited for is computed later. */
+static double exposed(const struct stage *s, double time, double share, double compute)
 {
-	return (1 - share) * time + fmax(0, share * time - compute);
+	const double waited = (1 - share) * time + fmax(0, share * time - compute);
+	return waited + s->rates->copied * (time - waited);
 }
 
 static void time_sequence(struct stage *s)
@@ -208,8 +215,8 @@ static void time_sequence(struct stage *s)
 	const double forward = carry(s, ranks - 1, sent_forward * sizeof(float));
 	const double backward = carry(s, 2 * (ranks - 1), sent_backward * sizeof(float));
 	const int forwards = in->model.recompute == SP_RECOMPUTE_LAYER ? 2 : 1;
-	const double ahead = s->layers * exposed(forward, hiding.forward, behind * s->forward);
-	s->time.sequence = forwards * ahead + s->layers * exposed(backward, hiding.backward, behind * s->backward);
+	const double ahead = s->layers * exposed(s, forward, hiding.forward, behind * s->forward);
+	s->time.sequence = forwards * ahead + s->layers * exposed(s, backward, hiding.backward, behind * s->backward);
 	s->ahead += ahead;
 }
 
@@ -230,13 +237,14 @@ static void time_gradients(struct stage *s)
 {
 	const int ranks = s->in->data_ranks * s->in->sequence_ranks;
 	const struct sp_model_config *c = &s->in->model.config;
-	const double half = carry(s, ranks - 1, (double)s->plan.gradient_bytes / 2);
+	const double rate = s->rates->gradients > 0 ? s->rates->gradients : s->rates->bandwidth;
+	const double half = carry_at(s, ranks - 1, (double)s->plan.gradient_bytes / 2, rate);
 	const double words = (double)(c->vocab_size * c->hidden) * sizeof(float) / tensors(s);
 	const double late = sp_part_is_first(&s->in->model.part) ? fmin(1, words / (double)s->plan.model.gradients) : 0;
 	const double behind = (s->time.products * 2 / 3 + s->layers * s->backward);
 	if (ranks < 2)
 		return;
-	s->time.gradients = half + (s->in->model.overlap ? fmax(late * half, half - behind) : half);
+	s->time.gradients = half + exposed(s, half, s->in->model.overlap ? 1 - late : 0, behind);
 }
 
 /* ---- a step ---- */

@@ -16,6 +16,9 @@ struct sp_plan_rates {
 	double memory;            /* bytes/s */
 	double latency;           /* s that a message takes before its first byte */
 	double bandwidth;         /* bytes/s that a rank sends */
+	double gradients;         /* the same where gradients are summed and parameters gathered; 0: as bandwidth */
+	double copied;            /* share of a message's time that the processor spends on it, so that nothing hides it: 1 between ranks
+	                           * of one machine, 0 where a network moves it alone */
 };
 
 /* Of the work what the plan's input does not say. */

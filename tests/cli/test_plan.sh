@@ -121,7 +121,7 @@ done
 
 # One JSON object has the figures of the table, what fits, and the time.
 exact="parallel.sequence=2 parallel.tensor=2"
-run 0 "$SEQPAR" plan -n 4 --json --memory 200MiB --time gemm=2,forward=1,backward=1,memory=5,latency=3,bandwidth=1 $small $exact
+run 0 "$SEQPAR" plan -n 4 --json --memory 200MiB --time gemm=2,forward=1,backward=1,memory=5,latency=3,bandwidth=1,gradients=1,copied=1 $small $exact
 matches '"total": '"$(total $small $exact)"'[,]*$'
 for key in grid base classes arena fitting longest micro_batch global_batch time products tokens_per_s; do
 	says "\"$key\": "
@@ -136,7 +136,7 @@ sed -n 's/^step  *//p' "$dir/out" >"$dir/step"
 run 0 "$SEQPAR" plan -n 4 --time gemm=2,attention=1,latency=500 $small
 sed -n 's/^step  *//p' "$dir/out" | cmp -s - "$dir/step" && fail "latency costs nothing"
 for words in gemm=2 attention=2 gemm=2,attention=0 gemm=2,attention=x gemm=2,attention=1,warp=9 gemm=2,,attention=1 gemm=,attention=1 \
-	gemm=2,attention=1e999 gemm=2,attention=1x; do
+	gemm=2,attention=1,copied=1.5 gemm=2,attention=1e999 gemm=2,attention=1x; do
 	run 2 "$SEQPAR" plan -n 4 --time $words $small
 	ends_with_the_only_error '--time'
 done

@@ -139,6 +139,18 @@ static void a_ring_waits_for_what_attention_does_not_hide(void **state)
 	same(time_of(&in, &rates, 0.25).sequence, layers * 9e-3);
 }
 
+static void what_the_processor_copies_is_hidden_by_nothing(void **state)
+{
+	(void)state;
+	const struct sp_plan_input in = input_of(4, "ring");
+	struct sp_plan_rates rates = one_rate;
+	rates.bandwidth = 1e12;
+	rates.copied = 1;
+	same(time_of(&in, &rates, 0.25).sequence, 8 * 2 * units(&in, 6, 1e12));
+	rates.copied = 0.25;
+	same(time_of(&in, &rates, 0.25).sequence, 8 * 2 * units(&in, 6, 1e12) / 4);
+}
+
 static void the_published_ring_waits_for_its_two_sums(void **state)
 {
 	(void)state;
@@ -174,6 +186,13 @@ static void replicas_wait_for_the_words_and_the_parameters(void **state)
 	assert_int_equal(sp_plan_make(&in, &plan), SP_OK);
 	const double half = (double)plan.gradient_bytes / 2 / 1e12, words = 1000 * 64 * 4 / (double)plan.model.gradients;
 	same(time_of(&in, &rates, 0.25).gradients, half + words * half);
+	rates.copied = 1;
+	same(time_of(&in, &rates, 0.25).gradients, 2 * half);
+	rates.copied = 0.5;
+	same(time_of(&in, &rates, 0.25).gradients, half + words * half + (1 - words) * half / 2);
+	rates.gradients = 2e12;
+	same(time_of(&in, &rates, 0.25).gradients, (half + words * half + (1 - words) * half / 2) / 2);
+	rates.gradients = rates.copied = 0;
 	in.model.overlap = 0;
 	same(time_of(&in, &rates, 0.25).gradients, 2 * half);
 }
@@ -235,6 +254,7 @@ int main(void)
 		cmocka_unit_test(what_is_computed_again_takes_time),
 		cmocka_unit_test(ranks_whose_messages_are_free_share_the_work),
 		cmocka_unit_test(a_ring_waits_for_what_attention_does_not_hide),
+		cmocka_unit_test(what_the_processor_copies_is_hidden_by_nothing),
 		cmocka_unit_test(the_published_ring_waits_for_its_two_sums),
 		cmocka_unit_test(tensor_ranks_wait_for_every_sum),
 		cmocka_unit_test(replicas_wait_for_the_words_and_the_parameters),
