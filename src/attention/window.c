@@ -13,11 +13,10 @@
  * Global tokens lie side by side, `globals` places a sample. As they have no positions there, dropout counts them from
  * GLOBAL_PLACE on: a pair of steps 2 and 3 has a counter of its own, the same for any number of ranks.
  *
- * A halo may be wider than a rank's share: neighbour at distance d gives n_d = window - (d - 1) C of its C tokens, from 0 to C, of
- * each sample. The halo's keys set out first, and come while own keys are computed with; in backward they set out before the
+ * The halo's keys set out first, and come while own keys are computed with; in backward they set out before the
  * layer's backward begins, and their gradients go home while own keys are computed with.
  *
- * Elements sent per layer and rank, with G = globals, N = the sum of n_d over the neighbours that there are on both sides, and
+ * Elements sent per layer and rank, with G = globals, N = the tokens of a sample in its halo (halo.h), and
  * r(x) = x made up to a multiple of P:
  *   forward   2 B N H + 2 (P - 1) / P r(3 B G H) + (P - 1) B G (H + 2 A)
  *   backward  4 B N H + 2 (P - 1) / P (r(B G H) + r(3 B G H))
@@ -25,6 +24,7 @@
  * tokens, and the halos: 4 B N H for the N of a rank in the middle, in training 6. */
 #include "config.h"
 
+#include "attention/halo.h"
 #include "attention/variants.h"
 #include "base/log.h"
 #include "base/size.h"
@@ -46,58 +46,10 @@ struct window {
 	struct sp_matrix dout;   /* (1, r(B G H)): of global tokens */
 	struct sp_matrix dots;   /* (B A, G) */
 	struct sp_matrix dqkv;   /* (1, r(3 B G H)): of global tokens */
-	struct sp_matrix halo, dhalo; /* (B N, 2 H): keys and values of neighbours, part after part; their gradients */
-	struct sp_matrix edge;   /* (B N, 2 H): own ones for neighbours; then, of all neighbours, gradients of own ones */
+	struct sp_halo halo;
 	int32_t *doc;            /* [B N]: of the halo's tokens */
-	size_t *bytes;           /* [P] of each neighbour's part */
-	struct sp_transfer keys, gradients, globals;
+	struct sp_transfer globals;
 };
-
-/* ---- neighbours ---- */
-
-/* n_d: tokens of a sample that a rank at this distance gives. */
-static int64_t width_at(const struct sp_attention_shape_host *s, int64_t distance)
-{
-	return sp_max(0, sp_min(s->chunk, s->choice.window - (distance - 1) * s->chunk));
-}
-
-/* N of a rank. */
-static int64_t width_around(const struct sp_attention_shape_host *s, int64_t rank)
-{
-	int64_t n = 0;
-	for (int64_t d = 1; d < s->ranks; d++)
-		n += ((rank - d >= 0) + (rank + d < s->ranks)) * width_at(s, d);
-	return n;
-}
-
-static int64_t widest(const struct sp_attention_shape_host *s)
-{
-	return width_around(s, s->ranks / 2);
-}
-
-/* What a neighbour gives: tokens [first, first + n) of its share; and what it takes, as many from [own, own + n). All of them lie
- * in rows [row, row + B n) of the halo. */
-struct part {
-	int rank;
-	int64_t n, first, own, row;
-};
-
-/* Behind part `p`, which is of rank -1 and no rows at first; 0: there is none. */
-static int next_part(const struct window *w, struct part *p)
-{
-	const struct sp_attention_shape_host *s = &w->setup.shape;
-	const int64_t row = p->row + s->batch * p->n;
-	for (int rank = p->rank + 1; rank < s->ranks; rank++) {
-		const int64_t n = rank == s->rank ? 0 : width_at(s, rank < s->rank ? s->rank - rank : rank - s->rank);
-		if (n == 0)
-			continue;
-		*p = (struct part){ rank, n, rank < s->rank ? s->chunk - n : 0, rank < s->rank ? 0 : s->chunk - n, row };
-		return 1;
-	}
-	return 0;
-}
-
-static const struct part before_all = { .rank = -1 };
 
 /* ---- layout ---- */
 
@@ -139,41 +91,20 @@ static int layout_globals(struct window *w, struct sp_arena *arena)
 	return rc ? rc : sp_arena_take_matrix(arena, 1, shared(s, 3), &w->dqkv);
 }
 
-/* The same on all ranks, room for the most. */
-static int layout_halos(struct window *w, struct sp_arena *arena)
-{
-	const struct sp_attention_shape_host *s = &w->setup.shape;
-	const int64_t rows = s->batch * widest(s);
-	struct sp_matrix *const each[] = { &w->halo, &w->edge, &w->dhalo };
-	void *doc = NULL;
-	int rc = SP_OK;
-	if (s->ranks == 1)
-		return SP_OK;
-	for (int i = 0; rc == SP_OK && i < (w->setup.forward_only ? 2 : 3); i++)
-		rc = sp_arena_take_matrix(arena, rows, 2 * w->hidden, each[i]);
-	if (rc == SP_OK)
-		rc = sp_arena_take(arena, rows, sizeof *w->doc, &doc);
-	w->doc = doc;
-	return rc;
-}
-
 static void window_destroy(void *work)
 {
 	struct window *w = work;
 	if (w)
-		free(w->bytes);
+		sp_halo_close(&w->halo);
 	free(w);
 }
 
 static int window_create(const struct sp_attention_setup *setup, struct sp_arena *arena, void **work)
 {
 	struct window *w = calloc(1, sizeof *w);
-	if (w)
-		w->bytes = calloc((size_t)setup->shape.ranks, sizeof *w->bytes);
-	if (!w || !w->bytes) {
-		window_destroy(w);
+	void *doc = NULL;
+	if (!w)
 		return sp_fail(SP_ERR_MEMORY, "window attention: no memory for %zu bytes", sizeof *w);
-	}
 	w->setup = *setup;
 	w->hidden = setup->shape.heads * setup->shape.head_dim;
 	w->slots = setup->shape.batch * setup->shape.choice.globals;
@@ -181,7 +112,10 @@ static int window_create(const struct sp_attention_setup *setup, struct sp_arena
 	if (rc == SP_OK)
 		rc = layout_globals(w, arena);
 	if (rc == SP_OK)
-		rc = layout_halos(w, arena);
+		rc = sp_halo_open(&w->halo, &w->setup, arena);
+	if (rc == SP_OK && setup->shape.ranks > 1)
+		rc = sp_arena_take(arena, setup->shape.batch * sp_halo_most_tokens(&setup->shape), sizeof *w->doc, &doc);
+	w->doc = doc;
 	if (rc) {
 		window_destroy(w);
 		return rc;
@@ -202,11 +136,6 @@ static struct sp_matrix keys_of(struct sp_matrix qkv)
 static struct sp_matrix half(struct sp_matrix kv, int second)
 {
 	return sp_matrix_columns(kv, second * (kv.cols / 2), kv.cols / 2);
-}
-
-static struct sp_matrix part_rows(const struct window *w, struct sp_matrix halo, const struct part *p)
-{
-	return sp_matrix_rows(halo, p->row, w->setup.shape.batch * p->n);
 }
 
 /* Of global tokens, (B G, cols), of what is summed over ranks. */
@@ -299,63 +228,6 @@ static int globals_wait(struct window *w)
 	return w->setup.shape.ranks == 1 ? SP_OK : sp_comm_wait(w->setup.comm, &w->globals);
 }
 
-/* A part to each neighbour, and one from it, of the same size. */
-static int swap_start(struct window *w, struct sp_matrix from, struct sp_matrix to, struct sp_transfer *transfer)
-{
-	const struct sp_all_to_all args = { from.data, w->bytes, to.data, w->bytes };
-	for (int r = 0; r < w->setup.shape.ranks; r++)
-		w->bytes[r] = 0;
-	for (struct part p = before_all; next_part(w, &p);)
-		w->bytes[p.rank] = (size_t)(w->setup.shape.batch * p.n * from.cols) * sizeof(float);
-	*transfer = (struct sp_transfer){ .compute = w->setup.compute };
-	return sp_attention_started(&w->setup, sp_comm_all_to_all_start(w->setup.comm, &args, transfer), transfer);
-}
-
-/* Own tokens [own, own + n) of every sample, for or from a neighbour: rows of `edge`. `in`: into the edge. */
-static int move_edge(const struct window *w, const struct part *p, struct sp_matrix own, struct sp_matrix edge, int in)
-{
-	const int64_t chunk = w->setup.shape.chunk;
-	int rc = SP_OK;
-	for (int64_t b = 0; rc == SP_OK && b < w->setup.shape.batch; b++) {
-		const struct sp_matrix here = sp_matrix_rows(own, b * chunk + p->own, p->n), there = sp_matrix_rows(edge, b * p->n, p->n);
-		rc = in ? sp_compute_copy_rows(w->setup.compute, here, there) : sp_compute_copy_rows(w->setup.compute, there, here);
-	}
-	return rc;
-}
-
-static int halo_start(struct window *w, struct sp_matrix qkv)
-{
-	int rc = SP_OK;
-	if (w->setup.shape.ranks == 1)
-		return SP_OK;
-	for (struct part p = before_all; rc == SP_OK && next_part(w, &p);)
-		rc = move_edge(w, &p, keys_of(qkv), part_rows(w, w->edge, &p), 1);
-	return rc ? rc : swap_start(w, w->edge, w->halo, &w->keys);
-}
-
-static int halo_wait(struct window *w)
-{
-	return w->setup.shape.ranks == 1 ? SP_OK : sp_comm_wait(w->setup.comm, &w->keys);
-}
-
-/* Gradients that have come home, to what own keys have. dhalo has been sent, and is free. */
-static int add_home(struct window *w, struct sp_matrix dqkv)
-{
-	int rc = SP_OK;
-	if (w->setup.shape.ranks == 1)
-		return SP_OK;
-	rc = sp_comm_wait(w->setup.comm, &w->gradients);
-	for (struct part p = before_all; rc == SP_OK && next_part(w, &p);) {
-		const struct sp_matrix come = part_rows(w, w->edge, &p), sum = part_rows(w, w->dhalo, &p);
-		rc = move_edge(w, &p, keys_of(dqkv), sum, 1);
-		if (rc == SP_OK)
-			rc = sp_compute_add(w->setup.compute, sum.data, come.data, sum.rows * sum.cols);
-		if (rc == SP_OK)
-			rc = move_edge(w, &p, keys_of(dqkv), sum, 0);
-	}
-	return rc;
-}
-
 /* ---- who meets whom ---- */
 
 /* Own queries that are not global, in the window, with such own keys. */
@@ -370,7 +242,7 @@ static struct sp_attention_shape own_shape(const struct window *w, const struct 
 }
 
 /* The same, with keys of a neighbour, whose documents are put side by side. */
-static int part_shape(const struct window *w, const struct sp_attention_call *call, const struct part *p,
+static int part_shape(const struct window *w, const struct sp_attention_call *call, const struct sp_halo_part *p,
                       struct sp_attention_shape *shape)
 {
 	const struct sp_attention_shape_host *s = &w->setup.shape;
@@ -425,13 +297,13 @@ static int forward_step(const struct window *w, const struct sp_attention_shape 
 
 static int forward_neighbours(struct window *w, const struct sp_attention_call *call, const struct sp_attention_state *state)
 {
-	int rc = halo_wait(w);
+	int rc = sp_halo_wait(&w->halo);
 	sp_trace_begin(SP_TRACE_COMPUTE, "window forward neighbours", -1);
-	for (struct part p = before_all; rc == SP_OK && next_part(w, &p);) {
+	for (struct sp_halo_part p = SP_HALO_BEFORE_ALL; rc == SP_OK && sp_halo_next(&w->halo, &p);) {
 		struct sp_attention_shape shape;
 		rc = part_shape(w, call, &p, &shape);
 		if (rc == SP_OK)
-			rc = forward_step(w, &shape, state, part_rows(w, w->halo, &p), 0);
+			rc = forward_step(w, &shape, state, sp_halo_rows(&w->halo, w->halo.keys, &p), 0);
 	}
 	sp_trace_end(SP_TRACE_COMPUTE);
 	return rc;
@@ -477,7 +349,7 @@ static int forward_own(struct window *w, const struct sp_attention_call *call, c
                        const struct kept *kept)
 {
 	const struct sp_attention_shape shape = own_shape(w, call);
-	int rc = halo_start(w, state->qkv);
+	int rc = sp_halo_start(&w->halo, keys_of(state->qkv));
 	if (rc == SP_OK)
 		rc = take_in(w, &call->globals, state->qkv, kept->whole);
 	if (rc == SP_OK)
@@ -558,16 +430,16 @@ static int backward_step(const struct window *w, struct backward *b, const struc
 /* The halo, whose gradients then go home. */
 static int backward_neighbours(struct window *w, struct backward *b)
 {
-	int rc = halo_wait(w);
+	int rc = sp_halo_wait(&w->halo);
 	sp_trace_begin(SP_TRACE_COMPUTE, "window backward neighbours", -1);
-	for (struct part p = before_all; rc == SP_OK && next_part(w, &p);) {
+	for (struct sp_halo_part p = SP_HALO_BEFORE_ALL; rc == SP_OK && sp_halo_next(&w->halo, &p);) {
 		struct sp_attention_shape shape;
 		rc = part_shape(w, b->call, &p, &shape);
 		if (rc == SP_OK)
-			rc = backward_step(w, b, &shape, part_rows(w, w->halo, &p), part_rows(w, w->dhalo, &p));
+			rc = backward_step(w, b, &shape, sp_halo_rows(&w->halo, w->halo.keys, &p), sp_halo_rows(&w->halo, w->halo.gradients, &p));
 	}
 	sp_trace_end(SP_TRACE_COMPUTE);
-	return rc || w->setup.shape.ranks == 1 ? rc : swap_start(w, w->dhalo, w->edge, &w->gradients);
+	return rc ? rc : sp_halo_send_home(&w->halo);
 }
 
 static int backward_own(struct window *w, struct backward *b)
@@ -625,7 +497,7 @@ static int end_backward(struct window *w, const struct backward *b)
 {
 	int rc = sum_start(w, w->dqkv);
 	if (rc == SP_OK)
-		rc = add_home(w, b->dqkv);
+		rc = sp_halo_add_home(&w->halo, keys_of(b->dqkv));
 	if (rc == SP_OK)
 		rc = gather_start(w, w->dqkv);
 	if (rc == SP_OK)
@@ -637,7 +509,7 @@ static int window_begin_backward(void *work, const struct sp_attention_state *st
 {
 	struct window *w = work;
 	w->begun = 1;
-	return halo_start(w, state->qkv);
+	return sp_halo_start(&w->halo, keys_of(state->qkv));
 }
 
 static int window_backward(void *work, const struct sp_attention_call *call, const struct sp_attention_state *state,
@@ -645,7 +517,7 @@ static int window_backward(void *work, const struct sp_attention_call *call, con
 {
 	struct window *w = work;
 	struct backward b = { call, state, dout, dqkv, kept_of(w, state), 0 };
-	int rc = w->begun ? SP_OK : halo_start(w, state->qkv);
+	int rc = w->begun ? SP_OK : sp_halo_start(&w->halo, keys_of(state->qkv));
 	w->begun = 0;
 	if (rc == SP_OK)
 		rc = take_in(w, &call->globals, dout, w->dout);
@@ -673,13 +545,13 @@ static uint64_t summed(const struct sp_attention_shape_host *s, int64_t cols)
 
 static uint64_t window_sent_forward(const struct sp_attention_shape_host *s)
 {
-	const int64_t halos = 2 * s->batch * width_around(s, s->rank) * s->heads * s->head_dim;
+	const int64_t halos = 2 * s->batch * sp_halo_tokens(s, s->rank) * s->heads * s->head_dim;
 	return (uint64_t)halos + summed(s, 3) + (uint64_t)(s->ranks - 1) * (uint64_t)found(s);
 }
 
 static uint64_t window_sent_backward(const struct sp_attention_shape_host *s)
 {
-	const int64_t halos = 4 * s->batch * width_around(s, s->rank) * s->heads * s->head_dim;
+	const int64_t halos = 4 * s->batch * sp_halo_tokens(s, s->rank) * s->heads * s->head_dim;
 	return (uint64_t)halos + summed(s, 1) + summed(s, 3);
 }
 
