@@ -43,6 +43,8 @@ run 2 "$SEQPAR" info --grid -n 6 parallel.sequence=4
 ends_with_the_only_error 'set parallel.sequence to 3 or 6'
 run 2 "$SEQPAR" info --mesure
 run 1 env SEQPAR_MODULE_PATH=/nonexistent "$SEQPAR" info backend.comm=nccl
+env SEQPAR_MODULE_PATH=/nonexistent "$SEQPAR" info >"$dir/alone" 2>&1 || grep -q 'one rank, and no module for it' "$dir/alone" ||
+	fail "without modules: $(cat "$dir/alone")"
 if "$SEQPAR" info | grep -q '^compute '; then
 	run 0 "$SEQPAR" info --measure backend.threads=1
 	says 'GFLOP/s'
