@@ -20,7 +20,21 @@ def commit(program):
     return about.get("about", {}).get("version", "unknown")
 
 
-def describe(program, can, pythons=None):
+def held_back(prefix):
+    """What a kernel does to commands of real-time priority that take all they get, in words; "" if nothing."""
+    try:
+        with open("/proc/sys/kernel/sched_rt_runtime_us", encoding="ascii") as runtime, \
+             open("/proc/sys/kernel/sched_rt_period_us", encoding="ascii") as period:
+            share = int(runtime.read()) / int(period.read())
+    except (OSError, ValueError):
+        return ""
+    if not re.search(r"\bchrt\b", prefix) or not 0 <= share < 1:
+        return ""
+    return "the kernel stops commands of real-time priority for %.0f %% of the time, all at once: steps take so much longer than their " \
+           "parts; to let it be: sysctl kernel.sched_rt_runtime_us=-1" % (100 - 100 * share)
+
+
+def describe(program, can, pythons=None, prefix=""):
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     blas = re.search(r"^compute +(.*)$", can["info"], re.M)
     facts = {
@@ -32,6 +46,9 @@ def describe(program, can, pythons=None):
         "charts": text_of(["gnuplot", "--version"]),
         "command line": " ".join(sys.argv),
     }
+    if held_back(prefix):
+        facts["priority"] = held_back(prefix)
+        print(held_back(prefix), file=sys.stderr)
     if pythons is not None:
         facts["PyTorch"] = ", ".join("%s (%s)" % (torch_of(p), p) for p in pythons) or "not installed: not compared"
     return facts
