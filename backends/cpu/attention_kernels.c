@@ -1,39 +1,18 @@
 /* The arithmetic of attention on packed tiles: register-blocked products with the softmax between them, so that scores
  * are used while they are in the first-level cache. Compiled once per instruction set (ISA); one thread.
- * May include: cpu/{attention,bf16,kernels,vmath}.h.
+ * May include: cpu/{attention,attention_products,kernels,vmath}.h.
  *
  * Why not the BLAS: for products this small it packs and checks on every call and reaches about 70 % of its own best;
- * with keys and values packed once per tile the loops below reach all of it (doc/performance.md). */
+ * with keys and values packed once per tile the loops of attention_products.h reach all of it (doc/performance.md). */
 #include "config.h"
 
-#include "cpu/attention.h"
+#include "cpu/attention_products.h"
 
-#include "cpu/bf16.h"
 #include "cpu/kernels.h"
 #include "cpu/vmath.h"
 
 #include <math.h>
 #include <string.h>
-
-/* LANES floats a vector; a product keeps ROWS x 2 vectors of sums in registers, and needs three more. */
-#if defined __AVX512F__
-#define LANES 16
-#define ROWS 12
-#elif defined __AVX2__
-#define LANES 8
-#define ROWS 6
-#else
-#define LANES 4
-#define ROWS 6
-#endif
-#define COLUMNS (2 * LANES)
-
-typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef float vec4 __attribute__((vector_size(16), aligned(4), may_alias));
-typedef int32_t ivec4 __attribute__((vector_size(16)));
-
-#define INLINE static inline __attribute__((always_inline))
 
 INLINE vec vec_max(vec a, vec b)
 {
@@ -99,56 +78,7 @@ INLINE ivec meeting(const struct sp_cpu_attention_tile *t, int64_t row, int64_t 
 	return meet;
 }
 
-/* ---- products ---- */
-
-INLINE void clear(vec c[ROWS][2])
-{
-#pragma GCC unroll 12
-	for (int i = 0; i < ROWS; i++)
-		c[i][0] = c[i][1] = (vec){ 0 };
-}
-
-/* c += a b for ROWS rows and COLUMNS columns: a[i * row_step + k * k_step], b[k * COLUMNS + j], k < depth. */
-INLINE void multiply(int64_t depth, const float *a, int64_t row_step, int64_t k_step, const float *b, vec c[ROWS][2])
-{
-	for (int64_t k = 0; k < depth; k++, a += k_step, b += COLUMNS) {
-		const vec b0 = *(const vec *)b, b1 = *(const vec *)(b + LANES);
-#pragma GCC unroll 12
-		for (int i = 0; i < ROWS; i++) {
-			c[i][0] += a[i * row_step] * b0;
-			c[i][1] += a[i * row_step] * b1;
-		}
-	}
-}
-
-/* c = a b, summed over the tile's depth: rows [row, row + ROWS) of a (panels), block j of b (turned). */
-INLINE void multiply_features(const struct sp_cpu_attention_tile *t, const float *a, int64_t row, const float *b,
-                              int64_t j, vec c[ROWS][2])
-{
-	clear(c);
-	for (int64_t d = 0; d < t->depth; d += COLUMNS) {
-		const int64_t rest = t->depth - d;
-		multiply(rest < COLUMNS ? rest : COLUMNS, a + d * t->rows + row * COLUMNS, COLUMNS, 1,
-		         b + j * t->depth + d * COLUMNS, c);
-	}
-}
-
-/* Rows [row, row + ROWS) of y += a b, y panels of y_rows rows, b n rows of panels of b_rows, summed over n. */
-INLINE void product(int64_t n, const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t b_rows,
-                    int64_t width, float *y, int64_t y_rows, int64_t row)
-{
-	for (int64_t j = 0; j < width; j += COLUMNS) {
-		vec c[ROWS][2];
-		float *out = y + j * y_rows + row * COLUMNS;
-		clear(c);
-		multiply(n, a, row_step, k_step, b + j * b_rows, c);
-#pragma GCC unroll 12
-		for (int i = 0; i < ROWS; i++, out += COLUMNS) {
-			*(vec *)out += c[i][0];
-			*(vec *)(out + LANES) += c[i][1];
-		}
-	}
-}
+/* ---- scores and their gradients ---- */
 
 /* s (ROWS x keys, stride) = q k in some columns, -inf where the two may not meet, and the largest of each row's columns, lane by
  * lane. */
@@ -401,193 +331,6 @@ void SP_KERNEL(attention_backward)(const struct sp_cpu_attention_backward_tile *
 	}
 	for (int64_t key = 0; key < key_rows; key += ROWS)
 		backward_columns(b, key, key_rows, 0, t->rows);
-}
-
-/* ---- packing ---- */
-
-/* Columns [d, d + COLUMNS) of a row of x; what lies beyond depth is 0. */
-INLINE void pack_bf16(const uint16_t *x, int64_t d, int64_t depth, float factor, float *y)
-{
-	for (int64_t i = 0; i < COLUMNS; i++)
-		y[i] = d + i < depth ? factor * sp_bf16_wide(x[d + i]) : 0.0f;
-}
-
-INLINE void pack_panel(const float *x, int64_t d, int64_t depth, float factor, float *y)
-{
-	if (d + COLUMNS <= depth) {
-		*(vec *)y = factor * *(const vec *)(x + d);
-		*(vec *)(y + LANES) = factor * *(const vec *)(x + d + LANES);
-		return;
-	}
-	for (int64_t i = 0; i < COLUMNS; i++)
-		y[i] = d + i < depth ? factor * x[d + i] : 0.0f;
-}
-
-INLINE void *row_of(const struct sp_cpu_attention_rows *x, int64_t i, int64_t size)
-{
-	return (char *)x->data + (x->row ? x->row[i] : i) * x->stride * size;
-}
-
-/* `wide`: of float32; else of bfloat16. */
-INLINE void pack(const struct sp_cpu_attention_rows *x, int wide, float factor, const int32_t *doc, float *y, int64_t padded,
-                 int64_t width)
-{
-	const int64_t ahead = 8; /* rows lie on pages of their own, where no hardware looks ahead */
-	const int64_t size = wide ? sizeof(float) : sizeof(uint16_t);
-	for (int64_t i = 0; i < padded; i++) {
-		if (i + ahead < x->n)
-			for (int64_t at = 0; at < x->depth * size; at += 64)
-				__builtin_prefetch((const char *)row_of(x, i + ahead, size) + at);
-		const int64_t columns = i >= x->n || (doc && doc[i] < 0) ? 0 : x->depth;
-		const void *row = i < x->n ? row_of(x, i, size) : x->data;
-		for (int64_t d = 0; d < width; d += COLUMNS) {
-			float *to = y + d * padded + i * COLUMNS;
-			if (wide)
-				pack_panel(row, d, columns, factor, to);
-			else if (d + COLUMNS <= columns)
-				pack_bf16(row, d, d + COLUMNS, factor, to);
-			else
-				pack_bf16(row, d, columns, factor, to);
-		}
-	}
-}
-
-void SP_KERNEL(attention_pack)(const struct sp_cpu_attention_rows *x, float factor, const int32_t *doc, float *y,
-                               int64_t padded, int64_t width)
-{
-	if (x->dtype == SP_F32)
-		pack(x, 1, factor, doc, y, padded, width);
-	else
-		pack(x, 0, factor, doc, y, padded, width);
-}
-
-/* Four rows x four columns, transposed. */
-INLINE void turn4(const float *x, int64_t x_stride, float *y, int64_t y_stride)
-{
-	const vec4 a = *(const vec4 *)x, b = *(const vec4 *)(x + x_stride), c = *(const vec4 *)(x + 2 * x_stride),
-	           d = *(const vec4 *)(x + 3 * x_stride);
-	const ivec4 low = { 0, 4, 1, 5 }, high = { 2, 6, 3, 7 }, first = { 0, 1, 4, 5 }, second = { 2, 3, 6, 7 };
-	const vec4 ab = __builtin_shuffle(a, b, low), cd = __builtin_shuffle(c, d, low);
-	const vec4 ef = __builtin_shuffle(a, b, high), gh = __builtin_shuffle(c, d, high);
-	*(vec4 *)y = __builtin_shuffle(ab, cd, first);
-	*(vec4 *)(y + y_stride) = __builtin_shuffle(ab, cd, second);
-	*(vec4 *)(y + 2 * y_stride) = __builtin_shuffle(ef, gh, first);
-	*(vec4 *)(y + 3 * y_stride) = __builtin_shuffle(ef, gh, second);
-}
-
-void SP_KERNEL(attention_turn)(const float *x, int64_t n, int64_t depth, float *y)
-{
-	const int64_t whole = depth - depth % 4;
-	for (int64_t j = 0; j < n; j += COLUMNS, y += depth * COLUMNS)
-		for (int64_t d = 0; d < depth; d += d < whole ? 4 : 1) {
-			const float *in = x + d / COLUMNS * COLUMNS * n + j * COLUMNS + d % COLUMNS;
-			if (d < whole)
-				for (int i = 0; i < COLUMNS; i += 4)
-					turn4(in + i * COLUMNS, COLUMNS, y + d * COLUMNS + i, COLUMNS);
-			else
-				for (int i = 0; i < COLUMNS; i++)
-					y[d * COLUMNS + i] = in[i * COLUMNS];
-		}
-}
-
-void SP_KERNEL(attention_unpack)(const float *x, int64_t padded, float factor, int add,
-                                 const struct sp_cpu_attention_rows *y)
-{
-	for (int64_t d = 0; d < y->depth; d += COLUMNS) {
-		const int64_t columns = y->depth - d < COLUMNS ? y->depth - d : COLUMNS;
-		for (int64_t i = 0; i < y->n; i++) {
-			const float *restrict in = x + d * padded + i * COLUMNS;
-			float *restrict out = (float *)row_of(y, i, sizeof(float)) + d;
-			if (columns == COLUMNS) {
-				vec low = factor * *(const vec *)in, high = factor * *(const vec *)(in + LANES);
-				if (add) {
-					low += *(const vec *)out;
-					high += *(const vec *)(out + LANES);
-				}
-				*(vec *)out = low;
-				*(vec *)(out + LANES) = high;
-			} else {
-				for (int64_t c = 0; c < columns; c++)
-					out[c] = factor * in[c] + (add ? out[c] : 0.0f);
-			}
-		}
-	}
-}
-
-/* ---- around the steps ---- */
-
-void SP_KERNEL(attention_finish)(const struct sp_attention_finish *args, int64_t b, int64_t first, int64_t end)
-{
-	for (int64_t i = first; i < end; i++)
-		for (int64_t a = 0; a < args->heads; a++) {
-			const int64_t row = b * args->chunk + i, head = b * args->heads + a, column = a * args->head_dim;
-			const float *acc = (const float *)args->acc.data + row * args->acc.stride + column;
-			const int64_t at = row * args->o.stride + column;
-			float *o = (float *)args->o.data + at;
-			uint16_t *narrow = (uint16_t *)args->o.data + at;
-			const float m = ((const float *)args->m.data)[head * args->m.stride + i];
-			const float l = ((const float *)args->l.data)[head * args->l.stride + i];
-			const float inverse = l == 0.0f ? 0.0f : 1.0f / l;
-			if (args->o.dtype == SP_F32)
-#pragma omp simd
-				for (int64_t d = 0; d < args->head_dim; d++)
-					o[d] = acc[d] * inverse;
-			else
-#pragma omp simd
-				for (int64_t d = 0; d < args->head_dim; d++)
-					narrow[d] = sp_bf16_round(acc[d] * inverse);
-			((float *)args->lse.data)[head * args->lse.stride + i] = l == 0.0f ? -INFINITY : m + logf(l);
-		}
-}
-
-void SP_KERNEL(attention_merge)(const struct sp_attention_merge *args, int64_t b, int64_t first, int64_t end)
-{
-	for (int64_t i = first; i < end; i++)
-		for (int64_t a = 0; a < args->heads; a++) {
-			const int64_t row = b * args->chunk + i, head = b * args->heads + a, column = a * args->head_dim;
-			float *acc = (float *)args->acc.data + row * args->acc.stride + column;
-			const float *from = (const float *)args->from_acc.data + row * args->from_acc.stride + column;
-			float *m = (float *)args->m.data + head * args->m.stride + i, *l = (float *)args->l.data + head * args->l.stride + i;
-			const float from_m = ((const float *)args->from_m.data)[head * args->from_m.stride + i];
-			const float from_l = ((const float *)args->from_l.data)[head * args->from_l.stride + i];
-			const float max = *m > from_m ? *m : from_m;
-			const float keep = *m > -INFINITY ? expf(*m - max) : 0.0f, add = from_m > -INFINITY ? expf(from_m - max) : 0.0f;
-#pragma omp simd
-			for (int64_t d = 0; d < args->head_dim; d++)
-				acc[d] = keep * acc[d] + add * from[d];
-			*l = keep * *l + add * from_l;
-			*m = max;
-		}
-}
-
-INLINE float dot(const float *x, const float *y, int64_t n)
-{
-	float sum = 0;
-#pragma omp simd reduction(+ : sum)
-	for (int64_t d = 0; d < n; d++)
-		sum += x[d] * y[d];
-	return sum;
-}
-
-INLINE float dot_bf16(const uint16_t *x, const uint16_t *y, int64_t n)
-{
-	float sum = 0;
-#pragma omp simd reduction(+ : sum)
-	for (int64_t d = 0; d < n; d++)
-		sum += sp_bf16_wide(x[d]) * sp_bf16_wide(y[d]);
-	return sum;
-}
-
-void SP_KERNEL(attention_dots)(const struct sp_attention_dots *args, int64_t b, int64_t first, int64_t end)
-{
-	for (int64_t i = first; i < end; i++)
-		for (int64_t a = 0; a < args->heads; a++) {
-			const int64_t row = b * args->chunk + i, head = b * args->heads + a, column = a * args->head_dim;
-			const int64_t n = args->head_dim, dout = row * args->dout.stride + column, o = row * args->o.stride + column;
-			((float *)args->dots.data)[head * args->dots.stride + i] =
-				args->o.dtype == SP_F32 ? dot((const float *)args->dout.data + dout, (const float *)args->o.data + o, n) :
-			                              dot_bf16((const uint16_t *)args->dout.data + dout, (const uint16_t *)args->o.data + o, n);
-		}
 }
 
 void SP_KERNEL(attention_block)(int *rows, int *columns)
