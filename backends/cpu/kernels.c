@@ -22,12 +22,21 @@ const struct sp_cpu_kernels *sp_cpu_kernels_at(size_t i)
 	return variants[i];
 }
 
+#ifdef __x86_64__
+static int has_avx512(void)
+{
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+	       __builtin_cpu_supports("avx512vl");
+}
+#endif
+
 int sp_cpu_kernels_runnable(const struct sp_cpu_kernels *kernels)
 {
 #ifdef __x86_64__
+	if (strcmp(kernels->isa, "avx512bf16") == 0)
+		return has_avx512() && __builtin_cpu_supports("avx512bf16");
 	if (strcmp(kernels->isa, "avx512") == 0)
-		return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-		       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+		return has_avx512();
 	if (strcmp(kernels->isa, "avx2") == 0)
 		return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif

@@ -39,12 +39,18 @@ backends_cpu_libgeneric_la_CFLAGS = $(cpu_kernel_cflags)
 if X86_KERNELS
 cpu_variants += backends/cpu/libavx2.la backends/cpu/libavx512.la
 endif
+if AVX512BF16_KERNELS
+cpu_variants += backends/cpu/libavx512bf16.la
+endif
 backends_cpu_libavx2_la_SOURCES = $(cpu_kernel_sources)
 backends_cpu_libavx2_la_CPPFLAGS = $(AM_CPPFLAGS) -DISA=avx2
 backends_cpu_libavx2_la_CFLAGS = $(cpu_kernel_cflags) $(AVX2_CFLAGS)
 backends_cpu_libavx512_la_SOURCES = $(cpu_kernel_sources)
 backends_cpu_libavx512_la_CPPFLAGS = $(AM_CPPFLAGS) -DISA=avx512
 backends_cpu_libavx512_la_CFLAGS = $(cpu_kernel_cflags) $(AVX512_CFLAGS)
+backends_cpu_libavx512bf16_la_SOURCES = $(cpu_kernel_sources)
+backends_cpu_libavx512bf16_la_CPPFLAGS = $(AM_CPPFLAGS) -DISA=avx512bf16
+backends_cpu_libavx512bf16_la_CFLAGS = $(cpu_kernel_cflags) $(AVX512BF16_CFLAGS)
 if HAVE_BLAS
 noinst_LTLIBRARIES += backends/cpu/libmain.la $(cpu_variants)
 endif

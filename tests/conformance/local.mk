@@ -5,7 +5,9 @@ conformance_rows = tests/conformance/cpu-generic-1.conform tests/conformance/cpu
 	tests/conformance/cpu-avx512-1.conform tests/conformance/cpu-avx512-2.conform \
 	tests/conformance/cpu-auto-3.conform tests/conformance/cpu-onednn-2.conform \
 	tests/conformance/cpu-bf16-2.conform tests/conformance/cpu-onednn-bf16-2.conform \
-	tests/conformance/cpu-generic-bf16-1.conform tests/conformance/cpu-avx512-bf16-1.conform
+	tests/conformance/cpu-generic-bf16-1.conform tests/conformance/cpu-avx512-bf16-1.conform \
+	tests/conformance/cpu-avx512bf16-2.conform tests/conformance/cpu-avx512bf16-bf16-1.conform \
+	tests/conformance/cpu-avx512bf16-bf16-2.conform
 rank_programs += tests/conformance/test_conformance
 rank_rows += $(conformance_rows)
 unit_tests += tests/conformance/test_reference
