@@ -29,14 +29,22 @@ static void load_statistics(const struct sp_cpu_tiling *g, const struct sp_atten
 	sp_cpu_fill(to_dots, q->n, q->padded, 0.0f);
 }
 
+/* Queries stand on both sides of products: panels serve both, of pairs panels follow the rows, in no more memory. */
+static int64_t panels_behind(const struct sp_cpu_tiling *g)
+{
+	return g->pairs ? g->queries * g->depth : 0;
+}
+
 /* What is held of the queries whose place is `at`. */
 static struct sp_cpu_attention_backward_tile held_queries(const struct sp_cpu_tiling *g,
                                                           const struct sp_cpu_tile_buffers *w, int64_t at)
 {
-	const int64_t row = at * g->queries, element = row * g->width;
+	const int64_t row = at * g->queries, element = row * g->width, panels = element + panels_behind(g);
 	return (struct sp_cpu_attention_backward_tile){
 		.q = w->q + element,
 		.dout = w->dout + element,
+		.q_panels = w->q + panels,
+		.dout_panels = w->dout + panels,
 		.dq = w->acc + element,
 		.lse = w->first + row,
 		.dots = w->second + row,
@@ -49,8 +57,12 @@ static void load_queries(const struct sp_cpu_tiling *g, const struct sp_attentio
 	const struct sp_attention_shape *shape = g->shape;
 	const int64_t row = at * g->queries, element = row * g->width;
 	load_statistics(g, args, q, w->first + row, w->second + row);
-	sp_cpu_block_pack(g, &args->q, shape->chunk, q, shape->scale * SP_CPU_LOG2_E, w->q + element);
-	sp_cpu_block_pack(g, &args->dout, shape->chunk, q, g->kept, w->dout + element);
+	sp_cpu_block_pack_left(g, &args->q, shape->chunk, q, shape->scale * SP_CPU_LOG2_E, w->q + element);
+	sp_cpu_block_pack_left(g, &args->dout, shape->chunk, q, g->kept, w->dout + element);
+	if (g->pairs) {
+		sp_cpu_block_pack_right(g, &args->q, shape->chunk, q, 1.0f, w->q + element + panels_behind(g));
+		sp_cpu_block_pack_right(g, &args->dout, shape->chunk, q, 1.0f, w->dout + element + panels_behind(g));
+	}
 	sp_cpu_fill(w->acc + element, 0, q->padded * g->width, 0.0f);
 	w->ready[at] = 1;
 }
@@ -72,20 +84,20 @@ static void load_keys(const struct sp_cpu_tiling *g, const struct sp_attention_b
                       const struct sp_cpu_block *k, const struct sp_cpu_tile_buffers *w)
 {
 	const struct sp_attention_shape *shape = g->shape;
-	sp_cpu_block_pack(g, &args->v, shape->keys, k, 1.0f, w->staging);
-	g->kernels->attention_turn(w->staging, k->padded, shape->head_dim, w->v);
-	sp_cpu_block_pack(g, &args->k, shape->keys, k, 1.0f, w->k_panels);
-	g->kernels->attention_turn(w->k_panels, k->padded, shape->head_dim, w->k);
+	sp_cpu_block_pack_turned(g, &args->v, shape->keys, k, w->staging, w->v);
+	sp_cpu_block_pack_turned(g, &args->k, shape->keys, k, w->k_panels, w->k);
+	if (g->pairs)
+		sp_cpu_block_pack_right(g, &args->k, shape->keys, k, 1.0f, w->k_panels);
 	sp_cpu_fill(w->dk, 0, g->key_rows * g->width, 0.0f);
 	sp_cpu_fill(w->dv, 0, g->key_rows * g->width, 0.0f);
 }
 
-/* dk is the product with queries that were scaled by log2(e) more. */
+/* dk is the product with queries that were scaled by log2(e) more, or as pairs not at all. */
 static void store_keys(const struct sp_cpu_tiling *g, const struct sp_attention_backward *args,
                        const struct sp_cpu_block *k, int add, const struct sp_cpu_tile_buffers *w)
 {
 	const int64_t padded = sp_round_up(k->padded, g->rows);
-	sp_cpu_block_unpack(g, w->dk, padded, SP_CPU_LN_2, add, &args->dk, g->shape->keys, k);
+	sp_cpu_block_unpack(g, w->dk, padded, g->pairs ? g->shape->scale : SP_CPU_LN_2, add, &args->dk, g->shape->keys, k);
 	sp_cpu_block_unpack(g, w->dv, padded, 1.0f, add, &args->dv, g->shape->keys, k);
 }
 
@@ -181,7 +193,9 @@ int sp_cpu_attention_backward(void *ctx, const struct sp_attention_backward *arg
 {
 	struct sp_cpu *cpu = ctx;
 	const struct sp_attention_shape *shape = &args->shape;
-	struct sp_cpu_tiling g = sp_cpu_tiling_backward(cpu, shape);
+	const int narrow = args->q.dtype == SP_BF16 && args->k.dtype == SP_BF16 && args->v.dtype == SP_BF16 &&
+	                   args->dout.dtype == SP_BF16;
+	struct sp_cpu_tiling g = sp_cpu_tiling_backward(cpu, shape, narrow);
 	const int64_t units = shape->batch * shape->heads * g.parts;
 	const int status = units > 0 ? sp_cpu_tiling_reserve(cpu, &g) : SP_OK;
 	if (status != SP_OK || units == 0)

@@ -33,7 +33,7 @@ static void forward_load(const struct sp_cpu_tiling *g, const struct sp_attentio
 {
 	const struct sp_attention_shape *shape = g->shape;
 	const float *m = sp_cpu_block_statistics(g, &args->m, q), *l = sp_cpu_block_statistics(g, &args->l, q);
-	sp_cpu_block_pack(g, &args->q, shape->chunk, q, shape->scale * SP_CPU_LOG2_E, w->q);
+	sp_cpu_block_pack_left(g, &args->q, shape->chunk, q, shape->scale * SP_CPU_LOG2_E, w->q);
 	sp_cpu_fill(w->first, first ? 0 : q->n, q->padded, -INFINITY);
 	sp_cpu_fill(w->second, first ? 0 : q->n, q->padded, 0.0f);
 	if (first) {
@@ -76,9 +76,8 @@ static void forward_tile(const struct sp_cpu_tiling *g, const struct sp_attentio
 		.stride = g->stride,
 	};
 	if (!w->ready[at]) {
-		sp_cpu_block_pack(g, &args->k, g->shape->keys, k, 1.0f, w->staging);
-		g->kernels->attention_turn(w->staging, k->padded, g->shape->head_dim, keys);
-		sp_cpu_block_pack(g, &args->v, g->shape->keys, k, g->kept, values);
+		sp_cpu_block_pack_turned(g, &args->k, g->shape->keys, k, w->staging, keys);
+		sp_cpu_block_pack_right(g, &args->v, g->shape->keys, k, g->kept, values);
 		w->ready[at] = 1;
 	}
 	g->kernels->attention_forward(&t);
@@ -136,7 +135,8 @@ int sp_cpu_attention_forward(void *ctx, const struct sp_attention_forward *args)
 {
 	struct sp_cpu *cpu = ctx;
 	const struct sp_attention_shape *shape = &args->shape;
-	struct sp_cpu_tiling g = sp_cpu_tiling_forward(cpu, shape);
+	const int narrow = args->q.dtype == SP_BF16 && args->k.dtype == SP_BF16 && args->v.dtype == SP_BF16;
+	struct sp_cpu_tiling g = sp_cpu_tiling_forward(cpu, shape, narrow);
 	const int64_t units = shape->batch * shape->heads * g.parts;
 	const int status = units > 0 ? sp_cpu_tiling_reserve(cpu, &g) : SP_OK;
 	if (status != SP_OK || units == 0)

@@ -1,6 +1,6 @@
 /* The arithmetic of attention on packed tiles: register-blocked products with the softmax between them, so that scores
  * are used while they are in the first-level cache. Compiled once per instruction set (ISA); one thread.
- * May include: cpu/{attention,attention_products,kernels,vmath}.h.
+ * May include: cpu/{attention,attention_pairs,attention_products,kernels,vmath}.h.
  *
  * Why not the BLAS: for products this small it packs and checks on every call and reaches about 70 % of its own best;
  * with keys and values packed once per tile the loops of attention_products.h reach all of it (doc/performance.md). */
@@ -8,6 +8,7 @@
 
 #include "cpu/attention_products.h"
 
+#include "cpu/attention_pairs.h"
 #include "cpu/kernels.h"
 #include "cpu/vmath.h"
 
@@ -83,16 +84,20 @@ INLINE ivec meeting(const struct sp_cpu_attention_tile *t, int64_t row, int64_t 
 /* s (ROWS x keys, stride) = q k in some columns, -inf where the two may not meet, and the largest of each row's columns, lane by
  * lane. */
 INLINE void scores(const struct sp_cpu_attention_tile *t, const float *q, const float *k, int64_t row, struct span span,
-                   enum masks masks, float *s, int64_t stride, vec largest[ROWS])
+                   enum masks masks, int pairs, float *s, int64_t stride, vec largest[ROWS])
 {
 #pragma GCC unroll 12
 	for (int i = 0; i < ROWS; i++)
 		largest[i] = (vec){ 0 } - INFINITY;
 	for (int64_t j = span.first; j < span.end; j += COLUMNS) {
 		vec c[ROWS][2];
-		multiply_features(t, q, row, k, j, c);
+		multiply_features(t, q, row, k, j, pairs, c);
 #pragma GCC unroll 12
 		for (int i = 0; i < ROWS; i++) {
+			if (pairs) {
+				c[i][0] *= t->factor;
+				c[i][1] *= t->factor;
+			}
 			if (masks != NO_MASK) {
 				c[i][0] = vec_allow(c[i][0], meeting(t, row + i, j, masks));
 				c[i][1] = vec_allow(c[i][1], meeting(t, row + i, j + LANES, masks));
@@ -106,13 +111,17 @@ INLINE void scores(const struct sp_cpu_attention_tile *t, const float *q, const 
 
 /* ds (ROWS x keys, stride) = dout v in some columns: the gradients of the probabilities. */
 INLINE void probability_gradients(const struct sp_cpu_attention_tile *t, const float *dout, const float *v, int64_t row,
-                                  struct span span, float *ds, int64_t stride)
+                                  struct span span, int pairs, float *ds, int64_t stride)
 {
 	for (int64_t j = span.first; j < span.end; j += COLUMNS) {
 		vec c[ROWS][2];
-		multiply_features(t, dout, row, v, j, c);
+		multiply_features(t, dout, row, v, j, pairs, c);
 #pragma GCC unroll 12
 		for (int i = 0; i < ROWS; i++) {
+			if (pairs) {
+				c[i][0] *= t->kept;
+				c[i][1] *= t->kept;
+			}
 			*(vec *)(ds + i * stride + j) = c[i][0];
 			*(vec *)(ds + i * stride + j + LANES) = c[i][1];
 		}
@@ -190,21 +199,25 @@ static void shrink_row(const struct sp_cpu_attention_tile *t, float *acc, int64_
 	}
 }
 
-INLINE void forward_rows(const struct sp_cpu_attention_forward_tile *f, int64_t row, enum masks masks)
+INLINE void forward_rows(const struct sp_cpu_attention_forward_tile *f, int64_t row, enum masks masks, int pairs)
 {
 	const struct sp_cpu_attention_tile *t = &f->tile;
 	const struct span span = span_of(t, row, masks);
+	const int64_t n = span.end - span.first, each = pairs ? 2 : 1;
 	vec largest[ROWS];
-	if (span.first >= span.end)
+	if (n <= 0)
 		return;
-	scores(t, f->q, f->k, row, span, masks, f->p, f->stride, largest);
+	scores(t, f->q, f->k, row, span, masks, pairs, f->p, f->stride, largest);
 	for (int i = 0; i < ROWS; i++) {
-		const float shrink = softmax_row(f, row + i, span, lanes_max(largest[i]), f->p + i * f->stride);
+		float *p = f->p + i * f->stride;
+		const float shrink = softmax_row(f, row + i, span, lanes_max(largest[i]), p);
 		if (shrink != 1.0f)
 			shrink_row(t, f->acc, row + i, shrink);
+		if (pairs)
+			pair_columns(p + span.first, n, t->kept);
 	}
-	product(span.end - span.first, f->p + span.first, f->stride, 1, f->v + span.first * COLUMNS, t->keys, t->width, f->acc,
-	        t->rows, row);
+	product(n / each, f->p + span.first, f->stride, 1, f->v + span.first / each * COLUMNS, t->keys / each, t->width, f->acc,
+	        t->rows, row, pairs);
 }
 
 static enum masks masks_of(const struct sp_cpu_attention_tile *t)
@@ -212,15 +225,23 @@ static enum masks masks_of(const struct sp_cpu_attention_tile *t)
 	return !t->query_doc ? NO_MASK : t->window ? WINDOW : DOCUMENTS;
 }
 
-void SP_KERNEL(attention_forward)(const struct sp_cpu_attention_forward_tile *f)
+INLINE void forward(const struct sp_cpu_attention_forward_tile *f, int pairs)
 {
 	const enum masks masks = masks_of(&f->tile);
 	for (int64_t row = 0; row < f->tile.rows && masks == NO_MASK; row += ROWS)
-		forward_rows(f, row, NO_MASK);
+		forward_rows(f, row, NO_MASK, pairs);
 	for (int64_t row = 0; row < f->tile.rows && masks == DOCUMENTS; row += ROWS)
-		forward_rows(f, row, DOCUMENTS);
+		forward_rows(f, row, DOCUMENTS, pairs);
 	for (int64_t row = 0; row < f->tile.rows && masks == WINDOW; row += ROWS)
-		forward_rows(f, row, WINDOW);
+		forward_rows(f, row, WINDOW, pairs);
+}
+
+void SP_KERNEL(attention_forward)(const struct sp_cpu_attention_forward_tile *f)
+{
+	if (PAIRS && f->tile.pairs)
+		forward(f, PAIRS);
+	else
+		forward(f, 0);
 }
 
 /* ---- backward ---- */
@@ -246,11 +267,10 @@ static void gradients_dropped(float *restrict p, float *restrict ds, int64_t n, 
 	}
 }
 
-static void gradients_row(const struct sp_cpu_attention_backward_tile *b, int64_t row, struct span span)
+static void gradients_row(const struct sp_cpu_attention_backward_tile *b, int64_t row, struct span span, float *p, float *ds)
 {
 	const struct sp_cpu_attention_tile *t = &b->tile;
 	const int64_t n = span.end - span.first;
-	float *p = b->p + row * b->stride + span.first, *ds = b->ds + row * b->stride + span.first;
 	if (t->dropout.keep == 65536) {
 		gradients(p, ds, n, b->lse[row], b->dots[row]);
 		return;
@@ -267,41 +287,75 @@ static void clear_beside(float *x, struct span span, int64_t keys)
 	memset(x + span.end, 0, (size_t)behind * sizeof *x);
 }
 
-INLINE void backward_rows(const struct sp_cpu_attention_backward_tile *b, int64_t row, enum masks masks)
+/* Where p and ds of rows [row, row + ROWS) are made, as floats. Pairs of them take half the rows, the first ones; what follows is
+ * room for the floats, the last rows of it for all blocks, so that they stay in the first-level cache. */
+INLINE int64_t made_at(const struct sp_cpu_attention_tile *t, int64_t row, int pairs)
+{
+	return pairs ? t->rows - ROWS : row;
+}
+
+/* Where ds of these rows lies as pairs of columns: behind p's pairs, once p's floats are not needed any more. */
+static float *ds_columns(const struct sp_cpu_attention_backward_tile *b)
+{
+	return b->p + (b->tile.rows - ROWS / 2) * b->stride;
+}
+
+/* p and ds of rows [row, row + ROWS) become pairs of rows, ds pairs of columns too. Rows are taken in order: their pairs may lie where
+ * earlier ones were made. */
+static void pair_gradients(const struct sp_cpu_attention_backward_tile *b, int64_t row, struct span span)
+{
+	const struct sp_cpu_attention_tile *t = &b->tile;
+	const int64_t n = span.end - span.first, from = made_at(t, row, 1) * b->stride + span.first;
+	const int64_t to = row / 2 * b->stride + span.first;
+	for (int64_t i = 0; i < ROWS / 2; i++)
+		pair_rows(b->p + from + 2 * i * b->stride, b->stride, n, t->kept, b->p + to + i * b->stride);
+	for (int64_t i = 0; i < ROWS / 2; i++) {
+		const float *ds = b->ds + from + 2 * i * b->stride;
+		float *columns = ds_columns(b) + i * b->stride;
+		pair_rows_and_columns(ds, b->stride, n, b->ds + to + i * b->stride, columns, b->stride / 2);
+	}
+}
+
+INLINE void backward_rows(const struct sp_cpu_attention_backward_tile *b, int64_t row, enum masks masks, int pairs)
 {
 	const struct sp_cpu_attention_tile *t = &b->tile;
 	const struct span span = span_of(t, row, masks);
-	float *p = b->p + row * b->stride, *ds = b->ds + row * b->stride;
+	const int64_t n = span.end - span.first, each = pairs ? 2 : 1, at = made_at(t, row, pairs) * b->stride;
+	float *p = b->p + at, *ds = b->ds + at;
 	vec unused[ROWS];
-	if (span.first >= span.end)
+	if (n <= 0)
 		return;
-	scores(t, b->q, b->k, row, span, masks, p, b->stride, unused);
-	probability_gradients(t, b->dout, b->v, row, span, ds, b->stride);
-	for (int i = 0; i < ROWS; i++) {
-		gradients_row(b, row + i, span);
-		if (masks == WINDOW) {
-			clear_beside(p + i * b->stride, span, t->keys);
-			clear_beside(ds + i * b->stride, span, t->keys);
-		}
+	scores(t, b->q, b->k, row, span, masks, pairs, p, b->stride, unused);
+	probability_gradients(t, b->dout, b->v, row, span, pairs, ds, b->stride);
+	for (int i = 0; i < ROWS; i++)
+		gradients_row(b, row + i, span, p + i * b->stride + span.first, ds + i * b->stride + span.first);
+	if (pairs)
+		pair_gradients(b, row, span);
+	for (int64_t i = row / each; i < (row + ROWS) / each && masks == WINDOW; i++) {
+		clear_beside(b->p + i * b->stride, span, t->keys);
+		clear_beside(b->ds + i * b->stride, span, t->keys);
 	}
-	product(span.end - span.first, ds + span.first, b->stride, 1, b->k_panels + span.first * COLUMNS, t->keys, t->width, b->dq,
-	        t->rows, row);
+	product(n / each, pairs ? ds_columns(b) : ds + span.first, b->stride / each, 1, b->k_panels + span.first / each * COLUMNS,
+	        t->keys / each, t->width, b->dq, t->rows, row, pairs);
 }
 
-/* dk and dv of keys [key, key + ROWS), from rows [first, end). */
+/* dk and dv of keys [key, key + ROWS), from rows [first, end), of pairs both even. */
 INLINE void backward_columns(const struct sp_cpu_attention_backward_tile *b, int64_t key, int64_t key_rows, int64_t first,
-                             int64_t end)
+                             int64_t end, int pairs)
 {
 	const struct sp_cpu_attention_tile *t = &b->tile;
-	const int64_t at = first * b->stride + key;
-	product(end - first, b->p + at, 1, b->stride, b->dout + first * COLUMNS, t->rows, t->width, b->dv, key_rows, key);
-	product(end - first, b->ds + at, 1, b->stride, b->q + first * COLUMNS, t->rows, t->width, b->dk, key_rows, key);
+	const int64_t each = pairs ? 2 : 1, n = (end - first) / each, rows = t->rows / each;
+	const int64_t at = first / each * b->stride + key, from = first / each * COLUMNS;
+	product(n, b->p + at, 1, b->stride, b->dout_panels + from, rows, t->width, b->dv, key_rows, key, pairs);
+	product(n, b->ds + at, 1, b->stride, b->q_panels + from, rows, t->width, b->dk, key_rows, key, pairs);
 }
 
-/* Rows ascend, so those that a block of keys is reached by do too. */
-static void backward_columns_reached(const struct sp_cpu_attention_backward_tile *b, int64_t key_rows)
+/* Rows ascend, so those that a block of keys is reached by do too. The other row of a pair lies in the same block of ROWS, where p
+ * and ds are 0 or cleared as far as this block of keys goes. */
+INLINE void backward_columns_reached(const struct sp_cpu_attention_backward_tile *b, int64_t key_rows, int pairs)
 {
 	const struct sp_cpu_attention_tile *t = &b->tile;
+	const int64_t odd = pairs ? 1 : 0;
 	int64_t first = 0, end = 0;
 	for (int64_t key = 0; key < key_rows; key += ROWS) {
 		const int64_t last = key + ROWS < t->keys ? key + ROWS - 1 : t->keys - 1;
@@ -310,31 +364,40 @@ static void backward_columns_reached(const struct sp_cpu_attention_backward_tile
 		while (end < t->rows && t->row[end] + t->ahead - t->window <= last)
 			end++;
 		if (first < end)
-			backward_columns(b, key, key_rows, first, end);
+			backward_columns(b, key, key_rows, first & ~odd, (end + odd) & ~odd, pairs);
 	}
 }
 
-void SP_KERNEL(attention_backward)(const struct sp_cpu_attention_backward_tile *b)
+INLINE void backward(const struct sp_cpu_attention_backward_tile *b, int pairs)
 {
 	const struct sp_cpu_attention_tile *t = &b->tile;
 	const enum masks masks = masks_of(t);
 	const int64_t key_rows = (t->keys + ROWS - 1) / ROWS * ROWS;
 	for (int64_t row = 0; row < t->rows && masks == NO_MASK; row += ROWS)
-		backward_rows(b, row, NO_MASK);
+		backward_rows(b, row, NO_MASK, pairs);
 	for (int64_t row = 0; row < t->rows && masks == DOCUMENTS; row += ROWS)
-		backward_rows(b, row, DOCUMENTS);
+		backward_rows(b, row, DOCUMENTS, pairs);
 	for (int64_t row = 0; row < t->rows && masks == WINDOW; row += ROWS)
-		backward_rows(b, row, WINDOW);
+		backward_rows(b, row, WINDOW, pairs);
 	if (masks == WINDOW) {
-		backward_columns_reached(b, key_rows);
+		backward_columns_reached(b, key_rows, pairs);
 		return;
 	}
 	for (int64_t key = 0; key < key_rows; key += ROWS)
-		backward_columns(b, key, key_rows, 0, t->rows);
+		backward_columns(b, key, key_rows, 0, t->rows, pairs);
 }
 
-void SP_KERNEL(attention_block)(int *rows, int *columns)
+void SP_KERNEL(attention_backward)(const struct sp_cpu_attention_backward_tile *b)
+{
+	if (PAIRS && b->tile.pairs)
+		backward(b, PAIRS);
+	else
+		backward(b, 0);
+}
+
+void SP_KERNEL(attention_block)(int *rows, int *columns, int *pairs)
 {
 	*rows = ROWS;
 	*columns = COLUMNS;
+	*pairs = PAIRS;
 }

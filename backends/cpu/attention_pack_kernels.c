@@ -7,6 +7,8 @@
 #include "cpu/bf16.h"
 #include "cpu/kernels.h"
 
+#include <string.h>
+
 /* Columns [d, d + COLUMNS) of a row of x; what lies beyond depth is 0. */
 INLINE void pack_bf16(const uint16_t *x, int64_t d, int64_t depth, float factor, float *y)
 {
@@ -63,6 +65,52 @@ void SP_KERNEL(attention_pack)(const struct sp_cpu_attention_rows *x, float fact
 		pack(x, 0, factor, doc, y, padded, width);
 }
 
+/* ---- pairs of bfloat16 ---- */
+
+/* Elements of row i that are there: none of what pads, nor of a row whose document is negative. */
+INLINE int64_t length_of(const struct sp_cpu_attention_rows *x, const int32_t *doc, int64_t i)
+{
+	return i >= x->n || (doc && doc[i] < 0) ? 0 : x->depth;
+}
+
+void SP_KERNEL(attention_pack_rows)(const struct sp_cpu_attention_rows *x, const int32_t *doc, float *y, int64_t padded,
+                                    int64_t depth)
+{
+	for (int64_t i = 0; i < padded; i++) {
+		const size_t bytes = (size_t)length_of(x, doc, i) * sizeof(uint16_t);
+		char *to = (char *)(y + i * depth);
+		if (bytes)
+			memcpy(to, row_of(x, i, sizeof(uint16_t)), bytes);
+		memset(to + bytes, 0, (size_t)depth * sizeof(float) - bytes);
+	}
+}
+
+/* Columns [d, d + COLUMNS) of two rows of a and b elements. */
+INLINE void pack_pairs(const uint16_t *x, int64_t a, const uint16_t *y, int64_t b, int64_t d, uint32_t *to)
+{
+	for (int64_t i = 0; i < COLUMNS; i++)
+		to[i] = (uint32_t)(d + i < a ? x[d + i] : 0) | (uint32_t)(d + i < b ? y[d + i] : 0) << 16;
+}
+
+void SP_KERNEL(attention_pack_pairs)(const struct sp_cpu_attention_rows *x, const int32_t *doc, float *y, int64_t padded,
+                                     int64_t width)
+{
+	for (int64_t i = 0; i < padded; i += 2) {
+		const int64_t a = length_of(x, doc, i), b = length_of(x, doc, i + 1);
+		const uint16_t *first = a ? row_of(x, i, sizeof(uint16_t)) : x->data;
+		const uint16_t *second = b ? row_of(x, i + 1, sizeof(uint16_t)) : x->data;
+		for (int64_t d = 0; d < width; d += COLUMNS) {
+			uint32_t *to = (uint32_t *)y + d * (padded / 2) + i / 2 * COLUMNS;
+			if (d + COLUMNS <= a && d + COLUMNS <= b)
+				pack_pairs(first, d + COLUMNS, second, d + COLUMNS, d, to);
+			else
+				pack_pairs(first, a, second, b, d, to);
+		}
+	}
+}
+
+/* ---- turned ---- */
+
 typedef float vec4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef int32_t ivec4 __attribute__((vector_size(16)));
 
@@ -80,20 +128,33 @@ INLINE void turn4(const float *x, int64_t x_stride, float *y, int64_t y_stride)
 	*(vec4 *)(y + 3 * y_stride) = __builtin_shuffle(ef, gh, second);
 }
 
-void SP_KERNEL(attention_turn)(const float *x, int64_t n, int64_t depth, float *y)
+/* From panels of `columns`: d / columns whole blocks of n rows lie before column d. */
+INLINE void turn(const float *x, int64_t n, int64_t depth, int64_t columns, float *y)
 {
 	const int64_t whole = depth - depth % 4;
 	for (int64_t j = 0; j < n; j += COLUMNS, y += depth * COLUMNS)
 		for (int64_t d = 0; d < depth; d += d < whole ? 4 : 1) {
-			const float *in = x + d / COLUMNS * COLUMNS * n + j * COLUMNS + d % COLUMNS;
+			const float *in = x + d / columns * columns * n + j * columns + d % columns;
 			if (d < whole)
 				for (int i = 0; i < COLUMNS; i += 4)
-					turn4(in + i * COLUMNS, COLUMNS, y + d * COLUMNS + i, COLUMNS);
+					turn4(in + i * columns, columns, y + d * COLUMNS + i, COLUMNS);
 			else
 				for (int i = 0; i < COLUMNS; i++)
-					y[d * COLUMNS + i] = in[i * COLUMNS];
+					y[d * COLUMNS + i] = in[i * columns];
 		}
 }
+
+void SP_KERNEL(attention_turn)(const float *x, int64_t n, int64_t depth, float *y)
+{
+	turn(x, n, depth, COLUMNS, y);
+}
+
+void SP_KERNEL(attention_turn_rows)(const float *x, int64_t n, int64_t depth, float *y)
+{
+	turn(x, n, depth, depth, y);
+}
+
+/* ---- back ---- */
 
 void SP_KERNEL(attention_unpack)(const float *x, int64_t padded, float factor, int add,
                                  const struct sp_cpu_attention_rows *y)

@@ -59,10 +59,13 @@ static int64_t count_listed(const struct sp_attention_shape *shape, int64_t b)
 	return n;
 }
 
-static struct sp_cpu_tiling tiling(const struct sp_cpu *cpu, const struct sp_attention_shape *shape)
+static struct sp_cpu_tiling tiling(const struct sp_cpu *cpu, const struct sp_attention_shape *shape, int narrow)
 {
+	int pairs;
 	struct sp_cpu_tiling g = { .shape = shape, .kernels = cpu->kernels, .kept = 65536.0f / (float)shape->dropout.keep };
-	cpu->kernels->attention_block(&g.rows, &g.columns);
+	cpu->kernels->attention_block(&g.rows, &g.columns, &pairs);
+	g.pairs = narrow && pairs;
+	g.depth = g.pairs ? sp_ceil_div(shape->head_dim, 2) : shape->head_dim;
 	g.width = sp_round_up(shape->head_dim, g.columns);
 	g.ahead = (int64_t)shape->first_query - (int64_t)shape->first_key;
 	g.list = sp_round_up(shape->chunk, g.rows);
@@ -78,9 +81,9 @@ static void hold(struct sp_cpu_tiling *g, int64_t rows, int64_t all)
 	g->held = g->tiles * rows;
 }
 
-struct sp_cpu_tiling sp_cpu_tiling_forward(const struct sp_cpu *cpu, const struct sp_attention_shape *shape)
+struct sp_cpu_tiling sp_cpu_tiling_forward(const struct sp_cpu *cpu, const struct sp_attention_shape *shape, int narrow)
 {
-	struct sp_cpu_tiling g = tiling(cpu, shape);
+	struct sp_cpu_tiling g = tiling(cpu, shape, narrow);
 	const int64_t most_keys = sp_min(FORWARD_KEYS, FORWARD_ELEMENTS / sp_max(g.width, 1));
 	const int64_t fewest_parts = sp_max(sp_ceil_div(g.most, FORWARD_PART), 1);
 	g.parts = choose_parts(shape->batch * shape->heads, cpu->threads, fewest_parts,
@@ -94,9 +97,9 @@ struct sp_cpu_tiling sp_cpu_tiling_forward(const struct sp_cpu *cpu, const struc
 	return g;
 }
 
-struct sp_cpu_tiling sp_cpu_tiling_backward(const struct sp_cpu *cpu, const struct sp_attention_shape *shape)
+struct sp_cpu_tiling sp_cpu_tiling_backward(const struct sp_cpu *cpu, const struct sp_attention_shape *shape, int narrow)
 {
-	struct sp_cpu_tiling g = tiling(cpu, shape);
+	struct sp_cpu_tiling g = tiling(cpu, shape, narrow);
 	g.backward = 1;
 	const int64_t most = BACKWARD_ELEMENTS / sp_max(g.width, 1);
 	const int64_t most_parts = sp_max(sp_min(g.most, shape->keys) / SMALLEST_PART, 1);
@@ -330,21 +333,55 @@ float *sp_cpu_block_statistics(const struct sp_cpu_tiling *g, const struct sp_ma
 	return (float *)m->data + (block->b * g->shape->heads + block->a) * m->stride + block->first;
 }
 
+static struct sp_cpu_attention_rows rows_of(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
+                                            const struct sp_cpu_block *block)
+{
+	return (struct sp_cpu_attention_rows){
+		sp_cpu_block_features(g, m, tokens, block), m->stride, block->n, g->shape->head_dim, block->token, m->dtype,
+	};
+}
+
 void sp_cpu_block_pack(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
                        const struct sp_cpu_block *block, float factor, float *y)
 {
-	const struct sp_cpu_attention_rows rows = {
-		sp_cpu_block_features(g, m, tokens, block), m->stride, block->n, g->shape->head_dim, block->token, m->dtype,
-	};
+	const struct sp_cpu_attention_rows rows = rows_of(g, m, tokens, block);
 	g->kernels->attention_pack(&rows, factor, block->whole ? NULL : block->doc, y, block->padded, g->width);
+}
+
+void sp_cpu_block_pack_left(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
+                            const struct sp_cpu_block *block, float factor, float *y)
+{
+	const struct sp_cpu_attention_rows rows = rows_of(g, m, tokens, block);
+	if (g->pairs)
+		g->kernels->attention_pack_rows(&rows, block->whole ? NULL : block->doc, y, block->padded, g->depth);
+	else
+		sp_cpu_block_pack(g, m, tokens, block, factor, y);
+}
+
+void sp_cpu_block_pack_turned(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
+                              const struct sp_cpu_block *block, float *room, float *y)
+{
+	sp_cpu_block_pack_left(g, m, tokens, block, 1.0f, room);
+	if (g->pairs)
+		g->kernels->attention_turn_rows(room, block->padded, g->depth, y);
+	else
+		g->kernels->attention_turn(room, block->padded, g->depth, y);
+}
+
+void sp_cpu_block_pack_right(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
+                             const struct sp_cpu_block *block, float factor, float *y)
+{
+	const struct sp_cpu_attention_rows rows = rows_of(g, m, tokens, block);
+	if (g->pairs)
+		g->kernels->attention_pack_pairs(&rows, block->whole ? NULL : block->doc, y, block->padded, g->width);
+	else
+		sp_cpu_block_pack(g, m, tokens, block, factor, y);
 }
 
 void sp_cpu_block_unpack(const struct sp_cpu_tiling *g, const float *x, int64_t padded, float factor, int add,
                          const struct sp_matrix *m, int64_t tokens, const struct sp_cpu_block *block)
 {
-	const struct sp_cpu_attention_rows rows = {
-		sp_cpu_block_features(g, m, tokens, block), m->stride, block->n, g->shape->head_dim, block->token, m->dtype,
-	};
+	const struct sp_cpu_attention_rows rows = rows_of(g, m, tokens, block);
 	g->kernels->attention_unpack(x, padded, factor, add, &rows);
 }
 
@@ -361,8 +398,11 @@ struct sp_cpu_attention_tile sp_cpu_block_tile(const struct sp_cpu_tiling *g, co
 	struct sp_cpu_attention_tile t = {
 		.rows = q->padded,
 		.keys = k->padded,
-		.depth = shape->head_dim,
+		.depth = g->depth,
 		.width = g->width,
+		.pairs = g->pairs,
+		.factor = shape->scale * SP_CPU_LOG2_E,
+		.kept = g->kept,
 		.dropout = shape->dropout,
 		.first_row = shape->first_query,
 		.row = q->token,

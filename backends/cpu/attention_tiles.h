@@ -16,7 +16,8 @@ struct sp_cpu_tiling {
 	const struct sp_cpu_kernels *kernels;
 	int backward;
 	int rows, columns;            /* the kernels' block */
-	int64_t width;                /* head_dim, padded */
+	int pairs;                    /* operands are packed as pairs of bfloat16 */
+	int64_t depth, width;         /* head_dim, or its pairs; head_dim, padded */
 	int64_t ahead;                /* how much more a query's position is than that of the key of the same number */
 	int64_t queries, keys;        /* most rows of a tile, padded */
 	int64_t key_rows;             /* keys, padded also for products with the keys on the left */
@@ -55,8 +56,9 @@ struct sp_cpu_block {
 	int whole;            /* no id is negative */
 };
 
-struct sp_cpu_tiling sp_cpu_tiling_forward(const struct sp_cpu *cpu, const struct sp_attention_shape *shape);
-struct sp_cpu_tiling sp_cpu_tiling_backward(const struct sp_cpu *cpu, const struct sp_attention_shape *shape);
+/* narrow: all that the step reads of tokens is bfloat16. */
+struct sp_cpu_tiling sp_cpu_tiling_forward(const struct sp_cpu *cpu, const struct sp_attention_shape *shape, int narrow);
+struct sp_cpu_tiling sp_cpu_tiling_backward(const struct sp_cpu *cpu, const struct sp_attention_shape *shape, int narrow);
 /* Lists the queries and takes memory for all threads, from the backend's scratch. SP_ERR_MEMORY. */
 int sp_cpu_tiling_reserve(struct sp_cpu *cpu, struct sp_cpu_tiling *g);
 /* Those of the calling thread of the team. */
@@ -86,6 +88,14 @@ struct sp_cpu_attention_tile sp_cpu_block_tile(const struct sp_cpu_tiling *g, co
 void *sp_cpu_block_features(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
                             const struct sp_cpu_block *block);
 float *sp_cpu_block_statistics(const struct sp_cpu_tiling *g, const struct sp_matrix *m, const struct sp_cpu_block *block);
+/* Its rows of m, times the factor unless they are pairs, as they stand left of a product over features, right of one (the room, of a
+ * block, is overwritten), and right of one over rows. */
+void sp_cpu_block_pack_left(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
+                            const struct sp_cpu_block *block, float factor, float *y);
+void sp_cpu_block_pack_turned(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
+                              const struct sp_cpu_block *block, float *room, float *y);
+void sp_cpu_block_pack_right(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
+                             const struct sp_cpu_block *block, float factor, float *y);
 /* y = factor times its rows of m, as panels; and back from panels of `padded` rows, or added, to float32. */
 void sp_cpu_block_pack(const struct sp_cpu_tiling *g, const struct sp_matrix *m, int64_t tokens,
                        const struct sp_cpu_block *block, float factor, float *y);

@@ -44,13 +44,20 @@
 	X(activate_backward, (enum sp_activation act, const struct sp_matrix *pre, const struct sp_matrix *dx, float *sums)) \
 	X(column_sums, (const struct sp_matrix *x, float *sums)) /* overwritten */                                        \
 	X(fill_rows, (const float *row, const struct sp_matrix *y)) /* every row of y = row, or 0 if row is NULL */       \
-	/* Attention; the layouts are those of cpu/attention.h. The block of a product that is kept in registers: */      \
-	X(attention_block, (int *rows, int *columns))                                                                     \
+	/* Attention; the layouts are those of cpu/attention.h. The block of a product that is kept in registers, */      \
+	/* and whether pairs of bfloat16 can be multiplied. */                                                            \
+	X(attention_block, (int *rows, int *columns, int *pairs))                                                         \
 	/* y = factor x as panels; rows n .. padded - 1 are zero, and so are those whose doc (optional, [n]) is negative. */ \
 	X(attention_pack, (const struct sp_cpu_attention_rows *x, float factor, const int32_t *doc, float *y,              \
 	                   int64_t padded, int64_t width))                                                                \
 	/* From panels of n rows, a multiple of the block's columns, to turned. */                                        \
 	X(attention_turn, (const float *x, int64_t n, int64_t depth, float *y))                                           \
+	/* Of pairs: rows, of `depth` words; panels; and from rows of pairs to turned. What is zero is as above. */       \
+	X(attention_pack_rows, (const struct sp_cpu_attention_rows *x, const int32_t *doc, float *y, int64_t padded,      \
+	                        int64_t depth))                                                                           \
+	X(attention_pack_pairs, (const struct sp_cpu_attention_rows *x, const int32_t *doc, float *y, int64_t padded,     \
+	                         int64_t width))                                                                          \
+	X(attention_turn_rows, (const float *x, int64_t n, int64_t depth, float *y))                                      \
 	/* y = [y +] factor x, x the first n rows of panels of `padded` rows. */                                          \
 	X(attention_unpack, (const float *x, int64_t padded, float factor, int add, const struct sp_cpu_attention_rows *y)) \
 	X(attention_forward, (const struct sp_cpu_attention_forward_tile *f))                                             \

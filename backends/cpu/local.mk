@@ -1,7 +1,7 @@
 # cpu.c and the files that share out work between threads are compiled for the baseline; *_kernels.c once per
 # instruction set (SP_ISA in m4/sp_blas.m4). No other file may get -m flags.
 cpu_sources = backends/cpu/cpu.h backends/cpu/blas.h backends/cpu/kernels.h backends/cpu/vmath.h backends/cpu/bf16.h backends/cpu/elements.h backends/cpu/rows.h \
-	backends/cpu/attention.h backends/cpu/attention_products.h backends/cpu/attention_tiles.h backends/cpu/cpu.c backends/cpu/kernels.c backends/cpu/blas.c \
+	backends/cpu/attention.h backends/cpu/attention_products.h backends/cpu/attention_pairs.h backends/cpu/attention_tiles.h backends/cpu/cpu.c backends/cpu/kernels.c backends/cpu/blas.c \
 	backends/cpu/context.c backends/cpu/threads.c backends/cpu/describe.c backends/cpu/memory.c backends/cpu/room.c backends/cpu/linear.c \
 	backends/cpu/products.h backends/cpu/products.c backends/cpu/onednn.h \
 	backends/cpu/sums.c backends/cpu/norm.c backends/cpu/rotate.c backends/cpu/attention.c backends/cpu/attention_tiles.c \
