@@ -208,12 +208,13 @@ static inline __attribute__((always_inline)) void sp_philox_block(const struct s
 {
 	sp_lanes x0[4], x1[4], x2[4], x3[4];
 	const sp_lanes zero = { 0 }, m0 = zero + 0xD2511F53u, m1 = zero + 0xCD9E8D57u;
+	sp_lanes lane = zero;
+#pragma GCC unroll 8
+	for (int i = 0; i < SP_PHILOX_WIDTH; i++)
+		lane[i] = (uint64_t)i;
 #pragma GCC unroll 4
 	for (int v = 0; v < vectors; v++) {
-		uint64_t counter[SP_PHILOX_WIDTH];
-		for (int i = 0; i < SP_PHILOX_WIDTH; i++)
-			counter[i] = c0 + (uint32_t)(v * SP_PHILOX_WIDTH + i);
-		memcpy(&x0[v], counter, sizeof counter);
+		x0[v] = lane + (c0 + (uint32_t)(v * SP_PHILOX_WIDTH)); /* a carry into an upper half is left there */
 		x1[v] = zero + c1;
 		x2[v] = zero + c2;
 		x3[v] = zero;
