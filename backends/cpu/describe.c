@@ -110,9 +110,10 @@ static void warn_threads(const struct sp_cpu *cpu, char *text, size_t size)
 
 static void warn_bf16(const struct sp_cpu *cpu, char *text, size_t size)
 {
+	const char *saved = strcmp(cpu->kernels->isa, "avx512bf16") == 0 ? "time in attention only" : "no time";
 	if (cpu->bf16 && !cpu->onednn)
-		remark(text, size, "bf16 halves the memory of activations but saves no time: products are made in fp32, as %s; set train.precision = fp32 "
-		                   "where memory suffices", cpu->no_onednn);
+		remark(text, size, "bf16 halves the memory of activations but saves %s: products of layers are made in fp32, as %s; set "
+		                   "train.precision = fp32 where memory suffices", saved, cpu->no_onednn);
 	else if (cpu->bf16 && !sp_onednn_is_fast(SP_BF16))
 		remark(text, size, "bf16 halves the memory of activations but is slow: this processor has neither AVX512_BF16 nor AMX for oneDNN to "
 		                   "use; set backend.products = auto, or train.precision = fp32 where memory suffices");
