@@ -351,7 +351,7 @@ INLINE void backward_columns(const struct sp_cpu_attention_backward_tile *b, int
 }
 
 /* Rows ascend, so those that a block of keys is reached by do too. The other row of a pair lies in the same block of ROWS, where p
- * and ds are 0 or cleared as far as this block of keys goes. */
+ * and ds are 0 or cleared as far as this block of keys goes: what is not finite in a row of q or dout reaches the keys of either. */
 INLINE void backward_columns_reached(const struct sp_cpu_attention_backward_tile *b, int64_t key_rows, int pairs)
 {
 	const struct sp_cpu_attention_tile *t = &b->tile;

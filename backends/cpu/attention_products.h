@@ -31,7 +31,7 @@ typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alia
 typedef uint32_t word __attribute__((may_alias));
 
 /* Whether processors of this variant multiply pairs of bfloat16. `pairs` is a constant to all that follows, 0 without it. */
-#if defined __AVX512BF16__
+#ifdef SP_PAIRS /* this variant alone, whatever -march= lets the compiler use in the others */
 #define PAIRS 1
 /* c + a's pair times b's, sums of two products. */
 INLINE vec add_pairs(vec c, word a, vec b)

@@ -49,7 +49,7 @@ backends_cpu_libavx512_la_SOURCES = $(cpu_kernel_sources)
 backends_cpu_libavx512_la_CPPFLAGS = $(AM_CPPFLAGS) -DISA=avx512
 backends_cpu_libavx512_la_CFLAGS = $(cpu_kernel_cflags) $(AVX512_CFLAGS)
 backends_cpu_libavx512bf16_la_SOURCES = $(cpu_kernel_sources)
-backends_cpu_libavx512bf16_la_CPPFLAGS = $(AM_CPPFLAGS) -DISA=avx512bf16
+backends_cpu_libavx512bf16_la_CPPFLAGS = $(AM_CPPFLAGS) -DISA=avx512bf16 -DSP_PAIRS
 backends_cpu_libavx512bf16_la_CFLAGS = $(cpu_kernel_cflags) $(AVX512BF16_CFLAGS)
 if HAVE_BLAS
 noinst_LTLIBRARIES += backends/cpu/libmain.la $(cpu_variants)
