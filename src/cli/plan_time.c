@@ -14,17 +14,18 @@ static const struct word {
 	const char *name;
 	double unit;
 	size_t at, also;
+	int share; /* from 0 to 1, both included; the others are positive */
 } words[] = {
-	{ "gemm", 1e9, offsetof(struct sp_plan_rates, gemm), offsetof(struct sp_plan_rates, gemm) },
-	{ "head", 1e9, offsetof(struct sp_plan_rates, head), offsetof(struct sp_plan_rates, head) },
-	{ "attention", 1e9, offsetof(struct sp_plan_rates, forward), offsetof(struct sp_plan_rates, backward) },
-	{ "forward", 1e9, offsetof(struct sp_plan_rates, forward), offsetof(struct sp_plan_rates, forward) },
-	{ "backward", 1e9, offsetof(struct sp_plan_rates, backward), offsetof(struct sp_plan_rates, backward) },
-	{ "memory", 1e9, offsetof(struct sp_plan_rates, memory), offsetof(struct sp_plan_rates, memory) },
-	{ "latency", 1e-6, offsetof(struct sp_plan_rates, latency), offsetof(struct sp_plan_rates, latency) },
-	{ "bandwidth", 1e9, offsetof(struct sp_plan_rates, bandwidth), offsetof(struct sp_plan_rates, bandwidth) },
-	{ "gradients", 1e9, offsetof(struct sp_plan_rates, gradients), offsetof(struct sp_plan_rates, gradients) },
-	{ "copied", 1, offsetof(struct sp_plan_rates, copied), offsetof(struct sp_plan_rates, copied) },
+	{ "gemm", 1e9, offsetof(struct sp_plan_rates, gemm), offsetof(struct sp_plan_rates, gemm), 0 },
+	{ "head", 1e9, offsetof(struct sp_plan_rates, head), offsetof(struct sp_plan_rates, head), 0 },
+	{ "attention", 1e9, offsetof(struct sp_plan_rates, forward), offsetof(struct sp_plan_rates, backward), 0 },
+	{ "forward", 1e9, offsetof(struct sp_plan_rates, forward), offsetof(struct sp_plan_rates, forward), 0 },
+	{ "backward", 1e9, offsetof(struct sp_plan_rates, backward), offsetof(struct sp_plan_rates, backward), 0 },
+	{ "memory", 1e9, offsetof(struct sp_plan_rates, memory), offsetof(struct sp_plan_rates, memory), 0 },
+	{ "latency", 1e-6, offsetof(struct sp_plan_rates, latency), offsetof(struct sp_plan_rates, latency), 0 },
+	{ "bandwidth", 1e9, offsetof(struct sp_plan_rates, bandwidth), offsetof(struct sp_plan_rates, bandwidth), 0 },
+	{ "gradients", 1e9, offsetof(struct sp_plan_rates, gradients), offsetof(struct sp_plan_rates, gradients), 0 },
+	{ "copied", 1, offsetof(struct sp_plan_rates, copied), offsetof(struct sp_plan_rates, copied), 1 },
 };
 
 static double *at(struct sp_plan_rates *rates, size_t offset)
@@ -41,13 +42,13 @@ static int read_word(const char *text, size_t length, struct sp_plan_rates *rate
 		if (length <= name + 1 || strncmp(text, words[i].name, name) != 0 || text[name] != '=')
 			continue;
 		const double value = strtod(text + name + 1, &end);
-		if (end != text + length || !isfinite(value) || value <= 0)
+		if (end != text + length || !isfinite(value) || (words[i].share ? value < 0 || value > 1 : value <= 0))
 			break;
 		*at(rates, words[i].at) = *at(rates, words[i].also) = value * words[i].unit;
 		return SP_OK;
 	}
 	return sp_fail(SP_ERR_SETTING, "--time: \"%.*s\" is not gemm, head, attention, forward, backward, memory, latency, bandwidth, "
-	               "gradients or copied with = and a positive number", (int)length, text);
+	               "gradients with = and a positive number, or copied with = and one from 0 to 1", (int)length, text);
 }
 
 int sp_cli_plan_rates(const char *text, struct sp_plan_rates *rates)
@@ -59,8 +60,6 @@ int sp_cli_plan_rates(const char *text, struct sp_plan_rates *rates)
 		if (status)
 			return status;
 	}
-	if (rates->copied > 1)
-		return sp_fail(SP_ERR_SETTING, "--time: copied=%g is not a share: at most 1", rates->copied);
 	if (!rates->gemm || !rates->forward || !rates->backward)
 		return sp_fail(SP_ERR_SETTING, "--time wants the rates of products and attention in GFLOP/s at least, such as "
 		               "--time gemm=70,attention=45");

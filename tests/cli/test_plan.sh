@@ -135,8 +135,10 @@ matches '^[0-9]* tokens/s'
 sed -n 's/^step  *//p' "$dir/out" >"$dir/step"
 run 0 "$SEQPAR" plan -n 4 --time gemm=2,attention=1,latency=500 $small
 sed -n 's/^step  *//p' "$dir/out" | cmp -s - "$dir/step" && fail "latency costs nothing"
+run 0 "$SEQPAR" plan -n 4 --time gemm=2,attention=1,copied=0 $small
+sed -n 's/^step  *//p' "$dir/out" | cmp -s - "$dir/step" || fail "copied=0 is not what it is when left out"
 for words in gemm=2 attention=2 gemm=2,attention=0 gemm=2,attention=x gemm=2,attention=1,warp=9 gemm=2,,attention=1 gemm=,attention=1 \
-	gemm=2,attention=1,copied=1.5 gemm=2,attention=1e999 gemm=2,attention=1x; do
+	gemm=2,attention=1,copied=1.5 gemm=2,attention=1,copied=-1 gemm=2,attention=1,latency=0 gemm=2,attention=1e999 gemm=2,attention=1x; do
 	run 2 "$SEQPAR" plan -n 4 --time $words $small
 	ends_with_the_only_error '--time'
 done
