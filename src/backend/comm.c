@@ -78,7 +78,7 @@ static int find_module(const char *name, const struct sp_launcher *by, const str
 {
 	char why[SP_COMM_WHY] = "";
 	int status = find_named(name, by, module, beside, why, sizeof why);
-	if (status && strcmp(name, "auto") == 0 && !by->name)
+	if (status && strcmp(name, "auto") == 0 && (!by->name || by->ranks == 1))
 		return sp_fail(status, "one rank, and no module for it: %s; install seqpar's modules, or name their folder in SEQPAR_MODULE_PATH", why);
 	if (status && strcmp(name, "auto") == 0)
 		return sp_fail(status, "%s started %d ranks, but they cannot talk to each other: %s; build seqpar with MPI, or start "
