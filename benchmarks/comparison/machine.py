@@ -31,7 +31,7 @@ def held_back(prefix):
     if not re.search(r"\bchrt\b", prefix) or not 0 <= share < 1:
         return ""
     return "the kernel stops commands of real-time priority for %.0f %% of the time, all at once: steps take so much longer than their " \
-           "parts; to let it be: sysctl kernel.sched_rt_runtime_us=-1" % (100 - 100 * share)
+           "parts; to let it be: sysctl kernel.sched_rt_runtime_us=-1" % (100 - 100 * share)  # newer kernels: only with RT_GROUP_SCHED
 
 
 def describe(program, can, pythons=None, prefix=""):
@@ -45,6 +45,7 @@ def describe(program, can, pythons=None, prefix=""):
         "messages": text_of(["mpirun", "--version"]).splitlines()[0] if can["mpi"] and text_of(["mpirun", "--version"]) else "",
         "charts": text_of(["gnuplot", "--version"]),
         "command line": " ".join(sys.argv),
+        "prefix": prefix,
     }
     if held_back(prefix):
         facts["priority"] = held_back(prefix)

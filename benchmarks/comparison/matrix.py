@@ -216,5 +216,6 @@ def measure(run, m, can, names):
     """Records of what is measured again are dropped before."""
     for name, (part, sections) in PARTS.items():
         if name in names:
-            run.records = [r for r in run.records if r["section"] not in sections]
+            again = [s for s in sections if run.pythons or not s.endswith("peer")]
+            run.records = [r for r in run.records if r["section"] not in again]
             part(run, m, can)

@@ -93,10 +93,10 @@ class Here:
         """What --time wants, of one of `ranks` ranks while all are at work, as a dictionary."""
         words = words + ["backend.threads=%d" % threads]
         found = self.product_rates(ranks, threads, length, batch, words)
-        found.update(self.attention_rates(ranks, threads, kind, length, batch, words))
         found.update(self.once(self.memory_rate, ranks, threads))
         if ranks > 1:
             found.update(self.once(self.message_rates, ranks))
+        found.update(self.attention_rates(ranks, threads, kind, length, batch, words, found.get("bandwidth", 0)))
         return found
 
     def once(self, measure, *what):
@@ -111,12 +111,12 @@ class Here:
                             ["gemm", "--json", "--cold", "--warm-up", "1", "--repeats", "3", "--rows", str(rows)] + words)
         return gemm_rates(record["result"])
 
-    def attention_rates(self, ranks, threads, kind, length, batch, words):
+    def attention_rates(self, ranks, threads, kind, length, batch, words, bandwidth):
         record = self.bench("rates", "%d x %d: %s, S = %d" % (ranks, threads, kind, length), ranks,
                             ["attention", "--json", "--only", kind if ranks > 1 else "full", "--repeats", "3",
                              "train.sequence_length=%d" % length, "train.micro_batch=%d" % batch, "train.global_batch=%d" % batch,
                              "model.max_positions=%d" % max(512, length)] + words)
-        return attention_rates(record["result"], ranks)
+        return attention_rates(record["result"], ranks, bandwidth)
 
     def memory_rate(self, ranks, threads):
         launch = ["launch", "-n", str(ranks), "--"] if ranks > 1 else []
@@ -173,10 +173,11 @@ class Here:
         shape = ["train.sequence_length=%d" % length, "model.max_positions=%d" % max(512, length), "train.micro_batch=%d" % batch,
                  "train.global_batch=%d" % batch]
         words = m["check_model"] + shape + words
+        needed = {"gemm", "forward", "backward"} | ({"bandwidth"} if ranks > 1 else set())
         for _ in range(m["check_rounds"]):
             rounds.append(self.measured_rates(ranks, threads, kind, m["check_model"], length, batch))
             row = self.train("check", label, ranks, words + ["backend.threads=%d" % threads], m["check_repeats"], 2, timed=True)
-            if not row or not {"gemm", "forward", "backward"} <= set(rounds[-1]):
+            if not row or not needed <= set(rounds[-1]):
                 return None
             steps.append(row)
         rates = {name: statistics.median(r[name] for r in rounds) for name in rounds[0]}
@@ -378,12 +379,13 @@ def gemm_rates(result):
     return {name: work[name] / time[name] / 1e9 for name in work if time[name]}
 
 
-def attention_rates(result, ranks):
-    """Of a rank, in what is neither waiting nor sending."""
+def attention_rates(result, ranks, bandwidth):
+    """Of a rank, in what is neither waiting nor sending: what is sent takes the processor's time, waited for or not."""
     found = {}
     for row in result["tables"][0]["rows"] if result else []:
         if row["pass"] in ("forward", "backward"):
-            busy = max(row["max"] - row["exposed"], 1e-6)
+            messages = row["sent"] / bandwidth * 1e-6 if bandwidth else 0
+            busy = max(row["max"] - max(row["exposed"], messages), 1e-6)
             found[row["pass"]] = row["rate"] / ranks * row["max"] / busy
     return found
 

@@ -64,7 +64,8 @@ class Report:
         memory = [(c["label"], number(c["planned"]), number(c["peak"]), "%+.1f" % deviation(c["planned"], c["peak"]))
                   for c in self.m.get("large", [])]
         rates = [(c["label"], ) + tuple(number(c["rates"].get(k), 1) for k in
-                                        ("gemm", "head", "forward", "backward", "memory", "bandwidth", "latency")) for c in checks]
+                                        ("gemm", "head", "forward", "backward", "memory", "bandwidth", "gradients", "latency", "copied"))
+                 for c in checks]
         text = ("Steps of %s by seqpar plan --time, from rates of products, attention, memory and messages that seqpar bench had measured "
                 "just before on as many ranks; then run, medians. Memory by seqpar plan, and the largest resident size less what "
                 "libraries and program take. What follows attention in the last layer is computed for the rows that a head reads alone, so room "
@@ -74,7 +75,7 @@ class Report:
                               "update, norms", "waiting"), rows),
                        table(("memory", "planned MiB", "measured MiB", "off %"), memory),
                        table(("rates of a rank", "products GFLOP/s", "head", "attention forward", "backward", "memory GB/s",
-                              "messages GB/s", "latency us"), rates))
+                              "messages GB/s", "gradients", "latency us", "copied"), rates))
 
     # ---- ratios ----
 
