@@ -69,7 +69,7 @@ AM_TESTS_ENVIRONMENT = \
 	srcdir='$(srcdir)'; top_srcdir='$(abs_top_srcdir)'; export srcdir top_srcdir; \
 	CC='$(CC)'; export CC; TEST_TIMEOUT=$${TEST_TIMEOUT:-$(row_seconds)}; export TEST_TIMEOUT; \
 	CPPFLAGS='$(CPPFLAGS) $(HWLOC_CPPFLAGS) $(BLAS_CPPFLAGS) $(MPI_CPPFLAGS) $(JANSSON_CPPFLAGS) $(UTF8PROC_CPPFLAGS) $(NCCL_CPPFLAGS) $(ONEDNN_CPPFLAGS) $(CUDNN_CPPFLAGS)'; export CPPFLAGS; \
-	unset SEQPAR_LOG SEQPAR_MODULE_PATH;
+	unset SEQPAR_LOG SEQPAR_MODULE_PATH OPENBLAS_CORETYPE OPENBLAS_L2_SIZE;
 if SANITIZERS
 # Open MPI unloads its plugins before the leak check: only the slow unwinder then knows who called. clang's leak check
 # crashes on OpenMP threads of a loaded module without intercept_tls_get_addr=0.
