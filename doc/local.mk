@@ -5,5 +5,5 @@ dist_man_MANS += doc/seqpar-train.1 doc/seqpar-check.1
 dist_man_MANS += doc/seqpar-convert.1 doc/seqpar-plan.1
 dist_man_MANS += doc/seqpar-bench.1 doc/seqpar.1 doc/seqpar-launch.1 doc/seqpar-info.1
 dist_man_MANS += doc/seqpar-tokenize.1 doc/seqpar-vocab.1
-dist_doc_DATA += doc/performance.md doc/gpu.md doc/paper.md doc/paper.html doc/paper-predictions.html doc/paper-checks.html
+dist_doc_DATA += doc/performance.md doc/gpu.md doc/paper.md doc/paper.html doc/paper-predictions.html doc/paper-checks.html doc/compare.html
 dist_man_MANS += doc/seqpar-embed.1 doc/seqpar-eval.1 doc/seqpar-fill-mask.1
