@@ -31,7 +31,7 @@ struct sp_plan_work {
 struct sp_plan_time {
 	double products, attention, head, rows; /* rows: norms, dropout, residuals, by their traffic */
 	double optimizer;
-	double sequence, tensor, gradients; /* waited for: keys and values; sums of tensor ranks; sums of replicas */
+	double sequence, tensor, gradients; /* keys and values; sums of tensor ranks; of replicas: waited for, or copied by the processor */
 	double pipeline;                    /* waited for: other stages, by playing their schedule */
 	double total;
 };
