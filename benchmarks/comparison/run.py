@@ -1,4 +1,5 @@
 """Starting what is measured, one after the other, and keeping what it said."""
+import contextlib
 import json
 import os
 import resource
@@ -68,6 +69,15 @@ class Runner:
         self.records.append(record)
         self.keep(self.records)
         return record
+
+    @contextlib.contextmanager
+    def without_prefix(self):
+        """For what is not timed: it may let other programs run."""
+        prefix, self.prefix = self.prefix, []
+        try:
+            yield
+        finally:
+            self.prefix = prefix
 
     def seqpar(self, section, label, part, words, ranks=1):
         """seqpar bench PART on as many ranks of this machine."""

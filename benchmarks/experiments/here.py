@@ -1,4 +1,5 @@
 """The same experiments at the size of this machine: what is planned here is then run."""
+import contextlib
 import os
 import re
 import shutil
@@ -59,10 +60,9 @@ class Here:
     def train(self, section, label, ranks, words, repeats=1, warm_up=0, timed=False):
         """A record of bench train; its row, or None. Where time counts no other program may be in the way: --prefix."""
         launch = ["launch", "-n", str(ranks), "--"] if ranks > 1 else []
-        prefix, self.run.prefix = self.run.prefix, self.run.prefix if timed else []
-        record = self.run.run(section, label, [self.run.program] + launch + ["bench", "train", "--json", "--no-check", "--repeats",
-                              str(repeats), "--warm-up", str(warm_up)] + self.common() + words)
-        self.run.prefix = prefix
+        with contextlib.nullcontext() if timed else self.run.without_prefix():
+            record = self.run.run(section, label, [self.run.program] + launch + ["bench", "train", "--json", "--no-check", "--repeats",
+                                  str(repeats), "--warm-up", str(warm_up)] + self.common() + words)
         return self.row(record)
 
     @staticmethod
@@ -353,9 +353,8 @@ class Here:
                  "train.eval_interval=%d" % max(1, m["steps"] // 20), "train.eval_iters=8", "optimizer.lr=" + m["text_rate"],
                  "optimizer.beta2=0.98", "log.interval=%d" % m["steps"], "backend.device=cpu", "backend.threads=1",
                  "log.metrics=" + log]
-        prefix, self.run.prefix = self.run.prefix, []
-        record = self.run.run("convergence", label, [self.run.program] + launch + words + m["text_model"] + more, lines=log)
-        self.run.prefix = prefix
+        with self.run.without_prefix():
+            record = self.run.run("convergence", label, [self.run.program] + launch + words + m["text_model"] + more, lines=log)
         record["command"] = record["command"].replace(scratch, "DIR")
         events = record["result"] or []
         steps = [(e["step"], e["loss"]) for e in events if e["event"] == "step"]
