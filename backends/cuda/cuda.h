@@ -34,6 +34,8 @@ struct sp_cuda {
 	struct sp_cuda_steps *steps; /* steps.h */
 	struct sp_cuda_sdpa *sdpa;   /* sdpa.h; NULL: there is none */
 	void *scratch;               /* device memory */
+	void **marks;                /* cudaEvent_t, by number */
+	int64_t mark_count;
 	size_t scratch_size;
 };
 
@@ -72,6 +74,8 @@ int sp_cuda_sync(void *ctx);
 int sp_cuda_alloc_host(void *ctx, size_t bytes, void **memory);
 void sp_cuda_free_host(void *ctx, void *memory);
 const char *sp_cuda_queue(void *ctx, void **queue);
+int sp_cuda_mark(void *ctx, int64_t number);
+int sp_cuda_between(void *ctx, int64_t from, int64_t to, double *seconds);
 
 /* context.c */
 int sp_cuda_open(const struct sp_compute_options *options, void **ctx);

@@ -96,6 +96,11 @@ int sp_cuda_runtime_open(struct sp_cuda *cuda, int number)
 
 void sp_cuda_runtime_close(struct sp_cuda *cuda)
 {
+	for (int64_t i = 0; i < cuda->mark_count; i++)
+		(void)CHECK(cudaEventDestroy(cuda->marks[i]));
+	free(cuda->marks);
+	cuda->marks = NULL;
+	cuda->mark_count = 0;
 	if (cuda->stream)
 		(void)CHECK(cudaStreamDestroy(cuda->stream));
 	cuda->stream = NULL;
@@ -221,4 +226,38 @@ const char *sp_cuda_queue(void *ctx, void **queue)
 	const struct sp_cuda *cuda = ctx;
 	*queue = cuda->stream;
 	return "nccl";
+}
+
+/* ---- marks ---- */
+
+static int add_mark(struct sp_cuda *cuda)
+{
+	void **marks = realloc(cuda->marks, (size_t)(cuda->mark_count + 1) * sizeof *marks);
+	cudaEvent_t event;
+	if (!marks)
+		return sp_fail(SP_ERR_MEMORY, "cuda: out of memory for %lld marks", (long long)cuda->mark_count + 1);
+	cuda->marks = marks;
+	const int status = CHECK(cudaEventCreate(&event));
+	if (status == SP_OK)
+		cuda->marks[cuda->mark_count++] = event;
+	return status;
+}
+
+int sp_cuda_mark(void *ctx, int64_t number)
+{
+	struct sp_cuda *cuda = ctx;
+	int status = SP_OK;
+	while (status == SP_OK && cuda->mark_count <= number)
+		status = add_mark(cuda);
+	return status ? status : CHECK(cudaEventRecord(cuda->marks[number], cuda->stream));
+}
+
+int sp_cuda_between(void *ctx, int64_t from, int64_t to, double *seconds)
+{
+	const struct sp_cuda *cuda = ctx;
+	float milliseconds = 0;
+	const int status = CHECK(cudaEventElapsedTime(&milliseconds, cuda->marks[from], cuda->marks[to]));
+	if (status == SP_OK)
+		*seconds = milliseconds / 1e3;
+	return status;
 }

@@ -23,6 +23,8 @@ const struct sp_compute_ops sp_cuda_ops = {
 	.alloc_host = sp_cuda_alloc_host,
 	.free_host = sp_cuda_free_host,
 	.queue = sp_cuda_queue,
+	.mark = sp_cuda_mark,
+	.between = sp_cuda_between,
 
 	.linear_forward = sp_cuda_linear_forward,
 	.linear_backward_input = sp_cuda_linear_backward_input,

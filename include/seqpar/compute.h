@@ -443,6 +443,13 @@ struct sp_compute_ops {
 	 * after: the context's queue as the library behind both knows it. Optional: NULL means that there is none. */
 	const char *(*queue)(void *ctx, void **queue);
 
+	/* ---- marks: what operations take, by the device's own clock, without stopping for it. Optional, both or neither; NULL: an
+	 * operation has ended when sync() after it returns, and the host's clock tells. ---- */
+	/* Queued: remembers under this number, from 0, when the queue came here. A number may be used again. */
+	int (*mark)(void *ctx, int64_t number);
+	/* Seconds from one mark to another that came after it; only after a sync() that both were queued before. */
+	int (*between)(void *ctx, int64_t from, int64_t to, double *seconds);
+
 	/* ---- linear ---- */
 	int (*linear_forward)(void *ctx, const struct sp_linear_forward *args);
 	int (*linear_backward_input)(void *ctx, const struct sp_linear_backward_input *args);

@@ -7,6 +7,7 @@
 #include "backend/module.h"
 #include "base/log.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,7 @@ void sp_compute_close(struct sp_compute *c)
 	if (!c)
 		return;
 	sp_link_close_all(c);
+	sp_shares_destroy(c->shares);
 	sp_buffers_free(&c->buffers, c->ops, c->ctx);
 	c->ops->close(c->ctx);
 	free(c);
@@ -138,6 +140,7 @@ void sp_compute_set_poll(struct sp_compute *c, const struct sp_compute_poll *pol
 
 int sp_compute_queued(struct sp_compute *c, int status)
 {
+	sp_compute_ended(c, status);
 	if (c->poll.between && !c->polling && !status) {
 		c->polling = 1;
 		c->poll.between(c->poll.ctx);
@@ -173,7 +176,10 @@ int sp_compute_copy_in(struct sp_compute *c, void *device, const void *host, siz
 	if (bytes == 0)
 		return SP_OK;
 	const int status = sp_link_settle(c);
-	return status ? status : c->ops->copy_in(c->ctx, device, host, bytes);
+	if (status)
+		return status;
+	sp_compute_begin(c, SP_CLASS_COPIES);
+	return sp_compute_ended(c, c->ops->copy_in(c->ctx, device, host, bytes));
 }
 
 int sp_compute_copy_out(struct sp_compute *c, void *host, const void *device, size_t bytes)
@@ -183,21 +189,30 @@ int sp_compute_copy_out(struct sp_compute *c, void *host, const void *device, si
 	if (bytes == 0)
 		return SP_OK;
 	const int status = sp_link_settle(c);
-	return status ? status : c->ops->copy_out(c->ctx, host, device, bytes);
+	if (status)
+		return status;
+	sp_compute_begin(c, SP_CLASS_COPIES);
+	return sp_compute_ended(c, c->ops->copy_out(c->ctx, host, device, bytes));
 }
 
 int sp_compute_upload(struct sp_compute *c, void *device, const void *host, size_t bytes)
 {
 	if (sp_operand_there("upload", "device", device, bytes > 0) || sp_operand_there("upload", "host", host, bytes > 0))
 		return SP_ERR_SHAPE;
-	return bytes ? c->ops->upload(c->ctx, device, host, bytes) : SP_OK;
+	if (bytes == 0)
+		return SP_OK;
+	sp_compute_begin(c, SP_CLASS_COPIES);
+	return sp_compute_ended(c, c->ops->upload(c->ctx, device, host, bytes));
 }
 
 int sp_compute_zero(struct sp_compute *c, void *device, size_t bytes)
 {
 	if (sp_operand_there("zero", "device", device, bytes > 0))
 		return SP_ERR_SHAPE;
-	return bytes ? c->ops->zero(c->ctx, device, bytes) : SP_OK;
+	if (bytes == 0)
+		return SP_OK;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
+	return sp_compute_ended(c, c->ops->zero(c->ctx, device, bytes));
 }
 
 int sp_compute_copy_rows(struct sp_compute *c, struct sp_matrix from, struct sp_matrix to)
@@ -208,7 +223,8 @@ int sp_compute_copy_rows(struct sp_compute *c, struct sp_matrix from, struct sp_
 	};
 	if (SP_OPERANDS_FIT("copy_rows", parts))
 		return SP_ERR_SHAPE;
-	return c->ops->copy_rows(c->ctx, from, to);
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
+	return sp_compute_ended(c, c->ops->copy_rows(c->ctx, from, to));
 }
 
 int sp_compute_convert(struct sp_compute *c, struct sp_matrix from, struct sp_matrix to)
@@ -222,6 +238,7 @@ int sp_compute_convert(struct sp_compute *c, struct sp_matrix from, struct sp_ma
 	if (!sp_operand_is_element(from.dtype) || !sp_operand_is_element(to.dtype))
 		return sp_fail(SP_ERR_SHAPE, "convert: from %s to %s: expected f32, bf16 or f16", sp_dtype_name(from.dtype),
 		               sp_dtype_name(to.dtype));
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
 	return sp_compute_queued(c, c->ops->convert(c->ctx, from, to));
 }
 
@@ -249,6 +266,26 @@ int sp_compute_buffer_take(struct sp_compute *c, size_t bytes, void **host)
 void sp_compute_buffer_give(struct sp_compute *c, const void *host)
 {
 	sp_buffers_give(&c->buffers, host);
+}
+
+/* ---- what the time goes into ---- */
+
+int sp_compute_shares_start(struct sp_compute *c)
+{
+	assert(!c->shares);
+	return sp_shares_create(c->ops, c->ctx, &c->shares);
+}
+
+void sp_compute_shares_stop(struct sp_compute *c)
+{
+	sp_shares_destroy(c->shares);
+	c->shares = NULL;
+}
+
+int sp_compute_shares_take(struct sp_compute *c, double seconds[SP_CLASSES])
+{
+	const int status = sp_compute_sync(c);
+	return status ? status : sp_shares_take(c->shares, seconds);
 }
 
 /* ---- measuring ---- */

@@ -88,6 +88,27 @@ int sp_compute_sum_squares(struct sp_compute *c, const struct sp_sum_squares *ar
 int sp_compute_decide(struct sp_compute *c, const struct sp_decide *args);
 int sp_compute_adamw(struct sp_compute *c, const struct sp_adamw *args);
 int sp_compute_add(struct sp_compute *c, float *y, const float *x, int64_t n);
+
+/* ---- what the time goes into ---- */
+
+/* Classes of operations. Each operation is in one, whatever it is called for. */
+enum sp_class {
+	SP_CLASS_PRODUCTS = 0, /* matrix products with what is done in the same operation */
+	SP_CLASS_ATTENTION,    /* its steps and what belongs to them; of whole rows of scores all but the products */
+	SP_CLASS_ELEMENTS,     /* norms, embeddings, cross-entropy, rotations, sums, rows and memory that are copied, converted or zeroed */
+	SP_CLASS_OPTIMIZER,    /* norm of gradients, decision, update */
+	SP_CLASS_COPIES,       /* between host and device */
+	SP_CLASSES
+};
+const char *sp_class_name(enum sp_class which); /* "products", "attention", ... */
+
+/* From here on operations are timed: by the device's own clock if it has one (`mark`), else by the host's around each with a
+ * sync(). Nothing else about them changes. SP_ERR_MEMORY, logged. */
+int sp_compute_shares_start(struct sp_compute *c);
+void sp_compute_shares_stop(struct sp_compute *c);
+/* Seconds of each class since this was called last, or since the start. Waits for the device. */
+int sp_compute_shares_take(struct sp_compute *c, double seconds[SP_CLASSES]);
+
 int sp_compute_gemm_rate(struct sp_compute *c, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s);
 int sp_compute_memory_rate(struct sp_compute *c, double seconds, double *bytes_per_s);
 

@@ -50,6 +50,7 @@ int sp_compute_attention_forward(struct sp_compute *c, const struct sp_attention
 		return SP_ERR_SHAPE;
 	struct sp_attention_forward polled = *a;
 	sp_compute_give_poll(c, &polled.shape);
+	sp_compute_begin(c, SP_CLASS_ATTENTION);
 	return sp_compute_queued(c, c->ops->attention_forward(c->ctx, &polled));
 }
 
@@ -66,6 +67,7 @@ int sp_compute_attention_finish(struct sp_compute *c, const struct sp_attention_
 	};
 	if (sizes_fit("attention_finish", a->batch, a->heads, a->head_dim, a->chunk, 0) || SP_OPERANDS_FIT("attention_finish", parts))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ATTENTION);
 	return sp_compute_queued(c, c->ops->attention_finish(c->ctx, a));
 }
 
@@ -82,6 +84,7 @@ int sp_compute_attention_merge(struct sp_compute *c, const struct sp_attention_m
 	};
 	if (sizes_fit("attention_merge", a->batch, a->heads, a->head_dim, a->chunk, 0) || SP_OPERANDS_FIT("attention_merge", parts))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ATTENTION);
 	return sp_compute_queued(c, c->ops->attention_merge(c->ctx, a));
 }
 
@@ -95,6 +98,7 @@ int sp_compute_attention_dots(struct sp_compute *c, const struct sp_attention_do
 	};
 	if (sizes_fit("attention_dots", a->batch, a->heads, a->head_dim, a->chunk, 0) || SP_OPERANDS_FIT("attention_dots", parts))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ATTENTION);
 	return sp_compute_queued(c, c->ops->attention_dots(c->ctx, a));
 }
 
@@ -118,6 +122,7 @@ int sp_compute_attention_backward(struct sp_compute *c, const struct sp_attentio
 		return SP_ERR_SHAPE;
 	struct sp_attention_backward polled = *a;
 	sp_compute_give_poll(c, &polled.shape);
+	sp_compute_begin(c, SP_CLASS_ATTENTION);
 	return sp_compute_queued(c, c->ops->attention_backward(c->ctx, &polled));
 }
 
@@ -133,6 +138,7 @@ int sp_compute_scores_mask(struct sp_compute *c, const struct sp_scores_mask *a)
 	const struct sp_operand parts[] = { { "s", a->s, score_rows(&a->shape), a->shape.keys, SP_OUT } };
 	if (shape_fits("scores_mask", &a->shape) || SP_OPERANDS_FIT("scores_mask", parts))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ATTENTION);
 	return sp_compute_queued(c, c->ops->scores_mask(c->ctx, a));
 }
 
@@ -141,6 +147,7 @@ int sp_compute_scores_softmax(struct sp_compute *c, const struct sp_scores_softm
 	const struct sp_operand parts[] = { { "s", a->s, a->s.rows, a->s.cols, SP_OUT }, { "lse", a->lse, 1, a->s.rows, SP_OUT } };
 	if (SP_OPERANDS_FIT("scores_softmax", parts))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ATTENTION);
 	return sp_compute_queued(c, c->ops->scores_softmax(c->ctx, a));
 }
 
@@ -151,6 +158,7 @@ int sp_compute_scores_drop(struct sp_compute *c, const struct sp_scores_drop *a)
 	const struct sp_operand parts[] = { { "p", a->p, rows, keys, 0, IN_PLACE }, { "y", a->y, rows, keys, SP_OUT, IN_PLACE } };
 	if (shape_fits("scores_drop", &a->shape) || SP_OPERANDS_FIT("scores_drop", parts))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ATTENTION);
 	return sp_compute_queued(c, c->ops->scores_drop(c->ctx, a));
 }
 
@@ -164,6 +172,7 @@ int sp_compute_scores_backward(struct sp_compute *c, const struct sp_scores_back
 	};
 	if (shape_fits("scores_backward", s) || SP_OPERANDS_FIT("scores_backward", parts))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ATTENTION);
 	return sp_compute_queued(c, c->ops->scores_backward(c->ctx, a));
 }
 
@@ -176,5 +185,6 @@ int sp_compute_rotate(struct sp_compute *c, const struct sp_rotate *a)
 		return SP_ERR_SHAPE;
 	if (a->head_dim < 2 || a->head_dim % 2 != 0 || a->x.cols % a->head_dim != 0 || !(a->base > 1))
 		return sp_fail(SP_ERR_SHAPE, "rotate: %" PRId64 " columns, heads of %" PRId64 ", base %g", a->x.cols, a->head_dim, a->base);
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
 	return sp_compute_queued(c, c->ops->rotate(c->ctx, a));
 }

@@ -13,6 +13,7 @@ int sp_compute_gather_rows(struct sp_compute *c, const struct sp_row_move *a)
 	};
 	if (SP_OPERANDS_FIT("gather_rows", parts) || sp_operand_there("gather_rows", "index", a->index, a->n))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
 	return sp_compute_queued(c, c->ops->gather_rows(c->ctx, a));
 }
 
@@ -24,6 +25,7 @@ int sp_compute_scatter_add_rows(struct sp_compute *c, const struct sp_row_move *
 	};
 	if (SP_OPERANDS_FIT("scatter_add_rows", parts) || sp_operand_there("scatter_add_rows", "index", a->index, a->n))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
 	return sp_compute_queued(c, c->ops->scatter_add_rows(c->ctx, a));
 }
 
@@ -34,6 +36,7 @@ int sp_compute_cross_entropy(struct sp_compute *c, const struct sp_cross_entropy
 	if (SP_OPERANDS_FIT("cross_entropy", parts) || sp_operand_there("cross_entropy", "label", a->label, n) ||
 	    sp_operand_there("cross_entropy", "loss", a->loss, 1))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
 	return sp_compute_queued(c, c->ops->cross_entropy(c->ctx, a));
 }
 
@@ -51,12 +54,18 @@ static int words_fit(const char *op, const struct sp_words *a, int backward)
 
 int sp_compute_words_forward(struct sp_compute *c, const struct sp_words *a)
 {
-	return words_fit("words_forward", a, 0) ? SP_ERR_SHAPE : sp_compute_queued(c, c->ops->words_forward(c->ctx, a));
+	if (words_fit("words_forward", a, 0))
+		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
+	return sp_compute_queued(c, c->ops->words_forward(c->ctx, a));
 }
 
 int sp_compute_words_backward(struct sp_compute *c, const struct sp_words *a)
 {
-	return words_fit("words_backward", a, 1) ? SP_ERR_SHAPE : sp_compute_queued(c, c->ops->words_backward(c->ctx, a));
+	if (words_fit("words_backward", a, 1))
+		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
+	return sp_compute_queued(c, c->ops->words_backward(c->ctx, a));
 }
 
 int sp_compute_entropy_part(struct sp_compute *c, const struct sp_entropy_part *a)
@@ -68,6 +77,7 @@ int sp_compute_entropy_part(struct sp_compute *c, const struct sp_entropy_part *
 	};
 	if (SP_OPERANDS_FIT("entropy_part", parts) || sp_operand_there("entropy_part", "label", a->label, n))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
 	return sp_compute_queued(c, c->ops->entropy_part(c->ctx, a));
 }
 
@@ -81,6 +91,7 @@ int sp_compute_entropy_whole(struct sp_compute *c, const struct sp_entropy_whole
 	if (SP_OPERANDS_FIT("entropy_whole", parts) || sp_operand_there("entropy_whole", "label", a->label, n) ||
 	    sp_operand_there("entropy_whole", "loss", a->loss, 1))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
 	return sp_compute_queued(c, c->ops->entropy_whole(c->ctx, a));
 }
 
@@ -89,6 +100,7 @@ int sp_compute_tanh_forward(struct sp_compute *c, struct sp_matrix x)
 	const struct sp_operand parts[] = { { "x", x, x.rows, x.cols, SP_E | SP_OUT } };
 	if (SP_OPERANDS_FIT("tanh_forward", parts))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
 	return sp_compute_queued(c, c->ops->tanh_forward(c->ctx, x));
 }
 
@@ -100,6 +112,7 @@ int sp_compute_tanh_backward(struct sp_compute *c, const struct sp_tanh_backward
 	};
 	if (SP_OPERANDS_FIT("tanh_backward", parts))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
 	return sp_compute_queued(c, c->ops->tanh_backward(c->ctx, a));
 }
 
@@ -109,12 +122,16 @@ int sp_compute_sum_squares(struct sp_compute *c, const struct sp_sum_squares *a)
 {
 	if (sp_operand_there("sum_squares", "x", a->x, a->n) || sp_operand_there("sum_squares", "sum", a->sum, 1))
 		return SP_ERR_SHAPE;
-	return c->ops->sum_squares(c->ctx, a);
+	sp_compute_begin(c, SP_CLASS_OPTIMIZER);
+	return sp_compute_ended(c, c->ops->sum_squares(c->ctx, a));
 }
 
 int sp_compute_decide(struct sp_compute *c, const struct sp_decide *a)
 {
-	return sp_operand_there("decide", "step", a->step, 1) ? SP_ERR_SHAPE : c->ops->decide(c->ctx, a);
+	if (sp_operand_there("decide", "step", a->step, 1))
+		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_OPTIMIZER);
+	return sp_compute_ended(c, c->ops->decide(c->ctx, a));
 }
 
 int sp_compute_adamw(struct sp_compute *c, const struct sp_adamw *a)
@@ -127,7 +144,8 @@ int sp_compute_adamw(struct sp_compute *c, const struct sp_adamw *a)
 	};
 	if (SP_OPERANDS_FIT("adamw", parts) || sp_operand_there("adamw", "step", a->step, 1))
 		return SP_ERR_SHAPE;
-	return c->ops->adamw(c->ctx, a);
+	sp_compute_begin(c, SP_CLASS_OPTIMIZER);
+	return sp_compute_ended(c, c->ops->adamw(c->ctx, a));
 }
 
 int sp_compute_add(struct sp_compute *c, float *y, const float *x, int64_t n)
@@ -138,5 +156,6 @@ int sp_compute_add(struct sp_compute *c, float *y, const float *x, int64_t n)
 	};
 	if (SP_OPERANDS_FIT("add", parts))
 		return SP_ERR_SHAPE;
-	return c->ops->add(c->ctx, y, x, n);
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
+	return sp_compute_ended(c, c->ops->add(c->ctx, y, x, n));
 }

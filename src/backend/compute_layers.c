@@ -19,6 +19,7 @@ int sp_compute_linear_forward(struct sp_compute *c, const struct sp_linear_forwa
 	};
 	if (sp_operand_activation("linear_forward", a->act) || SP_OPERANDS_FIT("linear_forward", parts))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_PRODUCTS);
 	return sp_compute_queued(c, c->ops->linear_forward(c->ctx, a));
 }
 
@@ -36,6 +37,7 @@ int sp_compute_linear_backward_input(struct sp_compute *c, const struct sp_linea
 		return SP_ERR_SHAPE;
 	if (a->accumulate && a->act != SP_ACT_NONE)
 		return sp_fail(SP_ERR_SHAPE, "linear_backward_input: activation %d cannot be undone while dx accumulates", a->act);
+	sp_compute_begin(c, SP_CLASS_PRODUCTS);
 	return sp_compute_queued(c, c->ops->linear_backward_input(c->ctx, a));
 }
 
@@ -50,6 +52,7 @@ int sp_compute_linear_backward_weight(struct sp_compute *c, const struct sp_line
 	};
 	if (SP_OPERANDS_FIT("linear_backward_weight", parts))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_PRODUCTS);
 	return sp_compute_queued(c, c->ops->linear_backward_weight(c->ctx, a));
 }
 
@@ -61,6 +64,7 @@ int sp_compute_activation_backward(struct sp_compute *c, const struct sp_activat
 	};
 	if (sp_operand_activation("activation_backward", a->act) || SP_OPERANDS_FIT("activation_backward", parts))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
 	return sp_compute_queued(c, c->ops->activation_backward(c->ctx, a));
 }
 
@@ -82,6 +86,7 @@ int sp_compute_norm_forward(struct sp_compute *c, const struct sp_norm_forward *
 	};
 	if (SP_OPERANDS_FIT("norm_forward", parts) || sp_operand_dropout("norm_forward", &a->dropout, &a->rows, T))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
 	return sp_compute_queued(c, c->ops->norm_forward(c->ctx, a));
 }
 
@@ -105,6 +110,7 @@ int sp_compute_norm_backward(struct sp_compute *c, const struct sp_norm_backward
 	};
 	if (SP_OPERANDS_FIT("norm_backward", parts) || sp_operand_dropout("norm_backward", &a->dropout, &a->rows, T))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
 	return sp_compute_queued(c, c->ops->norm_backward(c->ctx, a));
 }
 
@@ -134,6 +140,7 @@ int sp_compute_embedding_forward(struct sp_compute *c, const struct sp_embedding
 	if (SP_OPERANDS_FIT("embedding_forward", parts) || ids_fit("embedding_forward", a->token, a->pos, a->kind, T) ||
 	    sp_operand_dropout("embedding_forward", &a->dropout, &a->rows, T))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
 	return sp_compute_queued(c, c->ops->embedding_forward(c->ctx, a));
 }
 
@@ -156,5 +163,6 @@ int sp_compute_embedding_backward(struct sp_compute *c, const struct sp_embeddin
 	if (SP_OPERANDS_FIT("embedding_backward", parts) || ids_fit("embedding_backward", a->token, a->pos, a->kind, T) ||
 	    sp_operand_dropout("embedding_backward", &a->dropout, &a->rows, T))
 		return SP_ERR_SHAPE;
+	sp_compute_begin(c, SP_CLASS_ELEMENTS);
 	return sp_compute_queued(c, c->ops->embedding_backward(c->ctx, a));
 }

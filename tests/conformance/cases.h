@@ -9,6 +9,7 @@ void copies_arrive_and_stay_inside(void **state);
 void copy_rows_moves_every_dtype(void **state);
 void context_tells_what_it_is(void **state);
 void rates_are_measured(void **state);
+void time_is_told_by_class(void **state);
 
 /* convert.c */
 void convert_rounds_to_nearest_between_all_dtypes(void **state);

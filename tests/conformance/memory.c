@@ -1,6 +1,7 @@
 /* Context, memory, copies, and the figures a device gives about itself. */
 #include "config.h"
 
+#include "base/clock.h"
 #include "conformance/bench.h"
 #include "conformance/cases.h"
 #include "support.h"
@@ -108,4 +109,37 @@ void rates_are_measured(void **state)
 	rate = 0;
 	assert_int_equal(sp_compute_memory_rate(*state, 0.005, &rate), SP_OK);
 	assert_true(isfinite(rate) && rate > 1e6);
+}
+
+/* An addition and a product, of sizes that take a while, and what the host saw of them from before to after. */
+static void add_and_multiply(struct sp_compute *c, float *memory, double *seconds)
+{
+	enum { N = 96, LONG = N * N };
+	const struct sp_linear_forward a = { .x = sp_matrix(memory, N, N), .w = sp_matrix(memory + LONG, N, N),
+		                                 .y = sp_matrix(memory + 2 * LONG, N, N) };
+	assert_int_equal(sp_compute_sync(c), SP_OK);
+	const double begin = sp_clock();
+	assert_int_equal(sp_compute_linear_forward(c, &a), SP_OK);
+	assert_int_equal(sp_compute_add(c, memory, memory + LONG, LONG), SP_OK);
+	assert_int_equal(sp_compute_sync(c), SP_OK);
+	*seconds = sp_clock() - begin;
+}
+
+void time_is_told_by_class(void **state)
+{
+	double told[SP_CLASSES], before[SP_CLASSES], seen = 0;
+	void *memory;
+	assert_int_equal(sp_compute_alloc(*state, 3 * 96 * 96 * sizeof(float), &memory), SP_OK);
+	assert_int_equal(sp_compute_zero(*state, memory, 3 * 96 * 96 * sizeof(float)), SP_OK);
+	assert_int_equal(sp_compute_shares_start(*state), SP_OK);
+	for (int round = 0; round < 2; round++) { /* marks are used again */
+		assert_int_equal(sp_compute_shares_take(*state, before), SP_OK);
+		add_and_multiply(*state, memory, &seen);
+		assert_int_equal(sp_compute_shares_take(*state, told), SP_OK);
+		assert_true(told[SP_CLASS_PRODUCTS] > 0 && told[SP_CLASS_ELEMENTS] > 0);
+		assert_true(told[SP_CLASS_PRODUCTS] + told[SP_CLASS_ELEMENTS] <= seen + 1e-5); /* two clocks */
+		assert_true(told[SP_CLASS_ATTENTION] == 0 && told[SP_CLASS_OPTIMIZER] == 0 && told[SP_CLASS_COPIES] == 0);
+	}
+	sp_compute_shares_stop(*state);
+	sp_compute_free(*state, memory);
 }

@@ -136,6 +136,7 @@ static const struct CMUnitTest of_floats[] = {
 	cmocka_unit_test(adamw_equals_reference_over_steps),
 	cmocka_unit_test(add_equals_reference),
 	cmocka_unit_test(rates_are_measured),
+		cmocka_unit_test(time_is_told_by_class),
 };
 
 /* Matrix products. */

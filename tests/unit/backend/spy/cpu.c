@@ -1,4 +1,5 @@
-/* A compute module that computes nothing and counts what reaches it, to see what the wrappers let through. */
+/* A compute module that computes nothing and counts what reaches it, to see what the wrappers let through. Its clock shows how much
+ * that was. */
 #include "config.h"
 
 #include <seqpar/module.h>
@@ -61,6 +62,23 @@ static int sync_spy(void *ctx UNUSED)
 	return SP_OK;
 }
 
+enum { MARKS = 1 << 17 };
+static int marks[MARKS];
+
+static int mark(void *ctx UNUSED, int64_t number)
+{
+	if (number < 0 || number >= MARKS)
+		return SP_ERR_MEMORY;
+	marks[number] = calls;
+	return SP_OK;
+}
+
+static int between(void *ctx UNUSED, int64_t from, int64_t to, double *seconds)
+{
+	*seconds = marks[to] - marks[from];
+	return SP_OK;
+}
+
 SPY(supports, const struct sp_compute_needs *needs UNUSED, char *why UNUSED, size_t size UNUSED)
 SPY(copy_in, void *device UNUSED, const void *host UNUSED, size_t bytes UNUSED)
 SPY(copy_out, void *host UNUSED, const void *device UNUSED, size_t bytes UNUSED)
@@ -79,6 +97,11 @@ SPY_ON(attention_finish)
 SPY_ON(attention_merge)
 SPY_ON(attention_dots)
 SPY_ON(attention_backward)
+SPY_ON(scores_mask)
+SPY_ON(scores_softmax)
+SPY_ON(scores_drop)
+SPY_ON(scores_backward)
+SPY_ON(rotate)
 SPY_ON(embedding_forward)
 SPY_ON(embedding_backward)
 SPY(gather_rows, const struct sp_row_move *args UNUSED)
@@ -86,6 +109,10 @@ SPY(scatter_add_rows, const struct sp_row_move *args UNUSED)
 SPY_ON(cross_entropy)
 SPY(tanh_forward, struct sp_matrix x UNUSED)
 SPY_ON(tanh_backward)
+SPY(words_forward, const struct sp_words *args UNUSED)
+SPY(words_backward, const struct sp_words *args UNUSED)
+SPY_ON(entropy_part)
+SPY_ON(entropy_whole)
 SPY_ON(sum_squares)
 SPY_ON(decide)
 SPY_ON(adamw)
@@ -97,14 +124,16 @@ static const struct sp_compute_ops ops = {
 	.open = spy_open, .close = spy_close, .describe = describe, .supports = supports, .chunk_multiple = chunk_multiple,
 	.threads = threads, .alloc = spy_alloc, .free = spy_free, .copy_in = copy_in, .copy_out = copy_out, .upload = upload,
 	.zero = zero,
-	.copy_rows = copy_rows, .convert = convert, .sync = sync_spy, .linear_forward = linear_forward,
+	.copy_rows = copy_rows, .convert = convert, .sync = sync_spy, .mark = mark, .between = between, .linear_forward = linear_forward,
 	.linear_backward_input = linear_backward_input, .linear_backward_weight = linear_backward_weight,
 	.activation_backward = activation_backward, .norm_forward = norm_forward, .norm_backward = norm_backward,
 	.attention_forward = attention_forward, .attention_finish = attention_finish,
 	.attention_merge = attention_merge, .attention_dots = attention_dots,
-	.attention_backward = attention_backward, .embedding_forward = embedding_forward,
+	.attention_backward = attention_backward, .scores_mask = scores_mask, .scores_softmax = scores_softmax,
+	.scores_drop = scores_drop, .scores_backward = scores_backward, .rotate = rotate, .embedding_forward = embedding_forward,
 	.embedding_backward = embedding_backward, .gather_rows = gather_rows, .scatter_add_rows = scatter_add_rows,
 	.cross_entropy = cross_entropy, .tanh_forward = tanh_forward, .tanh_backward = tanh_backward,
+	.words_forward = words_forward, .words_backward = words_backward, .entropy_part = entropy_part, .entropy_whole = entropy_whole,
 	.sum_squares = sum_squares, .decide = decide, .adamw = adamw, .add = add, .gemm_rate = gemm_rate,
 	.memory_rate = memory_rate,
 };
