@@ -97,6 +97,7 @@ struct sp_settings {
 	struct {
 		int64_t interval;
 		char metrics[SP_TEXT], trace[SP_TEXT]; /* empty: none */
+		int shares;
 	} log;
 	uint64_t given[2]; /* a bit for each row of the table that a file or a word has set */
 };

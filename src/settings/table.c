@@ -161,6 +161,9 @@ const struct sp_setting_entry sp_settings_table[] = {
 	INTEGER(log.interval, "10", "[1,1000000000000]", "Steps between lines on standard output."),
 	TEXT(log.metrics, "", "", "File for metrics, one JSON object per line; empty: none."),
 	TEXT(log.trace, "", "", "File for a Chrome trace of all ranks, written at the end; empty: none."),
+	CHOICE(log.shares, "false", "false|true",
+	       "Time each operation of the device, and tell in metrics and at the end what products, attention, element-wise operations, the "
+	       "optimizer, copies and waiting for messages take of a step, and what is left."),
 	{ .name = NULL },
 };
 

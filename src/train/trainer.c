@@ -18,6 +18,7 @@
 #include "train/save.h"
 #include "train/schedule.h"
 #include "train/setup.h"
+#include "train/spent.h"
 #include "train/store.h"
 #include "train/trace_file.h"
 
@@ -45,6 +46,7 @@ struct trainer {
 	/* for the summary: of this run alone */
 	double first_loss, last_loss, seconds, tokens, places, flops, idle, imbalance;
 	double exposed, kind[SP_EXPOSED_KINDS]; /* sums over steps of struct cost's */
+	struct sp_spent spent; /* with log.shares: sums over steps */
 	double eval_loss;
 	int evaluated;
 	struct sp_optimizer_progress progress; /* after the last step */
@@ -60,6 +62,7 @@ struct cost {
 	double peak;    /* MiB, on the rank that needs most */
 	int stop;       /* some rank was asked to stop */
 	int saving;     /* some rank is still writing its part of a checkpoint */
+	struct sp_spent spent; /* with log.shares */
 };
 
 static int is_first(const struct trainer *t)
@@ -89,9 +92,9 @@ static int agree_on_cost(struct trainer *t, const struct sp_exposed *before, con
 		status = sp_comm_all_reduce(t->world, most, COUNT, SP_F64, SP_MAX);
 	if (status)
 		return status;
-	*cost = (struct cost){ bytes, most[0], { 0 }, most[4], most[1], most[2] != 0, most[3] != 0 };
+	*cost = (struct cost){ bytes, most[0], { 0 }, most[4], most[1], most[2] != 0, most[3] != 0, { { 0 } } };
 	memcpy(cost->kind, most + FIXED, sizeof cost->kind);
-	return SP_OK;
+	return t->settings->log.shares ? sp_spent_read(t->compute, t->world, sp_exposed_sum(&step), &cost->spent) : SP_OK;
 }
 
 /* ---- set-up ---- */
@@ -224,6 +227,8 @@ static int open_all(struct trainer *t)
 	if (!status)
 		status = sp_rate_measure(t->compute, t->world, &t->setup.config, t->setup.options.batch * t->setup.shard.chunk,
 		                         &t->gemm_rate);
+	if (!status && t->settings->log.shares)
+		status = sp_compute_shares_start(t->compute);
 	return status ? status : announce(t);
 }
 
@@ -292,6 +297,8 @@ static int record_step(struct trainer *t, const struct sp_outcome *o, const stru
 	t->exposed += cost->exposed;
 	for (int k = 0; k < SP_EXPOSED_KINDS; k++)
 		t->kind[k] += cost->kind[k];
+	for (int i = 0; i < SP_SPENT; i++)
+		t->spent.seconds[i] += cost->spent.seconds[i];
 	if (!is_first(t))
 		return SP_OK;
 	int status = sp_report_step(&t->report, &line);
@@ -304,7 +311,8 @@ static int record_step(struct trainer *t, const struct sp_outcome *o, const stru
 	              "fill", (double)o->work.tokens / (double)places, "step_ms", 1e3 * seconds, "flops_per_s", rate, "gemm_fraction", rate / t->gemm_rate, "peak_mib",
 	              cost->peak, "comm_bytes", (json_int_t)cost->bytes, "comm_exposed_ms", 1e3 * cost->exposed,
 	              "gradient_reduction_ms", 1e3 * cost->reducing, "bubble", o->bubble, "imbalance", imbalance);
-	return sp_metrics_write(&t->metrics, "step", with_kinds(fields, cost));
+	fields = with_kinds(fields, cost);
+	return sp_metrics_write(&t->metrics, "step", t->settings->log.shares ? sp_spent_fields(fields, &cost->spent) : fields);
 }
 
 static int do_step(struct trainer *t, const volatile sig_atomic_t *stop, struct cost *cost)
@@ -331,7 +339,10 @@ static int do_step(struct trainer *t, const volatile sig_atomic_t *stop, struct 
 		return status;
 	t->progress = result.progress;
 	t->skipped += !result.taken;
-	return record_step(t, &outcome, cost, lr, &result, sp_clock() - begin);
+	const double seconds = sp_clock() - begin;
+	if (t->settings->log.shares)
+		sp_spent_rest(&cost->spent, seconds);
+	return record_step(t, &outcome, cost, lr, &result, seconds);
 }
 
 static int evaluate(struct trainer *t)
@@ -494,6 +505,16 @@ static int report_imbalance(struct trainer *t, double seconds)
 	                      100 * t->imbalance / seconds, by_cost ? "" : "; see parallel.balance");
 }
 
+static int report_spent(struct trainer *t, double seconds)
+{
+	char text[256] = "";
+	size_t at = 0;
+	for (int i = 0; i < SP_SPENT && at < sizeof text; i++)
+		at += (size_t)snprintf(text + at, sizeof text - at, "%s %s %.1f %%", at ? "," : "", sp_spent_name(i),
+		                       100 * t->spent.seconds[i] / seconds);
+	return t->settings->log.shares ? sp_report_line(&t->report, "of the time:%s", text) : SP_OK;
+}
+
 /* Also after a stop, so that what was done can be read. */
 static int summarise(struct trainer *t, int stopped)
 {
@@ -505,6 +526,8 @@ static int summarise(struct trainer *t, int stopped)
 		status = report_bubble(t);
 	if (!status)
 		status = report_imbalance(t, seconds);
+	if (!status)
+		status = report_spent(t, seconds);
 	if (!status)
 		status = sp_report_line(
 			&t->report, "%s after %lld steps: loss %.6f to %.6f, %.0f tokens/s, gemm %.1f %%, peak %.0f MiB",

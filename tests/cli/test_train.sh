@@ -81,8 +81,17 @@ for field in step loss lr grad_norm loss_scale tokens_per_s step_ms flops_per_s 
 	comm_exposed_gradient_ms comm_exposed_parameter_ms comm_exposed_other_ms; do
 	[ "$(grep '"event": *"step"' "$scratch/m.jsonl" | grep -c "\"$field\": *[0-9]")" = 3 ] || failed "steps without $field"
 done
+grep -q '"time_' "$scratch/m.jsonl" && failed "operations are timed unasked"
 [ "$(head -c 1 "$scratch/t.json")" = "{" ] && [ "$(tail -n 1 "$scratch/t.json")" = "]}" ] || failed "trace is not whole"
 [ -e "$scratch/t.json.part" ] && failed "a temporary trace is left"
+
+### what steps go into: the same losses, and times that add up to the step
+"$SEQPAR" train $small train.eval_interval=2 train.eval_iters=1 log.metrics="$scratch/h.jsonl" log.shares=true \
+	>"$scratch/out" 2>"$scratch/err" || failed "log.shares"
+grep -q '^of the time: products [0-9.]* %, attention .* idle ' "$scratch/out" || failed "log.shares: not said at the end"
+sed -n 's/.*"event": *"step"//p' "$scratch/h.jsonl" | tr ',' '\n' | awk -F: '
+	$1 ~ /"step_ms"/ { step += $2 } $1 ~ /"time_[a-z]*_ms"/ { sum += $2; n++ }
+	END { exit !(n == 3 * 7 && step > 0 && (sum - step) ^ 2 < (1e-6 * step) ^ 2) }' || failed "log.shares: times do not add up"
 
 ### packed samples: sequences may be longer than positions
 "$SEQPAR" train $small data.packing=true data.short_seq_prob=1 model.max_positions=12 train.eval_interval=3 train.eval_iters=1 \
@@ -95,6 +104,7 @@ grep -q '^step 3/3 .* fill 100.0 % ' "$scratch/out" || failed "packing: sequence
 losses() { sed -n 's/.*"event": *"step".*"loss": *\([^,]*\),.*"grad_norm": *\([^,]*\),.*/\1 \2/p' "$1"; }
 losses "$scratch/m.jsonl" >"$scratch/out"
 losses "$scratch/n.jsonl" | cmp -s - "$scratch/out" || failed "two runs, two results"
+losses "$scratch/h.jsonl" | cmp -s - "$scratch/out" || failed "log.shares changes results"
 
 ### a signal ends it after the step, with whole files
 "$SEQPAR" train $small train.iters=1000000000 log.metrics="$scratch/s.jsonl" log.interval=1000000 >"$scratch/out" \
