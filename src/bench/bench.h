@@ -22,6 +22,7 @@ struct sp_bench {
 	int cold;         /* gemm: operands come from memory, not from caches */
 	int both;         /* gemm: with each library that backend.products names, not the one that the settings do */
 	size_t least_bytes, most_bytes; /* comm */
+	int shares;       /* train: what a step's time goes into, too */
 	int check;        /* train: hold a small split step against an unsplit one too */
 	/* scaling and memory start ranks of their own, with these words of settings */
 	char **words;     /* NULL ends */

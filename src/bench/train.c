@@ -9,6 +9,7 @@
 #include "train/planned.h"
 #include "train/selfcheck.h"
 #include "train/setup.h"
+#include "train/spent.h"
 #include "train/trainer.h"
 
 #include <errno.h>
@@ -182,21 +183,101 @@ static int read_back(struct sp_bench *bench, const struct sp_settings *s, const 
 	return status;
 }
 
-int sp_bench_train(struct sp_bench *bench)
+/* ---- what a step's time goes into ---- */
+
+static const struct sp_bench_column share_columns[] = {
+	{ "class", "", 10, SP_BENCH_WORDS }, { "time", "ms", 9, 2 }, { "of step", "%", 8, 1 }, { NULL },
+};
+
+static void print_share(struct sp_bench *bench, const char *name, double ms, double step)
+{
+	const struct sp_bench_cell cells[] = { sp_bench_text(name), sp_bench_number(ms), sp_bench_number(100 * ms / step) };
+	sp_bench_row(bench->output, cells);
+}
+
+/* The step from `first` on that is in the middle by what it took: its times add up, medians of each would not. */
+static const json_t *middle_step(const struct sp_bench_events *e, int64_t first)
+{
+	const json_t *middle = NULL;
+	const double median = sp_bench_events_median(e, "step_ms", first, NULL);
+	double off = INFINITY;
+	for (size_t i = (size_t)first; i < json_array_size(e->steps); i++) {
+		const json_t *step = json_array_get(e->steps, i);
+		const double far = fabs(sp_bench_events_number(step, "step_ms") - median);
+		middle = far < off ? step : middle;
+		off = fmin(off, far);
+	}
+	return middle;
+}
+
+/* A device does one operation after the other: together they cannot take longer than the step. */
+static void print_shares(struct sp_bench *bench, const struct sp_bench_events *e)
+{
+	const json_t *middle = middle_step(e, bench->warm_up);
+	const double step = sp_bench_events_number(middle, "step_ms");
+	double operations = 0;
+	sp_bench_table(bench->output, "shares of a step", share_columns);
+	for (int i = 0; i < SP_SPENT; i++) {
+		char name[32];
+		snprintf(name, sizeof name, "time_%s_ms", sp_spent_name(i));
+		const double ms = sp_bench_events_number(middle, name);
+		print_share(bench, sp_spent_name(i), ms, step);
+		operations += i < SP_CLASSES ? ms : 0;
+	}
+	print_share(bench, "step", step, step);
+	sp_bench_verdict(bench->output, "what operations took beyond their step, as a part of it,", fmax(0, operations / step - 1), 0.001);
+}
+
+static int read_shares(struct sp_bench *bench, const struct sp_settings *s)
+{
+	struct sp_bench_events events = { 0 };
+	if (sp_comm_rank(bench->world) != 0)
+		return SP_OK;
+	const int status = sp_bench_events_read(s->log.metrics, &events);
+	if (!status)
+		print_shares(bench, &events);
+	sp_bench_events_free(&events);
+	return status;
+}
+
+/* ---- running ---- */
+
+static int run_plain(struct sp_bench *bench, struct sp_settings *s)
+{
+	struct peaks peaks;
+	int status = train(bench, s);
+	if (!status)
+		status = find_peaks(bench, &peaks);
+	return status ? status : read_back(bench, s, &peaks);
+}
+
+static int run_timed(struct sp_bench *bench, struct sp_settings *s)
+{
+	s->log.shares = 1;
+	const int status = train(bench, s);
+	return status ? status : read_shares(bench, s);
+}
+
+/* With settings of its own, whose metrics are removed. */
+static int run(struct sp_bench *bench, int (*steps)(struct sp_bench *bench, struct sp_settings *s))
 {
 	struct sp_settings *s = malloc(sizeof *s);
-	struct peaks peaks;
 	if (!s)
 		return sp_fail(SP_ERR_MEMORY, "out of memory for settings");
 	*s = *bench->settings;
 	s->log.metrics[0] = 0;
-	int status = train(bench, s);
-	if (!status)
-		status = find_peaks(bench, &peaks);
-	if (!status)
-		status = read_back(bench, s, &peaks);
+	s->log.shares = 0;
+	const int status = steps(bench, s);
 	if (s->log.metrics[0])
 		unlink(s->log.metrics);
 	free(s);
+	return status;
+}
+
+int sp_bench_train(struct sp_bench *bench)
+{
+	int status = run(bench, run_plain);
+	if (!status && bench->shares)
+		status = run(bench, run_timed);
 	return !status && bench->check ? check_small(bench) : status;
 }

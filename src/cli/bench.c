@@ -45,7 +45,7 @@ enum { PARTS = sizeof parts / sizeof *parts, MOST_FLAGS = 24 };
 
 /* What the options are read into. */
 struct request {
-	int json, csv, no_check, both, cold;
+	int json, csv, no_check, both, cold, shares;
 	const char *file, *only, *ranks, *lengths, *axis, *memory, *least, *most;
 	int64_t warm_up, repeats, rows, multiple;
 };
@@ -87,6 +87,7 @@ static int fill_flags(const struct part *part, struct request *r, struct sp_cli_
 		{ MEMORY, { "lengths", 0, SP_CLI_TEXT, &r->lengths, "LIST", "tokens of a sequence, held against the plan", 0, 0 } },
 		{ MEMORY, { "memory", 0, SP_CLI_TEXT, &r->memory, "AMOUNT", "of each rank, such as 4GiB: the longest sequence inside", 0, 0 } },
 		{ MEMORY, { "multiple", 0, SP_CLI_COUNT, &r->multiple, "N", "lengths tried for that are multiples of N", 1, 1 << 20 } },
+		{ TRAIN, { "shares", 0, SP_CLI_FLAG, &r->shares, NULL, "the steps again with operations timed: what they take of one", 0, 0 } },
 		{ TRAIN | SCALING, { "no-check", 0, SP_CLI_FLAG, &r->no_check, NULL, "without the small step of seqpar check", 0, 0 } },
 	};
 	int n = 0;
@@ -121,6 +122,7 @@ static int read_request(const struct request *r, struct sp_bench *b)
 	b->rows = r->rows;
 	b->both = r->both;
 	b->cold = r->cold;
+	b->shares = r->shares;
 	b->axis = r->axis;
 	b->multiple = r->multiple;
 	b->check = !r->no_check;

@@ -71,6 +71,23 @@ says '"verdict": "right"'
 says '"results_checked": 3'
 says '"S": 33.0'
 
+# What a step goes into: each class once, all that a step on one cpu rank has, and together the step.
+run 0 "$SEQPAR" bench train --shares --repeats 3 --no-check --csv $tiny
+says '# right: all 3 checked results'
+awk -F, '$1 == "class" { inside = 1; next }
+	inside && $1 ~ /^[a-z]/ { seen = seen $1 " "; time[$1] = $2; percent[$1] = $3 }
+	inside && $1 != "step" && $1 ~ /^[a-z]/ { sum += $2; percents += $3 }
+	END {
+		off = sum - time["step"]
+		exit !(seen == "products attention elements optimizer copies messages idle step " && off * off < 0.01 * 0.01 * time["step"] ^ 2 &&
+			percents > 99 && percents < 101 && percent["step"] == 100 && time["idle"] < 0.5 * time["step"] &&
+			time["products"] > 0 && time["attention"] > 0 && time["elements"] > 0 && time["optimizer"] > 0 &&
+			time["messages"] < 0.1 * time["step"])
+	}' "$dir/out" || fail "shares of a step: $(cat "$dir/out")"
+run 0 "$SEQPAR" bench train --shares --repeats 1 --json $tiny
+says '"shares of a step"'
+run 2 "$SEQPAR" bench gemm --shares $tiny
+
 run 0 "$SEQPAR" bench memory -n 1 --lengths 33,65 $tiny
 passes 2
 run 2 "$SEQPAR" bench memory -n 1 --memory much $tiny
@@ -96,6 +113,6 @@ run 0 $TESTMPIRUN 3 "$SEQPAR" bench comm --most 4KiB --repeats 2 $tiny
 passes 31
 run 0 $TESTMPIRUN 2 "$SEQPAR" bench gemm --only 'qkv forward none' --rows 37 --repeats 2 $tiny
 passes 1
-run 0 $TESTMPIRUN 2 "$SEQPAR" bench train --repeats 1 $tiny parallel.sequence=2
-passes 3
+run 0 $TESTMPIRUN 2 "$SEQPAR" bench train --shares --repeats 1 $tiny parallel.sequence=2
+passes 4
 exit $failed
