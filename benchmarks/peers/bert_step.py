@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""A peer to measure against: training steps of BERT in PyTorch on the CPU, as a careful user would write them.
+"""A peer to measure against: training steps of BERT in PyTorch, on the CPU or a GPU, as a careful user would write them.
 
 Post-LN BERT with erf GELU, dropout, the decoder tied to the word table and run on predicted positions only, AdamW, clipped
-gradients. Prints one JSON object: tokens a second (median over steps), times, peak resident memory. What the installed
-PyTorch does not have is reported as {"skipped": reason}, with exit status 0.
+gradients. On a GPU AdamW is the fused one, and a step's time begins and ends with the GPU waited for. Prints one JSON object:
+tokens a second (median over steps), times, peak memory (resident; of a GPU what PyTorch had allocated there). What the installed
+PyTorch does not have, or cannot use, is reported as {"skipped": reason}, with exit status 0.
 """
 import argparse
 import json
@@ -22,15 +23,19 @@ def arguments():
     p.add_argument("--vocabulary", type=int, default=30528)
     p.add_argument("--length", type=int, default=512)
     p.add_argument("--batch", type=int, default=4)
+    p.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--warm-up", type=int, default=1)
     p.add_argument("--repeats", type=int, default=3)
     p.add_argument("--dropout", type=float, default=0.1)
+    p.add_argument("--attention-dropout", type=float, help="that of attention's weights; the other's if it is not given")
     p.add_argument("--predicted", type=float, default=0.15)
     p.add_argument("--attention", choices=["eager", "sdpa"], default="eager")
     p.add_argument("--compile", action="store_true")
     p.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    return p.parse_args()
+    o = p.parse_args()
+    o.attention_dropout = o.dropout if o.attention_dropout is None else o.attention_dropout
+    return o
 
 
 def finish(**fields):
@@ -47,6 +52,8 @@ except ImportError as error:
     finish(skipped=str(error))
 if options.attention == "sdpa" and not hasattr(F, "scaled_dot_product_attention"):
     finish(skipped="PyTorch %s has no scaled_dot_product_attention" % torch.__version__)
+if options.device == "cuda" and not torch.cuda.is_available():
+    finish(skipped="PyTorch %s finds no GPU" % torch.__version__)
 if options.compile and not hasattr(torch, "compile"):
     finish(skipped="PyTorch %s has no torch.compile" % torch.__version__)
 
@@ -62,7 +69,7 @@ class Attention(nn.Module):
         batch, length, hidden = x.shape
         parts = self.project(x).reshape(batch, length, 3, self.heads, hidden // self.heads)
         query, key, value = (parts[:, :, i].transpose(1, 2) for i in range(3))
-        drop = options.dropout if self.training else 0.0
+        drop = options.attention_dropout if self.training else 0.0
         if options.attention == "sdpa":
             mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=drop)
         else:
@@ -99,7 +106,7 @@ class Bert(nn.Module):
                 nn.init.normal_(parameter, std=0.02)
 
     def forward(self, ids, kinds, chosen, labels):
-        places = torch.arange(ids.shape[1])
+        places = torch.arange(ids.shape[1], device=ids.device)
         x = self.drop(self.norm(self.word(ids) + self.position(places) + self.kind(kinds)))
         for block in self.blocks:
             x = block(x)
@@ -119,8 +126,9 @@ def draw(o):
 
 
 def step(model, run, optimizer, batch):
+    batch = [part.to(options.device) for part in batch]
     optimizer.zero_grad(set_to_none=True)
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.precision == "bf16"):
+    with torch.autocast(options.device, dtype=torch.bfloat16, enabled=options.precision == "bf16"):
         loss = run(*batch)
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -128,26 +136,40 @@ def step(model, run, optimizer, batch):
     return loss.item()
 
 
+def now(o):
+    if o.device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def peak_mib(o):
+    if o.device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def main(o):
     torch.set_num_threads(o.threads)
     torch.manual_seed(1)
-    model = Bert(o)
+    model = Bert(o).to(o.device)
     run = torch.compile(model) if o.compile else model
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01,
+                                  **({"fused": True} if o.device == "cuda" else {}))
     seconds, losses = [], []
     for i in range(o.warm_up + o.repeats):
         batch = draw(o)
-        begin = time.perf_counter()
+        begin = now(o)
         losses.append(step(model, run, optimizer, batch))
         if i >= o.warm_up:
-            seconds.append(time.perf_counter() - begin)
+            seconds.append(now(o) - begin)
     if not all(math.isfinite(loss) for loss in losses):
         sys.exit("a loss is not finite")
     median = statistics.median(seconds)
-    finish(peer="PyTorch " + torch.__version__, attention=o.attention, compiled=o.compile, precision=o.precision,
+    name = torch.cuda.get_device_name() if o.device == "cuda" else "cpu"
+    finish(peer="PyTorch " + torch.__version__, device=name, attention=o.attention, compiled=o.compile, precision=o.precision,
            threads=o.threads, length=o.length, batch=o.batch, tokens_per_s=o.batch * o.length / median,
            step_ms=1e3 * median, least_ms=1e3 * min(seconds), most_ms=1e3 * max(seconds),
-           peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, losses=losses)
+           peak_mib=peak_mib(o), losses=losses)
 
 
 main(options)
