@@ -164,12 +164,14 @@ static void give_threads_back(int before)
 static int same(const struct sp_onednn_product *x, const struct sp_onednn_product *y)
 {
 	return x->m == y->m && x->n == y->n && x->k == y->k && x->a_stride == y->a_stride && x->b_stride == y->b_stride &&
-	       x->c_stride == y->c_stride && x->turn_a == y->turn_a && x->turn_b == y->turn_b && x->add == y->add && x->dtype == y->dtype;
+	       x->c_stride == y->c_stride && x->turn_a == y->turn_a && x->turn_b == y->turn_b && x->add == y->add && x->dtype == y->dtype &&
+	       x->result == y->result;
 }
 
 static uint64_t hash(const struct sp_onednn_product *p)
 {
-	const int64_t words[] = { p->m, p->n, p->k, p->a_stride, p->b_stride, p->c_stride, p->turn_a, p->turn_b, p->add, (int64_t)p->dtype };
+	const int64_t words[] = { p->m, p->n, p->k, p->a_stride, p->b_stride, p->c_stride, p->turn_a, p->turn_b, p->add, (int64_t)p->dtype,
+		                      (int64_t)p->result };
 	uint64_t h = 0;
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		h = (h ^ (uint64_t)words[i]) * 0x9e3779b97f4a7c15u;
@@ -274,7 +276,7 @@ static dnnl_status_t make(struct sp_onednn *o, struct made *m)
 	if (status == dnnl_success)
 		status = lay_out(&layout[B], p->k, p->n, p->b_stride, p->turn_b, type);
 	if (status == dnnl_success)
-		status = lay_out(&layout[C], p->m, p->n, p->c_stride, 0, dnnl_f32);
+		status = lay_out(&layout[C], p->m, p->n, p->c_stride, 0, type_of(p->result));
 	if (status == dnnl_success)
 		status = make_attributes(p->add, &attr);
 	if (status == dnnl_success)
@@ -334,14 +336,15 @@ int sp_onednn_knows(struct sp_onednn *o, enum sp_dtype dtype)
 
 /* ---- multiplying ---- */
 
-static int multiply_nothing(const struct sp_onednn_product *p, float *c)
+static int multiply_nothing(const struct sp_onednn_product *p, char *c)
 {
+	const size_t size = sp_dtype_size(p->result);
 	for (int64_t i = 0; i < p->m && p->n > 0 && !p->add; i++)
-		memset(c + i * p->c_stride, 0, (size_t)p->n * sizeof *c);
+		memset(c + (size_t)(i * p->c_stride) * size, 0, (size_t)p->n * size);
 	return SP_OK;
 }
 
-int sp_onednn_multiply(struct sp_onednn *o, const struct sp_onednn_product *p, int thread, const void *a, const void *b, float *c)
+int sp_onednn_multiply(struct sp_onednn *o, const struct sp_onednn_product *p, int thread, const void *a, const void *b, void *c)
 {
 	if (is_empty(p))
 		return multiply_nothing(p, c);

@@ -14,13 +14,13 @@
 
 struct sp_onednn;
 
-/* c (m, n) = op(a) op(b) [+ c], row-major, k terms; strides from row to row as stored. a and b are of one dtype, c and sums are
- * float32. Any size may be 0. */
+/* c (m, n) = op(a) op(b) [+ c], row-major, k terms; strides from row to row as stored. a and b are of one dtype, sums are float32, and
+ * c is that or of the dtype of a and b, rounded once. Any size may be 0. */
 struct sp_onednn_product {
 	int64_t m, n, k, a_stride, b_stride, c_stride;
 	int turn_a, turn_b; /* op(x) = x^T: a is stored (k, m), b (n, k) */
 	int add;
-	enum sp_dtype dtype;
+	enum sp_dtype dtype, result; /* of a and b; of c */
 };
 
 /* For `threads` threads. SP_ERR_ABSENT: not built; SP_ERR_UNUSABLE: this library cannot be used, `why` says why; SP_ERR_MEMORY,
@@ -41,6 +41,6 @@ void sp_onednn_tidy(struct sp_onednn *o);
 /* Called outside of parallel regions. SP_ERR_UNUSABLE: it does not do this product, or only by a plain loop; SP_ERR_MEMORY, logged. */
 int sp_onednn_ready(struct sp_onednn *o, const struct sp_onednn_product *p);
 /* By thread number `thread` of those it was opened for. p has been made ready since the last sp_onednn_tidy. SP_ERR_DEVICE, logged. */
-int sp_onednn_multiply(struct sp_onednn *o, const struct sp_onednn_product *p, int thread, const void *a, const void *b, float *c);
+int sp_onednn_multiply(struct sp_onednn *o, const struct sp_onednn_product *p, int thread, const void *a, const void *b, void *c);
 
 #endif

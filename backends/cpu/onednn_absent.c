@@ -49,7 +49,7 @@ int sp_onednn_ready(struct sp_onednn *o, const struct sp_onednn_product *p)
 	return SP_ERR_ABSENT;
 }
 
-int sp_onednn_multiply(struct sp_onednn *o, const struct sp_onednn_product *p, int thread, const void *a, const void *b, float *c)
+int sp_onednn_multiply(struct sp_onednn *o, const struct sp_onednn_product *p, int thread, const void *a, const void *b, void *c)
 {
 	(void)o, (void)p, (void)thread, (void)a, (void)b, (void)c;
 	return SP_ERR_ABSENT;

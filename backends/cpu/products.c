@@ -195,7 +195,7 @@ static int64_t depth_of(const struct sp_cpu_product *p)
 static struct sp_onednn_product as_onednn(const struct sp_cpu_product *p)
 {
 	return (struct sp_onednn_product){ p->c.rows, p->c.cols, depth_of(p), p->a.stride, p->b.stride, p->c.stride, p->turn_a, p->turn_b,
-		                           p->add, p->a.dtype };
+		                           p->add, p->a.dtype, p->c.dtype };
 }
 
 /* Terms [first, first + n) of an operand that has them as rows, or as columns. */

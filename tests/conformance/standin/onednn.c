@@ -9,7 +9,6 @@
 #include "cpu/bf16.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* What oneDNN would have compiled so far, told with the name. */
 enum { MOST_MADE = 512 };
@@ -60,10 +59,17 @@ void sp_onednn_tidy(struct sp_onednn *o)
 	o->count = 0;
 }
 
+static int same(const struct sp_onednn_product *x, const struct sp_onednn_product *y)
+{
+	return x->m == y->m && x->n == y->n && x->k == y->k && x->a_stride == y->a_stride && x->b_stride == y->b_stride &&
+	       x->c_stride == y->c_stride && x->turn_a == y->turn_a && x->turn_b == y->turn_b && x->add == y->add && x->dtype == y->dtype &&
+	       x->result == y->result;
+}
+
 static void remember(const struct sp_onednn_product *p)
 {
 	for (int i = 0; i < kinds; i++)
-		if (memcmp(&made[i], p, sizeof *p) == 0)
+		if (same(&made[i], p))
 			return;
 	if (kinds < MOST_MADE)
 		made[kinds++] = *p;
@@ -72,7 +78,7 @@ static void remember(const struct sp_onednn_product *p)
 static int is_ready(const struct sp_onednn *o, const struct sp_onednn_product *p)
 {
 	for (int i = 0; i < o->count; i++)
-		if (memcmp(&o->ready[i], p, sizeof *p) == 0)
+		if (same(&o->ready[i], p))
 			return 1;
 	return p->m == 0 || p->n == 0 || p->k == 0;
 }
@@ -93,17 +99,25 @@ static float element(const void *x, enum sp_dtype dtype, int64_t i)
 	return dtype == SP_BF16 ? sp_bf16_wide(((const uint16_t *)x)[i]) : ((const float *)x)[i];
 }
 
-int sp_onednn_multiply(struct sp_onednn *o, const struct sp_onednn_product *p, int thread, const void *a, const void *b, float *c)
+static void put(void *x, enum sp_dtype dtype, int64_t i, float value)
+{
+	if (dtype == SP_BF16)
+		((uint16_t *)x)[i] = sp_bf16_round(value);
+	else
+		((float *)x)[i] = value;
+}
+
+int sp_onednn_multiply(struct sp_onednn *o, const struct sp_onednn_product *p, int thread, const void *a, const void *b, void *c)
 {
 	if (!is_ready(o, p) || thread < 0 || thread >= o->threads)
 		return sp_fail(SP_ERR_DEVICE, "a product that is not ready, or thread %d of %d", thread, o->threads);
 	for (int64_t i = 0; i < p->m; i++)
 		for (int64_t j = 0; j < p->n; j++) {
-			double sum = p->add ? c[i * p->c_stride + j] : 0;
+			double sum = p->add ? element(c, p->result, i * p->c_stride + j) : 0;
 			for (int64_t l = p->k - 1; l >= 0; l--)
 				sum += (double)element(a, p->dtype, p->turn_a ? l * p->a_stride + i : i * p->a_stride + l) *
 				       element(b, p->dtype, p->turn_b ? j * p->b_stride + l : l * p->b_stride + j);
-			c[i * p->c_stride + j] = (float)sum;
+			put(c, p->result, i * p->c_stride + j, (float)sum);
 		}
 	return SP_OK;
 }

@@ -151,6 +151,32 @@ static void check_all(enum sp_dtype dtype)
 			}
 }
 
+/* A result of bfloat16 is the float32 one rounded once, up to the order of a sum. */
+static void check_rounded(const int64_t size[3], int form)
+{
+	struct sp_onednn_product p = product(size, form, GAP, SP_BF16);
+	struct array a = make((p.turn_a ? p.k : p.m) * p.a_stride, SP_BF16), b = make((p.turn_b ? p.n : p.k) * p.b_stride, SP_BF16);
+	struct array c = make(p.m * p.c_stride, SP_BF16);
+	uint16_t *before = malloc((size_t)(c.n + 1) * sizeof *before);
+	assert_non_null(before);
+	memcpy(before, c.data, (size_t)c.n * sizeof *before);
+	p.result = SP_BF16;
+	assert_int_equal(sp_onednn_ready(o, &p), SP_OK);
+	assert_int_equal(sp_onednn_multiply(o, &p, 0, a.data, b.data, c.data), SP_OK);
+	multiply_exactly(&p, &a, &b, c.value);
+	for (int64_t i = 0; i < c.n; i++) {
+		const uint16_t got = ((uint16_t *)c.data)[i];
+		if (i % p.c_stride < p.n)
+			assert_true(fabs(sp_bf16_wide(got) - c.value[i]) <= 0x1p-8 * fabs(c.value[i]) + 1e-5);
+		else
+			assert_int_equal(got, before[i]);
+	}
+	free(before);
+	release(&a);
+	release(&b);
+	release(&c);
+}
+
 /* ---- tests ---- */
 
 static int setup(void **unused)
@@ -182,6 +208,18 @@ static void bfloat16_products_equal_exact_ones(void **unused)
 		skip();
 	}
 	check_all(SP_BF16);
+}
+
+static void results_of_bfloat16_are_rounded_once(void **unused)
+{
+	(void)unused;
+	if (!sp_onednn_knows(o, SP_BF16)) {
+		print_message("oneDNN has no bfloat16 on this processor\n");
+		skip();
+	}
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+		for (int form = 0; form < 4; form++)
+			check_rounded(sizes[i], form);
 }
 
 static void what_is_fast_is_known(void **unused)
@@ -257,6 +295,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(float32_products_equal_exact_ones),
 		cmocka_unit_test(bfloat16_products_equal_exact_ones),
+		cmocka_unit_test(results_of_bfloat16_are_rounded_once),
 		cmocka_unit_test(what_is_fast_is_known),
 		cmocka_unit_test(other_dtypes_are_refused_each_time),
 		cmocka_unit_test(results_repeat_whatever_openmp_would_give),
