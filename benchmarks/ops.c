@@ -367,7 +367,7 @@ static int best_time(struct bench *b, double *seconds)
 		*seconds = b->bytes / b->memory_rate;
 		return SP_OK;
 	}
-	const int status = sp_compute_gemm_rate(b->c, b->m, b->n, b->k, b->seconds, &rate);
+	const int status = sp_compute_gemm_rate(b->c, b->element, b->m, b->n, b->k, b->seconds, &rate);
 	if (status == SP_OK)
 		*seconds = b->flops / rate;
 	return status;

@@ -125,7 +125,7 @@ int sp_cpu_decide(void *ctx, const struct sp_decide *args);
 int sp_cpu_adamw(void *ctx, const struct sp_adamw *args);
 int sp_cpu_add(void *ctx, float *y, const float *x, int64_t n);
 /* measure.c */
-int sp_cpu_gemm_rate(void *ctx, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s);
+int sp_cpu_gemm_rate(void *ctx, enum sp_dtype dtype, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s);
 int sp_cpu_memory_rate(void *ctx, double seconds, double *bytes_per_s);
 
 #endif

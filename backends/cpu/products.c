@@ -27,7 +27,7 @@ enum {
 /* ---- who multiplies ---- */
 
 /* By sizes and processor alone, never by a clock: runs would not repeat. */
-static int by_onednn(const struct sp_cpu *cpu, enum sp_dtype element, int64_t m, int64_t n, int64_t k)
+int sp_cpu_by_onednn(const struct sp_cpu *cpu, enum sp_dtype element, int64_t m, int64_t n, int64_t k)
 {
 	if (!cpu->onednn || cpu->products == SP_PRODUCTS_BLAS)
 		return 0;
@@ -38,7 +38,7 @@ static int by_onednn(const struct sp_cpu *cpu, enum sp_dtype element, int64_t m,
 
 const char *sp_cpu_multiplies(void *ctx, enum sp_dtype element, int64_t m, int64_t n, int64_t k)
 {
-	return by_onednn(ctx, element, m, n, k) ? "onednn" : "blas";
+	return sp_cpu_by_onednn(ctx, element, m, n, k) ? "onednn" : "blas";
 }
 
 /* ---- cutting ---- */
@@ -85,6 +85,11 @@ static struct sp_cpu_cut cut_of(const struct sp_cpu *cpu, const struct sp_cpu_pr
 	if (cut.even && !p->in_place && cut.m % SP_CPU_EVEN)
 		cut.down = sp_max(cut.down, 2); /* the last piece needs one before it */
 	return cut;
+}
+
+struct sp_cpu_cut sp_cpu_cut_plain(const struct sp_cpu *cpu, int64_t m, int64_t n)
+{
+	return choose_cut(m, n, cpu->threads, INT64_MAX);
 }
 
 struct sp_cpu_piece sp_cpu_piece_at(const struct sp_cpu_cut *cut, int64_t i)
@@ -264,7 +269,7 @@ static int take_room(struct sp_cpu *cpu, const struct sp_cpu_products *p, const 
 
 int sp_cpu_products_plan(struct sp_cpu *cpu, const struct sp_cpu_products *p, struct sp_cpu_cut *cut, struct sp_cpu_room *room)
 {
-	*cut = cut_of(cpu, p, by_onednn(cpu, p->element, p->m, p->n, p->depth));
+	*cut = cut_of(cpu, p, sp_cpu_by_onednn(cpu, p->element, p->m, p->n, p->depth));
 	int status = take_room(cpu, p, cut, room);
 	if (status || !cut->onednn)
 		return status;

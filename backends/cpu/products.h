@@ -52,9 +52,14 @@ struct sp_cpu_products {
 	const void *args;
 };
 
+/* Whether oneDNN is to make a product with (m, n) results of k terms, the BLAS otherwise. */
+int sp_cpu_by_onednn(const struct sp_cpu *cpu, enum sp_dtype element, int64_t m, int64_t n, int64_t k);
+
 /* How to cut, who multiplies, and room; all that oneDNN needs is made. SP_ERR_MEMORY, SP_ERR_DEVICE, logged. */
 int sp_cpu_products_plan(struct sp_cpu *cpu, const struct sp_cpu_products *products, struct sp_cpu_cut *cut, struct sp_cpu_room *room);
 
+/* How to cut a product that is made in place, whole sums at once. */
+struct sp_cpu_cut sp_cpu_cut_plain(const struct sp_cpu *cpu, int64_t m, int64_t n);
 struct sp_cpu_piece sp_cpu_piece_at(const struct sp_cpu_cut *cut, int64_t i);
 struct sp_matrix sp_cpu_block(struct sp_matrix m, const struct sp_cpu_piece *p);
 

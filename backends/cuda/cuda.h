@@ -128,7 +128,7 @@ int sp_cuda_decide(void *ctx, const struct sp_decide *args);
 int sp_cuda_adamw(void *ctx, const struct sp_adamw *args);
 int sp_cuda_add(void *ctx, float *y, const float *x, int64_t n);
 /* measure.c */
-int sp_cuda_gemm_rate(void *ctx, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s);
+int sp_cuda_gemm_rate(void *ctx, enum sp_dtype dtype, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s);
 int sp_cuda_memory_rate(void *ctx, double seconds, double *bytes_per_s);
 
 /* table.c: the operations above, for each module made of these sources. */

@@ -58,11 +58,10 @@ static int run_gemm(struct sp_cuda *cuda, void *work)
 }
 
 /* Numbers of no pattern: products of zeros take less power and are faster than any real ones. */
-static int random_matrix(struct sp_cuda *cuda, int64_t rows, int64_t cols, struct sp_matrix *m)
+static int random_floats(struct sp_cuda *cuda, int64_t rows, int64_t cols, struct sp_matrix *m)
 {
 	const size_t n = (size_t)(rows * cols), bytes = n * sizeof(float);
 	float *host = malloc(bytes ? bytes : 1);
-	void *memory = NULL;
 	uint32_t state = 1;
 	if (!host)
 		return SP_ERR_MEMORY;
@@ -70,23 +69,41 @@ static int random_matrix(struct sp_cuda *cuda, int64_t rows, int64_t cols, struc
 		state = state * 1664525u + 1013904223u;
 		host[i] = (float)(int32_t)state * 0x1p-31f;
 	}
-	int status = sp_cuda_alloc(cuda, bytes, &memory);
+	*m = sp_matrix(NULL, rows, cols);
+	int status = sp_cuda_alloc(cuda, bytes, &m->data);
 	if (status == SP_OK)
-		status = sp_cuda_copy_in(cuda, memory, host, bytes);
+		status = sp_cuda_copy_in(cuda, m->data, host, bytes);
 	free(host);
-	*m = sp_matrix(memory, rows, cols);
 	return status;
 }
 
-int sp_cuda_gemm_rate(void *ctx, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s)
+/* m->data is the caller's to free, whatever is returned. */
+static int random_matrix(struct sp_cuda *cuda, int64_t rows, int64_t cols, enum sp_dtype dtype, struct sp_matrix *m)
+{
+	struct sp_matrix floats = { 0 };
+	if (dtype == SP_F32)
+		return random_floats(cuda, rows, cols, m);
+	*m = sp_matrix_of(NULL, rows, cols, dtype);
+	int status = random_floats(cuda, rows, cols, &floats);
+	if (status == SP_OK)
+		status = sp_cuda_alloc(cuda, (size_t)(rows * cols) * sp_dtype_size(dtype), &m->data);
+	if (status == SP_OK)
+		status = sp_cuda_convert(cuda, floats, *m);
+	if (status == SP_OK)
+		status = sp_cuda_sync(cuda);
+	sp_cuda_free(cuda, floats.data);
+	return status;
+}
+
+int sp_cuda_gemm_rate(void *ctx, enum sp_dtype dtype, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s)
 {
 	struct sp_cuda_gemm g = { .transpose_b = 1 };
 	double time = 0;
-	int status = random_matrix(ctx, m, k, &g.a);
+	int status = random_matrix(ctx, m, k, dtype, &g.a);
 	if (status == SP_OK)
-		status = random_matrix(ctx, n, k, &g.b);
+		status = random_matrix(ctx, n, k, dtype, &g.b);
 	if (status == SP_OK)
-		status = random_matrix(ctx, m, n, &g.c);
+		status = random_matrix(ctx, m, n, dtype, &g.c);
 	if (status == SP_OK)
 		status = median_time(ctx, run_gemm, &g, seconds, &time);
 	if (status == SP_OK)

@@ -500,9 +500,11 @@ struct sp_compute_ops {
 	int (*add)(void *ctx, float *y, const float *x, int64_t n); /* y += x */
 
 	/* ---- measuring: what this device can do at best, with the threads of this context; blocks the host ---- */
-	/* Floating-point operations per second of y = x w^T, x (m, k), w (n, k), by the plain library GEMM however it runs
-	 * fastest, repeated for about `seconds`; the median is returned. */
-	int (*gemm_rate)(void *ctx, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s);
+	/* Floating-point operations per second of y = x w^T, x (m, k), w (n, k), y (m, n), all of `dtype`, by the plain product of the
+	 * library that multiplies such matrices here, however it runs fastest, repeated for about `seconds`; the median is returned.
+	 * dtype: SP_F32, in the precision the backend was opened with, or SP_BF16 or SP_F16; where products in that are made by widening
+	 * matrices to float32, the rate is that of float32. */
+	int (*gemm_rate)(void *ctx, enum sp_dtype dtype, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s);
 	/* Bytes per second read and written by y = y + x over arrays much larger than the caches. */
 	int (*memory_rate)(void *ctx, double seconds, double *bytes_per_s);
 };

@@ -290,11 +290,14 @@ int sp_compute_shares_take(struct sp_compute *c, double seconds[SP_CLASSES])
 
 /* ---- measuring ---- */
 
-int sp_compute_gemm_rate(struct sp_compute *c, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s)
+int sp_compute_gemm_rate(struct sp_compute *c, enum sp_dtype dtype, int64_t m, int64_t n, int64_t k, double seconds,
+                         double *flops_per_s)
 {
+	if (!sp_operand_is_element(dtype))
+		return sp_fail(SP_ERR_SHAPE, "gemm_rate: in %s: expected f32, bf16 or f16", sp_dtype_name(dtype));
 	if (m < 1 || n < 1 || k < 1)
 		return sp_fail(SP_ERR_SHAPE, "gemm_rate: %" PRId64 " x %" PRId64 " x %" PRId64 " is no product to measure", m, n, k);
-	return c->ops->gemm_rate(c->ctx, m, n, k, seconds, flops_per_s);
+	return c->ops->gemm_rate(c->ctx, dtype, m, n, k, seconds, flops_per_s);
 }
 
 int sp_compute_memory_rate(struct sp_compute *c, double seconds, double *bytes_per_s)

@@ -109,7 +109,8 @@ void sp_compute_shares_stop(struct sp_compute *c);
 /* Seconds of each class since this was called last, or since the start. Waits for the device. */
 int sp_compute_shares_take(struct sp_compute *c, double seconds[SP_CLASSES]);
 
-int sp_compute_gemm_rate(struct sp_compute *c, int64_t m, int64_t n, int64_t k, double seconds, double *flops_per_s);
+int sp_compute_gemm_rate(struct sp_compute *c, enum sp_dtype dtype, int64_t m, int64_t n, int64_t k, double seconds,
+                         double *flops_per_s);
 int sp_compute_memory_rate(struct sp_compute *c, double seconds, double *bytes_per_s);
 
 #endif

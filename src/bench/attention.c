@@ -14,6 +14,7 @@
 #include "parallel/shard.h"
 #include "train/planned.h"
 #include "train/rate.h"
+#include "train/setup.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -634,14 +635,15 @@ static int prepare(struct work *w)
 	if (!status && w->element != SP_F32)
 		status = round_inputs(w);
 	if (!status)
-		status = sp_rate_measure(bench->compute, bench->world, &c, w->batch * w->chunk, &w->gemm);
+		status = sp_rate_measure(bench->compute, bench->world, &c, w->element, w->batch * w->chunk, &w->gemm);
 	if (status)
 		return status;
 	sp_bench_about(bench->output, "attention", "%lld sequences of %lld tokens over %d ranks, %lld a rank; %lld heads of %lld; "
 	               "%s; dropout %g; transfers %s", (long long)w->batch, (long long)w->length, w->ranks, (long long)w->chunk,
 	               (long long)w->heads, (long long)w->head_dim, sp_dtype_name(w->element), bench->settings->model.attention_dropout,
 	               bench->settings->parallel.overlap ? "overlap" : "wait");
-	sp_bench_about(bench->output, "gemm", "%.1f GFLOP/s, all ranks at once, at the model's own shapes", 1e-9 * w->gemm);
+	sp_bench_about(bench->output, "gemm", "%.1f GFLOP/s in %s, all ranks at once, at the model's own shapes", 1e-9 * w->gemm,
+	               sp_setup_precision(bench->settings));
 	return make_reference(w);
 }
 

@@ -288,7 +288,7 @@ static int plain_rate(struct work *w, double *rate)
 	const struct plain p = plain_of(w);
 	int status = sp_comm_barrier(w->bench->world);
 	if (!status)
-		status = sp_compute_gemm_rate(w->bench->compute, p.m, p.n, p.k, seconds, rate);
+		status = sp_compute_gemm_rate(w->bench->compute, w->element, p.m, p.n, p.k, seconds, rate);
 	return status ? status : sp_comm_all_reduce(w->bench->world, rate, 1, SP_F64, SP_SUM);
 }
 
@@ -445,6 +445,7 @@ static void close_both(struct both *b)
 static int measure_shapes(struct sp_bench *const bench[], int benches, const struct shape *shapes, size_t n)
 {
 	int status = SP_OK;
+	sp_bench_about(bench[0]->output, "gemm", "the library's plain product in %s", sp_setup_precision(bench[0]->settings));
 	sp_bench_table(bench[0]->output, "products of the model, all ranks at once", columns);
 	for (size_t i = 0; i < n * (size_t)benches && !status; i++)
 		status = measure_shape(bench[i % (size_t)benches], &shapes[i / (size_t)benches]);

@@ -4,6 +4,7 @@
 #include "bench/child.h"
 
 #include "base/log.h"
+#include "train/setup.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -111,6 +112,8 @@ int sp_bench_scaling(struct sp_bench *b)
 		status = sp_fail(SP_ERR_SETTING, "--axis %s: expected sequence, data, tensor or pipeline", b->axis);
 	if (status)
 		return status;
+	sp_bench_about(b->output, "gemm", "the library's plain product in %s, all ranks at once, at the model's own shapes",
+	               sp_setup_precision(b->settings));
 	sp_bench_table(b->output, "training on more ranks: a fixed problem (strong), one that grows with them (weak)", columns);
 	for (i = 0; i < 2 && !status; i++)
 		if (sp_bench_wants(b, problems[i].name))

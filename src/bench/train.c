@@ -175,6 +175,8 @@ static int read_back(struct sp_bench *bench, const struct sp_settings *s, const 
 	int status = sp_bench_events_read(s->log.metrics, &events);
 	if (!status) {
 		sp_bench_about(bench->output, "device", "%s", json_string_value(json_object_get(events.config, "device_text")));
+		sp_bench_about(bench->output, "gemm", "the library's plain product in %s, all ranks at once, at the model's own shapes",
+		               json_string_value(json_object_get(events.config, "gemm_precision")));
 		sp_bench_table(bench->output, "steps of training", columns);
 		print(bench, &events, p);
 		status = judge(bench, s, &events);

@@ -28,13 +28,13 @@ static const struct part {
 	const char *help;
 } parts[] = {
 	{ "gemm", "bench gemm", GEMM, sp_bench_gemm, 1, 1, 2, 9, "4",
-	  "matrix products of the model at its own shapes, with each epilogue, beside the library's rate" },
+	  "matrix products of the model at its own shapes, with each epilogue, beside the library's rate in that precision" },
 	{ "attention", "bench attention", ATTENTION, sp_bench_attention, 1, 1, 1, 5, "1",
 	  "each kind of attention over all ranks: time, waiting, bytes, memory, difference from one rank" },
 	{ "comm", "bench comm", COMM, sp_bench_comm, 1, 0, 3, 15, "4",
 	  "messages between ranks: collectives and neighbours, over sizes" },
 	{ "train", "bench train", TRAIN, sp_bench_train, 1, 0, 1, 5, "4",
-	  "steps of training: tokens/s, share of the GEMM rate, waiting, memory against plan" },
+	  "steps of training: tokens/s, share of the GEMM rate in their precision, waiting, memory against plan" },
 	{ "scaling", "bench scaling", SCALING, sp_bench_scaling, 0, 0, 1, 3, "4",
 	  "training on more and more ranks, which it starts itself: strong and weak" },
 	{ "memory", "bench memory", MEMORY, sp_bench_memory, 0, 0, 0, 1, "1",

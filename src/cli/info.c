@@ -20,11 +20,12 @@
 #include <string.h>
 
 static const char about[] =
-	"usage: seqpar info [--measure] [backend.device=...] [backend.comm=...] [backend.threads=...]\n"
+	"usage: seqpar info [--measure] [backend.key=value]... [train.precision=...]\n"
 	"       mpirun -n RANKS seqpar info --measure\n"
 	"       seqpar info --grid -n RANKS [-c FILE] [section.key=value]...\n\n"
 	"Prints version, backend modules and why one cannot be used, processor, BLAS, threads and ranks; or, with --grid, where\n"
-	"each of RANKS ranks would stand and with whom it would share what. No rank is started for that.\n\n";
+	"each of RANKS ranks would stand and with whom it would share what. No rank is started for that. The rate of products that\n"
+	"--measure prints is that of matrices in train.precision, fp32 unless it is given.\n\n";
 
 static void print_modules(void)
 {
@@ -80,7 +81,7 @@ static int print_all(const struct sp_settings *s, int measure, struct sp_comm **
 	if (status == SP_OK)
 		print_compute(compute);
 	if (status == SP_OK && measure)
-		status = sp_cli_measure(compute, *comm);
+		status = sp_cli_measure(s, compute, *comm);
 	sp_compute_close(compute);
 	return status;
 }
@@ -89,8 +90,8 @@ static int read_settings(struct sp_settings *s, int n, char **words)
 {
 	sp_settings_default(s);
 	for (int i = 0; i < n; i++) {
-		if (strncmp(words[i], "backend.", 8) != 0)
-			return sp_fail(SP_ERR_SETTING, "info takes settings of backend only, not \"%s\"", words[i]);
+		if (strncmp(words[i], "backend.", 8) != 0 && strncmp(words[i], "train.precision=", 16) != 0)
+			return sp_fail(SP_ERR_SETTING, "info takes settings of backend and train.precision only, not \"%s\"", words[i]);
 		int status = sp_settings_word(s, words[i]);
 		if (status)
 			return status;

@@ -6,6 +6,8 @@
 #include "backend/compute.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "train/planned.h"
+#include "train/setup.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,25 +35,34 @@ static int summed(struct sp_comm *comm, double *value)
 	return sp_comm_all_reduce(comm, value, 1, SP_F64, SP_SUM);
 }
 
-static int measure_products(struct sp_compute *compute, struct sp_comm *comm)
+static int check_precision(enum sp_dtype element, struct sp_compute *compute)
 {
+	const struct sp_compute_needs needs = { .dtype = element, .head_dim = 64, .attention_dtype = element };
+	return element == SP_F32 ? SP_OK : sp_compute_supports(compute, &needs);
+}
+
+static int measure_products(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *comm)
+{
+	const enum sp_dtype element = sp_planned_element(settings);
+	const char *precision = sp_setup_precision(settings);
 	double time = 0;
-	int status = SP_OK;
+	int status = check_precision(element, compute);
 	for (size_t i = 0; i < sizeof products / sizeof *products && status == SP_OK; i++) {
 		double rate;
 		status = sp_comm_barrier(comm);
 		if (status == SP_OK)
-			status = sp_compute_gemm_rate(compute, products[i].m, products[i].n, products[i].k, seconds, &rate);
+			status = sp_compute_gemm_rate(compute, element, products[i].m, products[i].n, products[i].k, seconds, &rate);
 		if (status == SP_OK)
 			status = summed(comm, &rate);
 		if (status)
 			return status;
-		printf("  gemm     %8.1f GFLOP/s  %5" PRId64 " x %5" PRId64 " x %4" PRId64 "  %s\n", rate / 1e9, products[i].m,
-		       products[i].n, products[i].k, products[i].name);
+		printf("  gemm     %8.1f GFLOP/s in %s  %5" PRId64 " x %5" PRId64 " x %4" PRId64 "  %s\n", rate / 1e9, precision,
+		       products[i].m, products[i].n, products[i].k, products[i].name);
 		time += products[i].share / rate;
 	}
-	printf("  gemm     %8.1f GFLOP/s  a layer's products together\n", 1 / time / 1e9);
-	return SP_OK;
+	if (!status)
+		printf("  gemm     %8.1f GFLOP/s in %s  a layer's products together\n", 1 / time / 1e9, precision);
+	return status;
 }
 
 static int measure_memory(struct sp_compute *compute, struct sp_comm *comm)
@@ -102,11 +113,11 @@ static int measure_ring(struct sp_comm *comm)
 	return status;
 }
 
-int sp_cli_measure(struct sp_compute *compute, struct sp_comm *comm)
+int sp_cli_measure(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *comm)
 {
 	int size = sp_comm_size(comm);
 	printf("measured%s\n", size > 1 ? "   all ranks at once; rates are sums over them" : "");
-	int status = measure_products(compute, comm);
+	int status = measure_products(settings, compute, comm);
 	if (status == SP_OK)
 		status = measure_memory(compute, comm);
 	if (status == SP_OK && size > 1)

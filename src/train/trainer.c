@@ -175,18 +175,19 @@ static int announce(struct trainer *t)
 	status = sp_report_line(
 		&t->report,
 		"%d ranks (%s) = %d data x %d pipeline x %d sequence x %d tensor; per rank %lld of %lld tokens, %s\n"
-		"%lld parameters; %.0f MiB planned per rank, %.0f of them activations; GEMM rate %.1f GFLOP/s",
+		"%lld parameters; %.0f MiB planned per rank, %.0f of them activations; GEMM rate %.1f GFLOP/s in %s",
 		sp_comm_size(t->world), sp_comm_name(t->world), u->grid.shape.at[SP_AXIS_DATA],
 		u->grid.shape.at[SP_AXIS_PIPELINE], u->grid.shape.at[SP_AXIS_SEQUENCE],
 		u->grid.shape.at[SP_AXIS_TENSOR], (long long)u->shard.chunk, (long long)u->shard.length, device,
 		(long long)sp_parameters_values(&u->config),
-		(double)t->plan.total / 1048576.0, (double)t->plan.model.arena / 1048576.0, t->gemm_rate / 1e9);
+		(double)t->plan.total / 1048576.0, (double)t->plan.model.arena / 1048576.0, t->gemm_rate / 1e9,
+		sp_setup_precision(t->settings));
 	if (!status && messages[0])
 		status = sp_report_line(&t->report, "%s", messages);
 	if (status)
 		return status;
 	return sp_metrics_write(&t->metrics, "config",
-	                        json_pack("{s:s, s:o, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:i, s:s, s:s, s:f}",
+	                        json_pack("{s:s, s:o, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:i, s:s, s:s, s:f, s:s}",
 	                                  "version", PACKAGE_VERSION, "settings", sp_metrics_settings(t->settings),
 	                                  "resumed_from", t->resume.path, "first_step", (json_int_t)t->done,
 	                                  "ranks", sp_comm_size(t->world), "data_ranks", u->grid.shape.at[SP_AXIS_DATA],
@@ -199,7 +200,8 @@ static int announce(struct trainer *t)
 	                                  "planned_bytes", (json_int_t)t->plan.total,
 	                                  "device", sp_compute_name(t->compute), "device_text", device,
 	                                  "threads", sp_compute_threads(t->compute), "comm", sp_comm_name(t->world),
-	                                  "messages", messages, "gemm_flops_per_s", t->gemm_rate));
+	                                  "messages", messages, "gemm_flops_per_s", t->gemm_rate, "gemm_precision",
+	                                  sp_setup_precision(t->settings)));
 }
 
 /* A run that is resumed may have nothing left to do. */
@@ -225,8 +227,8 @@ static int open_all(struct trainer *t)
 	if (!status && t->resume.path[0])
 		status = sp_resume_load(&t->resume, &t->setup, t->optimizer);
 	if (!status)
-		status = sp_rate_measure(t->compute, t->world, &t->setup.config, t->setup.options.batch * t->setup.shard.chunk,
-		                         &t->gemm_rate);
+		status = sp_rate_measure(t->compute, t->world, &t->setup.config, sp_planned_element(t->settings),
+		                         t->setup.options.batch * t->setup.shard.chunk, &t->gemm_rate);
 	if (!status && t->settings->log.shares)
 		status = sp_compute_shares_start(t->compute);
 	return status ? status : announce(t);

@@ -29,7 +29,24 @@ with()
 with 01 train "$steps"
 says 'stand-in for bf16'
 grep -q 'bf16' "$dir/err" && fail "$command: warns of bf16"
+# The rate that steps are held against is that of these products: nothing else has made any yet.
+says 'GFLOP/s in bf16'
+grep -q 'oneDNN, [1-9][0-9]* kinds made' "$dir/out" || fail "$command: the rate is of other products than bf16's"
+with 01 train "$steps train.precision=fp32"
+says 'GFLOP/s in fp32'
+says 'oneDNN, 0 kinds made'
 with 01 check ""
+
+# The place-holder is slower than the BLAS by far, and so are the rates in bf16 alone.
+rate()
+{
+	run 0 env SEQPAR_MODULE_PATH="$dir/modules" "$SEQPAR" bench attention --only full --repeats 1 $small parallel.sequence=1 backend.threads=1 "$1"
+	sed -n 's/^# gemm: \([0-9.]*\) GFLOP.*/\1/p' "$dir/out"
+}
+echo "$(rate train.precision=fp32) $(rate train.precision=bf16)" | awk '{ exit !($1 > 3 * $2 && $2 > 0) }' || fail "attention in bf16 is held against fp32's rate"
+run 0 env SEQPAR_MODULE_PATH="$dir/modules" "$SEQPAR" bench gemm --csv --only 'qkv forward none' --rows 64 --repeats 3 $small backend.threads=1
+says 'plain product in bf16'
+awk -F, '$1 == "qkv" { good = $5 == "onednn" && $15 > 20 } END { exit !good }' "$dir/out" || fail "products in bf16 are held against fp32's rate"
 
 # A rank that has not makes all do without. (So where oneDNN is really fast, this is no case.)
 if ! env SEQPAR_LOG=error "$SEQPAR" info 2>/dev/null | grep -q 'oneDNN.* for bf16'; then

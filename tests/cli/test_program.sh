@@ -47,9 +47,13 @@ env SEQPAR_MODULE_PATH=/nonexistent "$SEQPAR" info >"$dir/alone" 2>&1 || grep -q
 	fail "without modules: $(cat "$dir/alone")"
 if "$SEQPAR" info | grep -q '^compute '; then
 	run 0 "$SEQPAR" info --measure backend.threads=1
-	says 'GFLOP/s'
+	says 'GFLOP/s in fp32'
 	says 'GB/s'
 	says '1 per rank'
+	run 0 "$SEQPAR" info --measure backend.threads=1 backend.device=cpu train.precision=bf16
+	says 'GFLOP/s in bf16'
+	run 1 "$SEQPAR" info --measure backend.device=cpu train.precision=fp16
+	ends_with_the_only_error 'not in f16'
 fi
 
 if test -e /dev/full; then

@@ -81,6 +81,7 @@ for field in step loss lr grad_norm loss_scale tokens_per_s step_ms flops_per_s 
 	comm_exposed_gradient_ms comm_exposed_parameter_ms comm_exposed_other_ms; do
 	[ "$(grep '"event": *"step"' "$scratch/m.jsonl" | grep -c "\"$field\": *[0-9]")" = 3 ] || failed "steps without $field"
 done
+grep '"event": *"config"' "$scratch/m.jsonl" | grep -q '"gemm_precision": *"fp32"' || failed "the rate's precision is not named"
 grep -q '"time_' "$scratch/m.jsonl" && failed "operations are timed unasked"
 [ "$(head -c 1 "$scratch/t.json")" = "{" ] && [ "$(tail -n 1 "$scratch/t.json")" = "]}" ] || failed "trace is not whole"
 [ -e "$scratch/t.json.part" ] && failed "a temporary trace is left"

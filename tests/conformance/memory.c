@@ -104,7 +104,7 @@ void context_tells_what_it_is(void **state)
 void rates_are_measured(void **state)
 {
 	double rate = 0;
-	assert_int_equal(sp_compute_gemm_rate(*state, 64, 48, 32, 0.005, &rate), SP_OK);
+	assert_int_equal(sp_compute_gemm_rate(*state, bench_dtype(), 64, 48, 32, 0.005, &rate), SP_OK);
 	assert_true(isfinite(rate) && rate > 1e6);
 	rate = 0;
 	assert_int_equal(sp_compute_memory_rate(*state, 0.005, &rate), SP_OK);

@@ -135,8 +135,7 @@ static const struct CMUnitTest of_floats[] = {
 	cmocka_unit_test(decide_equals_reference),
 	cmocka_unit_test(adamw_equals_reference_over_steps),
 	cmocka_unit_test(add_equals_reference),
-	cmocka_unit_test(rates_are_measured),
-		cmocka_unit_test(time_is_told_by_class),
+	cmocka_unit_test(time_is_told_by_class),
 };
 
 /* Matrix products. */
@@ -144,6 +143,7 @@ static const struct CMUnitTest of_products[] = {
 	cmocka_unit_test(linear_forward_equals_reference),
 	cmocka_unit_test(linear_backward_input_equals_reference),
 	cmocka_unit_test(linear_backward_weight_equals_reference),
+	cmocka_unit_test(rates_are_measured),
 };
 
 /* What works on activations. */
@@ -186,6 +186,7 @@ static const struct CMUnitTest of_elements[] = {
 	cmocka_unit_test(cross_entropy_of_parts_takes_the_first_of_equals),
 	cmocka_unit_test(tanh_equals_reference),
 	cmocka_unit_test(tanh_backward_equals_reference),
+	cmocka_unit_test(rates_are_measured),
 };
 
 static const struct CMUnitTest of_libraries[] = {

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <vector>
 
 struct cublasLtContext {
@@ -143,6 +144,13 @@ static uint32_t alignment(const void *pointer)
 	return lowest == 0 || lowest > 256 ? 256 : (uint32_t)lowest;
 }
 
+/* SEQPAR_CUDASIM_PRODUCTS=f32|bf16|f16: no other type is known. */
+static int is_known(cudaDataType_t type)
+{
+	const char *only = getenv("SEQPAR_CUDASIM_PRODUCTS");
+	return !only || strcmp(only, type == CUDA_R_32F ? "f32" : type == CUDA_R_16BF ? "bf16" : "f16") == 0;
+}
+
 /* Results of an odd number of rows have no algorithm with a bias, so that callers show what they do then. */
 extern "C" cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t operation,
                                                          cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
@@ -155,6 +163,8 @@ extern "C" cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cubla
 	*count = 0;
 	if (wanted < 1 || c != d || !shapes_agree(*operation, *a, *b, *c) || (biased && !operation->bias))
 		return CUBLAS_STATUS_INVALID_VALUE;
+	if (!is_known(a->type) || !is_known(c->type))
+		return CUBLAS_STATUS_NOT_SUPPORTED;
 	if (a->type != b->type || (c->type != a->type && c->type != CUDA_R_32F) ||
 	    (operation->compute == CUBLAS_COMPUTE_32F_FAST_TF32 && a->type != CUDA_R_32F) || (biased && c->rows % 2 != 0))
 		return CUBLAS_STATUS_NOT_SUPPORTED;

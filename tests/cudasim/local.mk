@@ -16,7 +16,7 @@ check_LTLIBRARIES += backends/cudasim.la
 conformance_rows += tests/conformance/cudasim-forward-1.conform tests/conformance/cudasim-tf32-up-1.conform \
 	tests/conformance/cudasim-tf32-down-1.conform tests/conformance/cudasim-bf16-up-1.conform tests/conformance/cudasim-f16-down-1.conform \
 	tests/conformance/cudasim-cudnn-bf16-up-1.conform tests/conformance/cudasim-cudnn-f16-down-1.conform
-unit_tests += tests/cudasim/test_attention_kernel
+unit_tests += tests/cudasim/test_attention_kernel tests/cudasim/test_rate
 rank_programs += tests/cudasim/test_training tests/ranks/test_device_comm
 rank_rows += tests/ranks/test_device_comm_np1.mpi tests/ranks/test_device_comm_np2.mpi tests/ranks/test_device_comm_np3.mpi
 rank_rows += tests/cudasim/test_training_np1.mpi tests/cudasim/test_training_np2.mpi
@@ -24,6 +24,7 @@ script_tests += tests/cli/test_fp16.sh
 endif
 endif
 tests_cudasim_test_attention_kernel_LDFLAGS = $(test_ldflags)
+tests_cudasim_test_rate_LDFLAGS = $(test_ldflags)
 EXTRA_DIST += tests/cli/test_fp16.sh
 tests_ranks_test_device_comm_SOURCES = tests/ranks/test_device_comm.c $(ranks_sources)
 tests_ranks_test_device_comm_LDFLAGS = $(test_ldflags)

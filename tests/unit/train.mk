@@ -1,6 +1,7 @@
 # Rows of this part of the tests; tests/local.mk says how.
 unit_tests += tests/unit/train/test_batch tests/unit/train/test_flops tests/unit/train/test_metrics \
-	tests/unit/train/test_report tests/unit/train/test_schedule
+	tests/unit/train/test_rate tests/unit/train/test_report tests/unit/train/test_schedule
+tests_unit_train_test_rate_LDFLAGS = $(test_ldflags)
 tests_unit_train_test_report_LDFLAGS = $(test_ldflags)
 tests_unit_train_test_batch_LDFLAGS = $(test_ldflags)
 tests_unit_train_test_flops_LDFLAGS = $(test_ldflags)

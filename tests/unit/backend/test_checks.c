@@ -519,6 +519,19 @@ static void vectors_are_required_and_apart(void **state)
 	assert_int_equal(sp_compute_zero(spy, NULL, 0), SP_OK);
 }
 
+static void a_rate_is_asked_for_in_the_dtype_that_was_given(void **state)
+{
+	(void)state;
+	for (int dtype = 0; dtype < SP_DTYPES; dtype++) {
+		const int element = dtype == SP_F32 || dtype == SP_BF16 || dtype == SP_F16, before = *calls;
+		double rate = 0;
+		assert_int_equal(sp_compute_gemm_rate(spy, (enum sp_dtype)dtype, 2, 3, 4, 1, &rate), element ? SP_OK : SP_ERR_SHAPE);
+		assert_int_equal(*calls, before + element);
+		assert_true(rate == (element ? 1 + dtype : 0));
+	}
+	assert_int_equal(sp_compute_gemm_rate(spy, SP_F32, 2, 0, 4, 1, &(double){ 0 }), SP_ERR_SHAPE);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, make_good_arguments)
 
 int main(void)
@@ -550,6 +563,7 @@ int main(void)
 		TEST(an_activation_needs_its_input_and_a_fresh_output),
 		TEST(empty_operations_pass_without_memory),
 		TEST(vectors_are_required_and_apart),
+		TEST(a_rate_is_asked_for_in_the_dtype_that_was_given),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	sp_compute_close(spy);

@@ -148,6 +148,42 @@ static void many_numbers_of_rows_are_few_kinds_of_products(void **state)
 	sp_compute_close(c);
 }
 
+/* ---- rates ---- */
+
+/* Kinds of products that a rate has made of oneDNN. */
+static int made_by_rate(struct sp_compute *c, enum sp_dtype dtype, int64_t m, int64_t n, int64_t k)
+{
+	double rate = 0;
+	const int before = kinds_made(c);
+	assert_int_equal(sp_compute_gemm_rate(c, dtype, m, n, k, 0.001, &rate), SP_OK);
+	assert_true(isfinite(rate) && rate > 0);
+	return kinds_made(c) - before;
+}
+
+/* The second in bf16 finds nothing new to make, as it is the same product as the first, which that in fp32 was not. */
+static void a_rate_is_of_the_library_that_multiplies_that_dtype(void **state)
+{
+	(void)state;
+	struct sp_compute *c = opened(SP_PRODUCTS_AUTO, SP_BF16);
+	assert_int_equal(made_by_rate(c, SP_F32, 80, 96, 64), 0);
+	assert_true(made_by_rate(c, SP_BF16, 80, 96, 64) > 0);
+	assert_int_equal(made_by_rate(c, SP_BF16, 80, 96, 64), 0);
+	assert_int_equal(made_by_rate(c, SP_BF16, 16, 96, 64), 0); /* too thin, and so the BLAS' */
+	sp_compute_close(c);
+	c = opened(SP_PRODUCTS_ONEDNN, SP_BF16);
+	assert_true(made_by_rate(c, SP_F32, 80, 96, 64) > 0);
+	sp_compute_close(c);
+}
+
+static void the_rate_of_a_refused_product_is_the_blas_s(void **state)
+{
+	(void)state;
+	struct sp_compute *c = opened(SP_PRODUCTS_AUTO, SP_BF16);
+	assert_string_equal(of(c, SP_BF16, 80, 96, MOST), "onednn");
+	assert_int_equal(made_by_rate(c, SP_BF16, 80, 96, MOST), 0);
+	sp_compute_close(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +192,8 @@ int main(void)
 		cmocka_unit_test(a_refused_product_is_the_blas_s_to_the_bit),
 		cmocka_unit_test(a_refused_product_is_an_error_where_onednn_was_named),
 		cmocka_unit_test(many_numbers_of_rows_are_few_kinds_of_products),
+		cmocka_unit_test(a_rate_is_of_the_library_that_multiplies_that_dtype),
+		cmocka_unit_test(the_rate_of_a_refused_product_is_the_blas_s),
 	};
 	const struct sp_compute_options options = { .threads = 1, .products = SP_PRODUCTS_ONEDNN };
 	struct sp_compute *c = NULL;
