@@ -14,6 +14,7 @@
 #include "plan/classes.h"
 #include "plan/fit.h"
 #include "train/planned.h"
+#include "train/setup.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -30,7 +31,7 @@ static const char help[] =
 	"  --memory AMOUNT    of each rank, such as 16GiB: also the longest sequence and the largest batch that fit\n"
 	"  --time RATES       also how long a step takes where a rank has these rates: gemm= and attention= (or forward= and\n"
 	"                     backward=) in GFLOP/s, memory=, bandwidth= and gradients= in GB/s, latency= in us, copied= from 0\n"
-	"                     to 1, with commas between them\n"
+	"                     to 1, with commas between them; those in GFLOP/s as measured in the settings' train.precision\n"
 	"  --bytes            bytes instead of MiB\n"
 	"  --json             one JSON object instead, in bytes and seconds\n"
 	"  --paper            instead: memory of a layer shared by RANKS tensor or sequence ranks, by the tables of Li et\n"
@@ -157,12 +158,12 @@ static int print_fitting(const struct sp_plan_input *in, const struct sp_cli_pla
 
 /* ---- the command ---- */
 
-static int print_text(const struct sp_plan_input *in, const struct sp_cli_planned *p, int exact)
+static int print_text(const struct sp_settings *s, const struct sp_plan_input *in, const struct sp_cli_planned *p, int exact)
 {
 	char base[16];
 	sp_cli_plan_table(in, &p->classes, &p->shape, exact);
 	if (p->timed)
-		sp_cli_plan_time(&p->time, (double)(in->global_batch * in->length));
+		sp_cli_plan_time(&p->time, sp_setup_precision(s), (double)(in->global_batch * in->length));
 	printf("libraries and program need about %s more on each\n", sp_cli_amount_print(p->base, base));
 	return p->memory ? print_fitting(in, p) : SP_OK;
 }
@@ -180,7 +181,7 @@ static int print_plan(const struct sp_settings *s, const struct sp_plan_input *i
 	if (!status && planned.memory)
 		status = find_fitting(in, &planned);
 	if (!status)
-		status = r->json ? sp_cli_plan_json(&planned) : print_text(in, &planned, r->exact);
+		status = r->json ? sp_cli_plan_json(&planned) : print_text(s, in, &planned, r->exact);
 	sp_plan_classes_free(&planned.classes);
 	return status;
 }

@@ -66,9 +66,9 @@ int sp_cli_plan_rates(const char *text, struct sp_plan_rates *rates)
 	return SP_OK;
 }
 
-void sp_cli_plan_time(const struct sp_plan_time *time, double tokens)
+void sp_cli_plan_time(const struct sp_plan_time *time, const char *precision, double tokens)
 {
-	printf("time by these rates, of the slowest rank    ms\n");
+	printf("time by these rates in %s, of the slowest rank    ms\n", precision);
 	for (const struct sp_plan_time_part *part = sp_plan_time_parts; part->name; part++)
 		printf("%-36s %12.3f\n", part->name, 1e3 * *(const double *)((const char *)time + part->at));
 	printf("%.0f tokens/s\n\n", tokens / time->total);

@@ -9,7 +9,8 @@
  * SP_ERR_SETTING, logged. */
 int sp_cli_plan_rates(const char *text, struct sp_plan_rates *rates);
 
-/* To standard output: what a step of `tokens` tokens, all ranks together, is made of. */
-void sp_cli_plan_time(const struct sp_plan_time *time, double tokens);
+/* To standard output: what a step of `tokens` tokens, all ranks together, is made of, and which precision the rates are taken to be
+ * of. */
+void sp_cli_plan_time(const struct sp_plan_time *time, const char *precision, double tokens);
 
 #endif

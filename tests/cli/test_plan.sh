@@ -130,6 +130,7 @@ says '"sequence": 2,'
 run 0 "$SEQPAR" plan -n 4 --json --memory 60MiB $small
 says '"longest": 0,'
 run 0 "$SEQPAR" plan -n 4 --time gemm=2,attention=1 $small
+says 'time by these rates in fp32'
 matches '^products of layers  *[0-9.]*$'
 matches '^[0-9]* tokens/s'
 sed -n 's/^step  *//p' "$dir/out" >"$dir/step"
