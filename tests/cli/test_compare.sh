@@ -55,6 +55,43 @@ END
 run 0 python3 "$top/benchmarks/compare" --from "$dir/sparse" -o "$dir/report.html"
 grep -q 'cpu fp32, 2 window x 1' "$dir/report.html" || fail "the sparse run is not shown"
 grep -q '987654321 tokens/s' "$dir/report.html" && fail "the sparse run is held against the others"
+
+# Shares of a rate in another precision than the run's say so, as of results from before rates were of the run's own.
+python3 - "$dir/results" "$dir/bf16" <<-'END' || fail "the results are not what they were"
+	import copy, json, sys
+	with open(sys.argv[1]) as file:
+	    results = json.load(file)
+	records = results["records"]
+	assert records[0]["result"]["about"]["gemm"].startswith("the library's plain product in fp32,")
+	for label, about in (("cpu bf16 new", "the library's plain product in bf16, all ranks at once"), ("cpu bf16 old", None)):
+	    run = copy.deepcopy(records[0])
+	    run["label"], run["result"]["tables"][0]["rows"][0]["precision"] = label, "bf16"
+	    run["result"]["about"].pop("gemm")
+	    run["result"]["about"].update({"gemm": about} if about else {})
+	    run["result"]["tables"][0]["rows"][0].update({"gemm": 1000.0, "speed": 1.0 if about else 2.0})
+	    records.append(run)
+	first = records[0]["result"]["tables"][0]["rows"][0]
+	first.update({"rate": 4.0, "speed": 2.0, "gemm": 10.0}) # two operations a token
+	for precision, speed in (("fp32", 1.0), ("bf16", 150.0)):
+	    records.append({"section": "train peer", "label": "PyTorch " + precision, "command": "python", "status": 0, "seconds": 1, "error": "",
+	                    "result": {"precision": precision, "tokens_per_s": speed, "step_ms": 1, "peak_mib": 1}})
+	with open(sys.argv[2], "w") as file:
+	    json.dump(results, file)
+END
+run 0 python3 "$top/benchmarks/compare" --from "$dir/bf16" -o "$dir/report.html"
+grep -q "cpu bf16 old, of fp32.*s" "$dir/report.html" || fail "a share of fp32's rate is not named so"
+grep -q "cpu bf16 new, of" "$dir/report.html" && fail "a share of the own precision's rate is named otherwise"
+grep -q "GEMM rate in fp32" "$dir/report.html" || fail "the rate's precision is not named"
+python3 - "$top/benchmarks" "$dir/bf16" <<-'END' || fail "PyTorch is not held against the rate of its own precision"
+	import json, sys
+	sys.dont_write_bytecode = True
+	sys.path.insert(0, sys.argv[1])
+	from comparison import page
+	with open(sys.argv[2]) as file:
+	    results = json.load(file)
+	operations, rates = page.Report(results["records"], results["about"]).work()
+	sys.exit(not (operations == 2 and rates == {"fp32": 10, "bf16": 1000}))
+END
 results 1 >"$dir/results"
 run 1 python3 "$top/benchmarks/compare" --from "$dir/results" -o "$dir/report.html"
 complains 'WRONG: train, cpu fp32, 1 rank x 1'
