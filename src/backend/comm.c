@@ -161,6 +161,15 @@ static int split_link(struct sp_comm *comm, int colour, int key, struct sp_comm 
 	return status ? status : sp_link_create(l->name, l->ops, part, l->compute, &c->group, &c->link);
 }
 
+/* Closing is collective, and after an error the others need not come: only what is this rank's alone is closed. */
+static void drop(const struct sp_comm *comm, struct sp_comm *part)
+{
+	if (comm->group.place.size == 1 || part->group.place.size == 1)
+		part->ops->close(part->comm);
+	free(part->group.member);
+	free(part);
+}
+
 static int split(struct sp_comm *comm, int colour, int key, const char *what, int by_host, struct sp_comm **part)
 {
 	if (colour < 0)
@@ -179,8 +188,7 @@ static int split(struct sp_comm *comm, int colour, int key, const char *what, in
 	sp_waiting_end();
 	snprintf(c->why, sizeof c->why, "%s", comm->why);
 	if (status) {
-		free(c->group.member);
-		free(c);
+		drop(comm, c);
 		return sp_comm_failed(comm, "split", "");
 	}
 	*part = c;

@@ -1,7 +1,7 @@
 # Rows of this part of the tests; tests/local.mk says how.
 unit_tests += tests/unit/backend/test_arena tests/unit/backend/test_buffers tests/unit/backend/test_checks \
 	tests/unit/backend/test_launcher tests/unit/backend/test_link \
-	tests/unit/backend/test_module tests/unit/backend/test_shares tests/unit/backend/test_waiting
+	tests/unit/backend/test_module tests/unit/backend/test_shares tests/unit/backend/test_split tests/unit/backend/test_waiting
 tests_unit_backend_test_buffers_LDFLAGS = $(test_ldflags)
 tests_unit_backend_test_arena_LDFLAGS = $(test_ldflags)
 tests_unit_backend_test_checks_LDFLAGS = $(test_ldflags)
@@ -9,6 +9,7 @@ tests_unit_backend_test_launcher_LDFLAGS = $(test_ldflags)
 tests_unit_backend_test_link_LDFLAGS = $(test_ldflags)
 tests_unit_backend_test_module_LDFLAGS = $(test_ldflags)
 tests_unit_backend_test_shares_LDFLAGS = $(test_ldflags)
+tests_unit_backend_test_split_LDFLAGS = $(test_ldflags)
 tests_unit_backend_test_waiting_LDFLAGS = $(test_ldflags)
 
 # Modules that stand in for real ones.
