@@ -436,10 +436,10 @@ static int open_both(const struct sp_bench *bench, const struct sp_compute_needs
 	return status;
 }
 
-static void close_both(struct both *b)
+static void close_both(struct both *b, const struct sp_comm *world, int status)
 {
 	for (int i = 0; i < 2; i++)
-		sp_compute_close(b->bench[i].compute);
+		sp_setup_close_device(b->bench[i].compute, world, status);
 }
 
 static int measure_shapes(struct sp_bench *const bench[], int benches, const struct shape *shapes, size_t n)
@@ -473,8 +473,6 @@ int sp_bench_gemm(struct sp_bench *bench)
 	int status = bench->both ? open_both(bench, &needs, &both) : sp_compute_supports(bench->compute, &needs);
 	if (!status)
 		status = measure_shapes(bench->both ? each : &bench, bench->both ? 2 : 1, shapes, sizeof shapes / sizeof *shapes);
-	/* Closing a device after an error may wait for other ranks' messages. */
-	if (!status || sp_comm_size(bench->world) == 1)
-		close_both(&both);
+	close_both(&both, bench->world, status);
 	return status;
 }

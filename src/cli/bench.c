@@ -221,9 +221,7 @@ static int run(const struct part *part, struct sp_bench *b, const struct request
 		sp_bench_output_drop(b->output);
 	else
 		status = sp_bench_output_close(b->output);
-	/* Closing a device after an error may wait for other ranks' messages. */
-	if (!status || !*world || sp_comm_size(*world) == 1)
-		sp_compute_close(b->compute);
+	sp_setup_close_device(b->compute, *world, status);
 	return status;
 }
 

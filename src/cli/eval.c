@@ -183,6 +183,6 @@ int sp_cli_eval(int argc, char **argv)
 		status = evaluate(&s, compute, world, &r, &e);
 	if (!status)
 		status = r.json ? print_json(&s, &r, &e) : print(&s, &r, &e);
-	sp_compute_close(compute);
+	sp_setup_close_device(compute, world, status);
 	return sp_cli_end(world, status);
 }

@@ -82,7 +82,7 @@ static int print_all(const struct sp_settings *s, int measure, struct sp_comm **
 		print_compute(compute);
 	if (status == SP_OK && measure)
 		status = sp_cli_measure(s, compute, *comm);
-	sp_compute_close(compute);
+	sp_setup_close_device(compute, *comm, status);
 	return status;
 }
 

@@ -89,6 +89,6 @@ int sp_cli_using_open(int head, struct sp_cli_using *u)
 int sp_cli_using_end(struct sp_cli_using *u, int status)
 {
 	sp_use_close(&u->use);
-	sp_compute_close(u->compute);
+	sp_setup_close_device(u->compute, u->world, status);
 	return sp_cli_end(u->world, status);
 }

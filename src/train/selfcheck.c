@@ -246,6 +246,6 @@ int sp_selfcheck(const struct sp_settings *settings, struct sp_comm *world, FILE
 	free_result(&result);
 	if (!status || sp_comm_size(world) == 1)
 		sp_comm_close(alone);
-	sp_compute_close(compute);
+	sp_setup_close_device(compute, world, status);
 	return status;
 }

@@ -311,6 +311,12 @@ int sp_setup_open_device(const struct sp_settings *settings, struct sp_comm *wor
 	return status ? status : sp_comm_bind(world, *compute);
 }
 
+void sp_setup_close_device(struct sp_compute *compute, const struct sp_comm *world, int status)
+{
+	if (!status || !world || sp_comm_size(world) == 1)
+		sp_compute_close(compute);
+}
+
 int sp_setup_open(const struct sp_settings *settings, struct sp_compute *compute, struct sp_comm *world,
                   struct sp_setup *setup)
 {

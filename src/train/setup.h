@@ -43,6 +43,9 @@ const char *sp_setup_precision(const struct sp_settings *settings); /* "fp32", "
 double sp_setup_scale(const struct sp_settings *settings);          /* what the loss is multiplied by at first */
 /* The device, bound to `world`: from then on what is in its memory is passed as backend.comm says. Collective. */
 int sp_setup_open_device(const struct sp_settings *settings, struct sp_comm *world, struct sp_compute **compute);
+/* Closes it, which is collective where it passes messages: after an error, `status`, the others need not come, and only a rank that is
+ * alone closes it; the end of the process does for the others. NULL accepted for both. */
+void sp_setup_close_device(struct sp_compute *compute, const struct sp_comm *world, int status);
 
 /* Opens all of it. Collective over `world`. SP_ERR_SETTING and what data, model and backend say; what was opened by
  * then is left to sp_setup_close, which only a rank that is alone may call after an error. */
