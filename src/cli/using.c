@@ -58,12 +58,22 @@ static int check_parallel(const char *command, const struct sp_settings *s)
 	return SP_OK;
 }
 
+static int check_kernel(const char *command, const struct sp_settings *s)
+{
+	if (s->backend.attention_kernel != SP_KERNEL_CUDNN)
+		return SP_OK;
+	return sp_fail(SP_ERR_SETTING, "%s computes in fp32, and cuDNN's attention in 16 bits alone: leave out backend.attention_kernel=cudnn",
+	               command);
+}
+
 int sp_cli_using_settings(char **argv, int *words, struct sp_settings *s)
 {
 	sp_settings_default(s);
 	int status = take_settings(argv, words, s);
 	if (!status)
 		status = check_parallel(argv[0], s);
+	if (!status)
+		status = check_kernel(argv[0], s);
 	if (status)
 		return status;
 	if (*words == 0)

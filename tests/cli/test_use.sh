@@ -67,6 +67,12 @@ run 2 "$SEQPAR" fill-mask "$model" '[MASK]' model.hidden=32
 ends_with_the_only_error 'model.hidden = 32 contradicts the model'
 run 2 "$SEQPAR" fill-mask "$model" '[MASK]' parallel.sequence=2
 ends_with_the_only_error 'leave out parallel.sequence'
+run 2 "$SEQPAR" fill-mask "$model" '[MASK]' backend.attention_kernel=cudnn
+ends_with_the_only_error 'fill-mask computes in fp32, and cuDNN'
+tail -n 1 "$dir/err" | grep -q 'leave out backend.attention_kernel=cudnn' || fail "$command: names no remedy"
+run 2 "$SEQPAR" embed "$model" --format jsonl backend.attention_kernel=cudnn
+ends_with_the_only_error 'embed computes in fp32, and cuDNN'
+run 0 "$SEQPAR" fill-mask "$model" '[MASK]' backend.attention_kernel=flash
 run 2 "$SEQPAR" fill-mask "$model" '[MASK]' backend.treads=1
 ends_with_the_only_error 'unknown setting backend.treads'
 long="[MASK] $(printf 'the cat %.0s' 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23)"
