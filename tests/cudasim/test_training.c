@@ -228,6 +228,12 @@ static int not_near_the_cpu(struct sp_compute *compute, struct sp_settings *s, d
 	return !(apart > nearest && apart < farthest);
 }
 
+/* The cpu has neither tf32 nor fp16, and says so. */
+static int is_the_cpu(void)
+{
+	return strcmp(test_ranks_device_name(), "cpu") == 0;
+}
+
 /* Roundings of 2^-11. */
 static void training_in_tf32_is_near_the_cpu(void **state)
 {
@@ -236,6 +242,8 @@ static void training_in_tf32_is_near_the_cpu(void **state)
 	struct sp_compute *tf32 = NULL;
 	struct sp_settings s;
 	(void)state;
+	if (is_the_cpu())
+		skip();
 	int bad = settings(&s, "model.norm=post", "model.activation=gelu", "parallel.attention=ring");
 	bad = bad || sp_compute_open(test_ranks_device_name(), &options, &tf32) != 0;
 	bad = bad || sp_comm_bind(ranks.world, tf32) != 0;
@@ -330,6 +338,8 @@ static void training_in_fp16_is_near_the_cpu(void **state)
 {
 	struct sp_settings s;
 	(void)state;
+	if (is_the_cpu())
+		skip();
 	int bad = settings(&s, "model.norm=post", "model.activation=gelu", "parallel.attention=ring");
 	bad = bad || sp_settings_word(&s, "train.precision=fp16") != 0 || sp_settings_word(&s, "train.loss_scale=4096") != 0;
 	bad = bad || not_near_the_cpu(device, &s, 1e-4, 1e-2);
