@@ -14,6 +14,7 @@ int sp_spent_read(struct sp_compute *compute, struct sp_comm *world, double wait
 {
 	double own[SP_SPENT] = { 0 };
 	int status = sp_compute_shares_take(compute, own);
+	sp_compute_shares_stop(compute);
 	own[SP_SPENT_MESSAGES] = waited;
 	if (!status)
 		status = sp_comm_all_reduce(world, own, SP_SPENT, SP_F64, SP_SUM);

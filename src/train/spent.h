@@ -18,8 +18,8 @@ struct sp_spent {
 	double seconds[SP_SPENT];
 };
 
-/* What the operations since the last call took, for messages `waited` of this rank. `idle` is left 0. Waits for the device.
- * Collective over `world`. */
+/* What the operations since sp_compute_shares_start() took, which this ends, with `waited` of this rank for messages. `idle` is left 0.
+ * Waits for the device. Collective over `world`. */
 int sp_spent_read(struct sp_compute *compute, struct sp_comm *world, double waited, struct sp_spent *spent);
 /* What is left of a step of so many seconds. */
 void sp_spent_rest(struct sp_spent *spent, double step);

@@ -229,8 +229,6 @@ static int open_all(struct trainer *t)
 	if (!status)
 		status = sp_rate_measure(t->compute, t->world, &t->setup.config, sp_planned_element(t->settings),
 		                         t->setup.options.batch * t->setup.shard.chunk, &t->gemm_rate);
-	if (!status && t->settings->log.shares)
-		status = sp_compute_shares_start(t->compute);
 	return status ? status : announce(t);
 }
 
@@ -325,7 +323,9 @@ static int do_step(struct trainer *t, const volatile sig_atomic_t *stop, struct 
 	struct sp_optimizer_result result;
 	struct sp_work work;
 	sp_where_step(t->done + 1);
-	int status = sp_setup_run(&t->setup, SP_TRAIN, (uint64_t)t->done, 1, sp_optimizer_scale(t->optimizer), &work);
+	int status = t->settings->log.shares ? sp_compute_shares_start(t->compute) : SP_OK;
+	if (!status)
+		status = sp_setup_run(&t->setup, SP_TRAIN, (uint64_t)t->done, 1, sp_optimizer_scale(t->optimizer), &work);
 	t->done++;
 	if (!status)
 		status = sp_optimizer_step(t->optimizer, sp_model_values(t->setup.model), sp_model_gradients(t->setup.model), lr);

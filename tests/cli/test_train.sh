@@ -93,6 +93,7 @@ grep -q '^of the time: products [0-9.]* %, attention .* idle ' "$scratch/out" ||
 sed -n 's/.*"event": *"step"//p' "$scratch/h.jsonl" | tr ',' '\n' | awk -F: '
 	$1 ~ /"step_ms"/ { step += $2 } $1 ~ /"time_[a-z]*_ms"/ { sum += $2; n++ }
 	END { exit !(n == 3 * 7 && step > 0 && (sum - step) ^ 2 < (1e-6 * step) ^ 2) }' || failed "log.shares: times do not add up"
+grep -q '"time_idle_ms": *-' "$scratch/h.jsonl" && failed "log.shares: what lies between steps is counted, too"
 
 ### packed samples: sequences may be longer than positions
 "$SEQPAR" train $small data.packing=true data.short_seq_prob=1 model.max_positions=12 train.eval_interval=3 train.eval_iters=1 \
