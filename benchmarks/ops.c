@@ -79,7 +79,7 @@ static void traffic(struct bench *b, double floats, double elements)
 
 static struct sp_dropout dropout(double probability)
 {
-	return (struct sp_dropout){ { 1, 2 }, (uint32_t)(65536 * (1 - probability)) };
+	return (struct sp_dropout){ .key = { 1, 2 }, .keep = (uint32_t)(65536 * (1 - probability)) };
 }
 
 static struct sp_rows rows(const struct bench *b)

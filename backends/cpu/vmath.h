@@ -253,7 +253,7 @@ sp_dropout_draw(const struct sp_dropout *dropout, uint32_t c1, uint32_t c2, uint
 {
 	const int64_t end = n + (first & 7);
 	struct sp_philox_keys keys;
-	sp_philox_schedule(dropout->key, &keys);
+	sp_philox_schedule(dropout->key_at ? dropout->key_at : dropout->key, &keys);
 	int64_t j = 0;
 	for (; end - j > SP_DROPOUT_BLOCK; j += 2 * SP_DROPOUT_BLOCK)
 		sp_philox_block(&keys, first / 8 + (uint32_t)(j / 8), c1, c2, 4, half + j);

@@ -69,6 +69,7 @@ static __device__ __forceinline__ struct slope slope_of(const struct step &a, co
 template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attention_backward_queries(struct step a)
 {
 	SP_SHARED(float, shared);
+	a.problem.dropout = with_key(a.problem.dropout);
 	const struct tiles<D> t = tiles_in<D>(shared);
 	const struct problem &p = a.problem;
 	const struct position at = position_of(p, a.query_tiles);
@@ -101,6 +102,7 @@ template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attentio
 template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attention_backward_keys(struct step a)
 {
 	SP_SHARED(float, shared);
+	a.problem.dropout = with_key(a.problem.dropout);
 	const struct tiles<D> t = tiles_in<D>(shared);
 	const struct problem &p = a.problem;
 	const struct position at = position_of(p, a.key_tiles);

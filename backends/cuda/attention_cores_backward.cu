@@ -76,6 +76,7 @@ static __device__ __forceinline__ void slope(float &s, float &dp, struct statist
 template <int D, class E> static __global__ void __launch_bounds__(CORE_THREADS) attention_cores_queries(struct step<E> a)
 {
 	SP_SHARED(E, shared);
+	a.problem.dropout = with_key(a.problem.dropout);
 	const struct tiles<D, E> t = tiles_in<D>(shared);
 	const struct problem &p = a.problem;
 	const struct position at = position_of(p, a.query_tiles);
@@ -198,6 +199,7 @@ static __device__ __forceinline__ void fetch_queries(const struct tiles<D, E> &t
 template <int D, class E> static __global__ void __launch_bounds__(CORE_THREADS) attention_cores_keys(struct step<E> a)
 {
 	SP_SHARED(E, shared);
+	a.problem.dropout = with_key(a.problem.dropout);
 	const struct tiles<D, E> t = tiles_in<D>(shared);
 	const struct problem &p = a.problem;
 	const struct position at = position_of(p, a.key_tiles);

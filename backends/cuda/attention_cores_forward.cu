@@ -125,6 +125,7 @@ static __device__ __forceinline__ void end(const float acc[D / 8][4], const stru
 template <int D, class E> static __global__ void __launch_bounds__(CORE_THREADS) attention_cores_forward(struct step<E> a)
 {
 	SP_SHARED(E, q);
+	a.problem.dropout = with_key(a.problem.dropout);
 	E *const k = q + tile_elements<D>(queries<D>::OF_BLOCK), *const v = k + 2 * tile_elements<D>(TILE);
 	int32_t *const query_docs = reinterpret_cast<int32_t *>(v + 2 * tile_elements<D>(TILE)), *const key_docs = query_docs + queries<D>::OF_BLOCK;
 	const struct problem &p = a.problem;

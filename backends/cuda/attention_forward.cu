@@ -72,6 +72,7 @@ static __device__ __forceinline__ void fold(struct scores &s, struct softmax &st
 template <int D> static __global__ void __launch_bounds__(TILE_THREADS) attention_forward(struct step a)
 {
 	SP_SHARED(float, shared);
+	a.problem.dropout = with_key(a.problem.dropout);
 	float *q = shared, *k = q + tile_size<D>::FLOATS, *v = k + tile_size<D>::FLOATS, *probs = v + tile_size<D>::FLOATS;
 	int32_t *query_docs = reinterpret_cast<int32_t *>(probs + TILE * SCORE_STRIDE), *key_docs = query_docs + TILE;
 	const struct problem &p = a.problem;

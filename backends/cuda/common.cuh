@@ -126,11 +126,22 @@ template <class T> static __device__ __forceinline__ T block_sum(T x, T *slots)
 struct dropout {
 	uint32_t key0, key1, keep;
 	float scale;
+	const uint32_t *key_at;
 };
 
 static inline struct dropout dropout_of(const struct sp_dropout *d)
 {
-	return { d->key[0], d->key[1], d->keep, (float)(65536.0 / d->keep) };
+	return { d->key[0], d->key[1], d->keep, (float)(65536.0 / d->keep), d->key_at };
+}
+
+/* Each kernel's first look at its dropout: from then on the key is in registers. */
+static __device__ __forceinline__ struct dropout with_key(struct dropout d)
+{
+	if (d.key_at) {
+		d.key0 = d.key_at[0];
+		d.key1 = d.key_at[1];
+	}
+	return d;
 }
 
 static __device__ __forceinline__ int drops(struct dropout d)

@@ -44,6 +44,7 @@ static __global__ void __launch_bounds__(NORMAL_WARPS *WARP) embedding_forward(s
 	const int64_t i = (int64_t)blockIdx.x * NORMAL_WARPS + threadIdx.x / WARP;
 	if (i >= a.count)
 		return;
+	a.dropout = with_key(a.dropout);
 	const float *word = row_at(a.word, a.token[i]), *position = a.position.data ? row_at(a.position, a.pos[i]) : NULL;
 	struct warp_row<GROUPS, struct sum_again<GROUPS, E>> row(
 		{ a, word, position, row_at(a.type, a.kind[i]), row_at(a.s, i) }, a.cols);
@@ -267,6 +268,7 @@ template <class E> struct masked {
 template <class E> static __global__ void __launch_bounds__(DROP_WARPS *WARP) drop_rows(struct masked<E> a)
 {
 	const int64_t i = (int64_t)blockIdx.x * DROP_WARPS + threadIdx.x / WARP;
+	a.dropout = with_key(a.dropout);
 	for (int64_t j = threadIdx.x % WARP * GROUP; i < a.count && j < a.cols; j += WARP * GROUP)
 		store8(row_at(a.x, i), j, a.cols, a.wide,
 		       drop8(load8(row_at(a.x, i), j, a.cols, a.wide), a.dropout, a.places, i, j));

@@ -42,6 +42,7 @@ static __global__ void __launch_bounds__(NORMAL_WARPS *WARP) norm_forward(struct
 	const int64_t i = (int64_t)blockIdx.x * NORMAL_WARPS + threadIdx.x / WARP;
 	if (i >= a.count)
 		return;
+	a.dropout = with_key(a.dropout);
 	const int at_once = keeps_sum<GROUPS, E>() || !a.y.data;
 	struct warp_row<GROUPS, struct sum_again<GROUPS, E>> row({ a, i }, a.cols);
 	float sum = 0.0f;
@@ -220,6 +221,8 @@ template <int BEHIND, class E> static __global__ void norm_backward(struct backw
 	SP_SHARED(float, shared);
 	float *slots = shared, *out = a.sums + (int64_t)blockIdx.x * KINDS * a.cols;
 	float *sums = a.sums_shared ? shared + 4 * WARP : out;
+	a.dropout = with_key(a.dropout);
+	a.behind = with_key(a.behind);
 	const int64_t first = blockIdx.x * a.part, end = first + a.part < a.count ? first + a.part : a.count;
 	/* No barrier: a thread meets only columns of its own in the sums. */
 	for (int64_t j = threadIdx.x * GROUP; j < a.cols; j += (int64_t)blockDim.x * GROUP)
@@ -288,6 +291,6 @@ extern "C" int sp_cuda_norm_backward_behind(struct sp_cuda *cuda, const struct s
 
 extern "C" int sp_cuda_norm_backward(void *ctx, const struct sp_norm_backward *args)
 {
-	const struct sp_dropout none = { { 0, 0 }, 65536 };
+	const struct sp_dropout none = { { 0, 0 }, 65536, NULL };
 	return sp_cuda_norm_backward_behind(static_cast<struct sp_cuda *>(ctx), args, &none);
 }

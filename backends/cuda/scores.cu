@@ -47,6 +47,7 @@ template <int JOB> static __global__ void __launch_bounds__(THREADS) each_row(st
 	const int64_t r = (int64_t)blockIdx.x * WARPS + threadIdx.x / WARP;
 	if (r >= s.count)
 		return;
+	s.dropout = with_key(s.dropout);
 	const struct place p = place_of(s, r);
 	const int32_t doc = JOB == MASK ? s.query_doc[p.b * s.chunk + p.i] : 0;
 	const float dots = JOB == BACKWARD ? row_at(s.dots, p.b * s.heads + p.a)[p.i] : 0.0f;

@@ -42,6 +42,9 @@ enum sp_activation {
 struct sp_dropout {
 	uint32_t key[2];
 	uint32_t keep;
+	/* Optional: the key is these two words of device memory, as they are when the operation runs, and `key` is not looked at. So
+	 * what a graph repeats draws anew each time. */
+	const uint32_t *key_at;
 };
 
 /* Where the T = batch * chunk rows of a rank's activations lie in the global batch. Row b * chunk + i is token

@@ -669,7 +669,7 @@ int sp_bench_attention(struct sp_bench *bench)
 		.bench = bench, .rank = sp_comm_rank(bench->world), .ranks = sp_comm_size(bench->world),
 		.batch = s->train.micro_batch, .length = s->train.sequence_length, .heads = s->model.heads,
 		.element = sp_planned_element(s), .hidden = s->model.hidden, .head_dim = s->model.hidden / s->model.heads,
-		.dropout = { { 1, 2 }, (uint32_t)lround(65536 * (1 - s->model.attention_dropout)) },
+		.dropout = { .key = { 1, 2 }, .keep = (uint32_t)lround(65536 * (1 - s->model.attention_dropout)) },
 	};
 	const struct sp_compute_needs needs = { .dtype = w.element, .head_dim = w.head_dim, .attention_dtype = w.element,
 		                                    .attention_dropout = (float)s->model.attention_dropout };

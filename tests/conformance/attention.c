@@ -144,7 +144,7 @@ static struct sp_attention_shape shape_of(const struct attention_case *k, const 
 		.whole = k->whole,
 		.all_heads = k->packed ? 0 : (uint32_t)k->heads + 3, /* some of more heads, as after an exchange of heads */
 		.first_head = k->packed ? 0 : 2,
-		.dropout = { { 21, 22 }, k->keep },
+		.dropout = bench_dropout(k->keep, side),
 	};
 	return shape;
 }

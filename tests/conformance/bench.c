@@ -46,6 +46,10 @@ uint32_t bench_below(uint32_t stream, uint32_t index, uint32_t n)
 
 /* ---- making a case ---- */
 
+static const struct bench *last; /* that was opened */
+static uint32_t opened;
+static const uint32_t dropout_key[] = { 77, 78 };
+
 void bench_open(struct bench *b, struct sp_compute *compute, int strided, const char *format, ...)
 {
 	memset(b, 0, sizeof *b);
@@ -55,6 +59,9 @@ void bench_open(struct bench *b, struct sp_compute *compute, int strided, const 
 	va_start(args, format);
 	vsnprintf(b->label, sizeof b->label, format, args);
 	va_end(args);
+	if (bench_below(4711, opened++, 2))
+		b->key = bench_bytes(b, IN, dropout_key, sizeof dropout_key);
+	last = b;
 }
 
 static void *take(size_t bytes)
@@ -250,6 +257,13 @@ float *floats(const struct tensor *t)
 void *at(const struct bytes *a, enum side side)
 {
 	return a ? side == DEVICE ? a->device : a->reference : NULL;
+}
+
+struct sp_dropout bench_dropout(uint32_t keep, enum side side)
+{
+	if (side == DEVICE && last->key)
+		return (struct sp_dropout){ .keep = keep, .key_at = at(last->key, DEVICE) };
+	return (struct sp_dropout){ .key = { dropout_key[0], dropout_key[1] }, .keep = keep };
 }
 
 /* ---- running ---- */

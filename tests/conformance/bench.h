@@ -53,6 +53,7 @@ struct bench {
 	struct tensor tensor[BENCH_TENSORS];
 	struct bytes bytes[BENCH_BYTES];
 	int tensors, byte_arrays;
+	struct bytes *key; /* of dropout, if it lies in device memory */
 };
 
 /* `strided`: tensors get gaps between rows and start off any alignment; else they are packed and aligned. The rest labels
@@ -82,6 +83,8 @@ void tensor_statistics(const struct tensor *s, struct tensor *mean, struct tenso
 /* Which of the two worlds an argument struct is made for. */
 enum side { DEVICE, REFERENCE };
 struct sp_matrix view(const struct tensor *t, enum side side);
+/* One dropout for all of the bench that was opened last. In half of all benches its key lies in device memory. */
+struct sp_dropout bench_dropout(uint32_t keep, enum side side);
 /* Pointer to a 1-row tensor on the device, NULL for NULL. */
 float *floats(const struct tensor *t);
 void *at(const struct bytes *a, enum side side);

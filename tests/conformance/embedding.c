@@ -94,7 +94,7 @@ static void forward_case(struct sp_compute *c, const struct embedding_case *k)
 			                                    .mean = view(mean, side),
 			                                    .rstd = view(rstd, side),
 			                                    .eps = 1e-12f,
-			                                    .dropout = { { 1, 2 }, k->keep },
+			                                    .dropout = bench_dropout(k->keep, side),
 			                                    .rows = rows_of(k, &ids, side) };
 	while (bench_again(&b))
 		assert_int_equal(sp_compute_embedding_forward(c, &args[DEVICE]), SP_OK);
@@ -152,7 +152,7 @@ static void backward_case(struct sp_compute *c, const struct embedding_case *k)
 			                                     .dtype = view(dtype, side),
 			                                     .dgamma = view(dgamma, side),
 			                                     .dbeta = view(dbeta, side),
-			                                     .dropout = { { 1, 2 }, k->keep },
+			                                     .dropout = bench_dropout(k->keep, side),
 			                                     .rows = rows_of(k, &ids, side) };
 	/* Means are taken off rows of dy, and what is left of few rows with the same id may cancel. */
 	const double size = tensor_norm(dy);

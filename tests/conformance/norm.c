@@ -59,7 +59,7 @@ static void forward_case(struct sp_compute *c, const struct forward_case *k)
 			                               .mean = view(mean, side),
 			                               .rstd = view(rstd, side),
 			                               .eps = 1e-12f,
-			                               .dropout = { { 77, 78 }, k->keep } };
+			                               .dropout = bench_dropout(k->keep, side) };
 	if (k->keep != 65536)
 		for (int side = DEVICE; side <= REFERENCE; side++)
 			args[side].rows = rows_of(s, samples, side);
@@ -112,7 +112,7 @@ void norm_of_equal_values_is_beta(void **state)
 			                               .mean = view(mean, side),
 			                               .rstd = view(rstd, side),
 			                               .eps = 1e-12f,
-			                               .dropout = { { 0, 0 }, 65536 } };
+			                               .dropout = { .keep = 65536 } };
 	while (bench_again(&b))
 		assert_int_equal(sp_compute_norm_forward(*state, &args[DEVICE]), SP_OK);
 	sp_reference_norm_forward(&args[REFERENCE]);
@@ -195,7 +195,7 @@ static struct sp_norm_backward backward_args(const struct backward_case *k, cons
 		.dbias = view(t->dbias, side),
 		.dgamma = view(t->dgamma, side),
 		.dbeta = view(t->dbeta, side),
-		.dropout = { { 77, 78 }, k->keep },
+		.dropout = bench_dropout(k->keep, side),
 	};
 	if (k->keep != 65536)
 		args.rows = rows_of(k->shape, t->samples, side);

@@ -41,7 +41,7 @@ static struct sp_attention_shape shape_of(const struct scores_case *k, const str
 	return (struct sp_attention_shape){
 		.batch = k->batch, .heads = k->heads, .head_dim = 1, .chunk = k->chunk, .keys = k->keys, .scale = 0.125f,
 		.query_doc = at(query, side), .key_doc = at(key, side), .sample = at(samples, side), .first_query = 5,
-		.first_key = k->first_key, .all_heads = (uint32_t)k->heads + 2, .first_head = 1, .dropout = { { 21, 22 }, k->keep },
+		.first_key = k->first_key, .all_heads = (uint32_t)k->heads + 2, .first_head = 1, .dropout = bench_dropout(k->keep, side),
 	};
 }
 

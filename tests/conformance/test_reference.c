@@ -132,18 +132,18 @@ static void dropout_takes_halves_low_first(void **state)
 	static const uint32_t half[] = { 0xe8d5, 0x6627, 0xc58d, 0xe169, 0xac4c, 0xbc57, 0xdbd8, 0x9b00 };
 	(void)state;
 	for (uint32_t j = 0; j < 8; j++) {
-		const struct sp_dropout kept = { { 0, 0 }, half[j] + 1 }, dropped = { { 0, 0 }, half[j] };
+		const struct sp_dropout kept = { .key = { 0, 0 }, .keep = half[j] + 1 }, dropped = { .key = { 0, 0 }, .keep = half[j] };
 		assert_true(sp_reference_dropout(&kept, j, 0, 0) == 65536.0 / (half[j] + 1));
 		assert_true(sp_reference_dropout(&dropped, j, 0, 0) == 0);
 	}
-	const struct sp_dropout off = { { 0, 0 }, 65536 };
+	const struct sp_dropout off = { .key = { 0, 0 }, .keep = 65536 };
 	assert_true(sp_reference_dropout(&off, 0, 0, 0) == 1);
 }
 
 static void row_dropout_depends_on_global_coordinates(void **state)
 {
 	/* Tokens 0..5 of samples 3 and 9 on one rank, and the last four of them on another. */
-	const struct sp_dropout dropout = { { 5, 6 }, 40000 };
+	const struct sp_dropout dropout = { .key = { 5, 6 }, .keep = 40000 };
 	const uint32_t sample[] = { 3, 9 };
 	const struct sp_rows whole = { 2, 6, sample, 0 }, part = { 2, 4, sample, 2 };
 	(void)state;
@@ -156,7 +156,7 @@ static void row_dropout_depends_on_global_coordinates(void **state)
 
 static void dropout_keeps_its_share_and_the_mean(void **state)
 {
-	const struct sp_dropout dropout = { { 1, 2 }, 58982 };
+	const struct sp_dropout dropout = { .key = { 1, 2 }, .keep = 58982 };
 	const int n = 200000;
 	double sum = 0;
 	(void)state;
@@ -295,7 +295,7 @@ static double norm_loss(void)
 static void norm_backward_with(uint32_t keep, int normed)
 {
 	double dx[ROWS * H], dresidual[ROWS * H], dbias[H] = { 0 }, dgamma[H] = { 0 }, dbeta[H] = { 0 };
-	norm.dropout = (struct sp_dropout){ { 3, 4 }, keep };
+	norm.dropout = (struct sp_dropout){ .key = { 3, 4 }, .keep = keep };
 	norm.normed = normed;
 	fill(norm.x, ROWS * H);
 	fill(norm.bias, H);
@@ -417,7 +417,7 @@ static double attention_loss(void)
 
 static void attention_start(uint32_t keep)
 {
-	att.dropout = (struct sp_dropout){ { 8, 9 }, keep };
+	att.dropout = (struct sp_dropout){ .key = { 8, 9 }, .keep = keep };
 	fill(att.q, B * C * W);
 	fill(att.k, B * KEYS * W);
 	fill(att.v, B * KEYS * W);
@@ -517,7 +517,7 @@ static struct {
 	double s[ROWS * H], y[ROWS * H], mean[ROWS], rstd[ROWS], weight[ROWS * H];
 	int normed;
 } emb;
-static const struct sp_dropout embedding_dropout = { { 3, 4 }, 45000 };
+static const struct sp_dropout embedding_dropout = { .key = { 3, 4 }, .keep = 45000 };
 
 static double embedding_loss(void)
 {

@@ -92,7 +92,7 @@ static void step_run(struct step *s, int whole, uint32_t keep)
 {
 	const struct sp_attention_shape shape = {
 		.batch = BATCH, .heads = HEADS, .head_dim = HEAD_DIM, .chunk = TOKENS, .keys = TOKENS, .scale = 0.25f, .query_doc = s->docs,
-		.key_doc = s->docs, .sample = (const uint32_t *)s->docs, .whole = whole, .dropout = { { 1, 2 }, keep },
+		.key_doc = s->docs, .sample = (const uint32_t *)s->docs, .whole = whole, .dropout = { .key = { 1, 2 }, .keep = keep },
 	};
 	const struct sp_matrix q = sp_matrix_columns(s->qkv, 0, WIDTH), k = sp_matrix_columns(s->qkv, WIDTH, WIDTH);
 	const struct sp_matrix v = sp_matrix_columns(s->qkv, 2 * WIDTH, WIDTH);

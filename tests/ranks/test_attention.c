@@ -159,7 +159,7 @@ static int32_t document_of(int64_t sample, int64_t i, int64_t length)
 
 static struct input make_input(int64_t length, uint32_t keep)
 {
-	struct input in = { .length = length, .sample = { 5, 9 }, .dropout = { { 11, 13 }, keep } };
+	struct input in = { .length = length, .sample = { 5, 9 }, .dropout = { .key = { 11, 13 }, .keep = keep } };
 	struct sp_rng rng;
 	sp_rng_start(&rng, 1, SP_RNG_SYNTHETIC, (uint64_t)length, 0);
 	in.qkv = array(B * length * 3 * H);

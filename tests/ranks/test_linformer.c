@@ -68,7 +68,7 @@ static struct whole make(const struct form *form, int64_t length, uint32_t keep)
 {
 	struct whole w = { .form = form, .length = length, .positions = sp_max(POSITIONS, length + 3),
 		               .real = { (int32_t)(length - length / 5), (int32_t)length }, .sample = { 5, 9 },
-		               .dropout = { { 11, 13 }, keep } };
+		               .dropout = { .key = { 11, 13 }, .keep = keep } };
 	struct sp_rng rng;
 	sp_rng_start(&rng, 1, SP_RNG_SYNTHETIC, (uint64_t)length, 0);
 	w.columns = form->per_head ? A * K : K;

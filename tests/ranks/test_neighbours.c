@@ -91,7 +91,7 @@ static int is_read(const struct whole *w, int64_t b, int64_t i)
 
 static struct whole make(struct form form, int64_t length, uint32_t keep, int some)
 {
-	struct whole w = { .form = form, .length = length, .sample = { 5, 9 }, .dropout = { { 11, 13 }, keep }, .some = some };
+	struct whole w = { .form = form, .length = length, .sample = { 5, 9 }, .dropout = { .key = { 11, 13 }, .keep = keep }, .some = some };
 	struct sp_rng rng;
 	sp_rng_start(&rng, 1, SP_RNG_SYNTHETIC, (uint64_t)length, 0);
 	w.qkv = draw(B * length * 3 * H, &rng);

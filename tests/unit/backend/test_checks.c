@@ -28,8 +28,8 @@ static struct sp_matrix fresh(int64_t rows, int64_t cols)
 
 static int32_t ids[64];
 static uint32_t samples[B];
-static const struct sp_dropout half = { { 1, 2 }, 32768 };
-static const struct sp_dropout none = { { 0, 0 }, 65536 };
+static const struct sp_dropout half = { .key = { 1, 2 }, .keep = 32768 };
+static const struct sp_dropout none = { .key = { 0, 0 }, .keep = 65536 };
 static const struct sp_rows rows = { B, C, samples, 0 };
 
 static struct sp_attention_shape shape(void)

@@ -89,7 +89,7 @@ static void compute(struct sp_bench_exact *e)
 static struct sp_bench_exact make(uint32_t keep)
 {
 	struct sp_bench_exact e = { .batch = B, .length = S, .padded = PADDED, .heads = A, .head_dim = D,
-		                        .dropout = { { 3, 4 }, keep } };
+		                        .dropout = { .key = { 3, 4 }, .keep = keep } };
 	assert_int_equal(sp_bench_exact_make(&e), SP_OK);
 	compute(&e);
 	return e;

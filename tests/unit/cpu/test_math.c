@@ -156,7 +156,7 @@ static uint16_t plain_half(const struct sp_dropout *dropout, uint32_t c1, uint32
 static void dropout_draws_are_those_of_the_plain_generator(void **state)
 {
 	(void)state;
-	const struct sp_dropout dropout = { { 0xdeadbeef, 77 }, 50000 };
+	const struct sp_dropout dropout = { .key = { 0xdeadbeef, 77 }, .keep = 50000 };
 	const int64_t counts[] = { 0, 1, 2, 7, 8, 9, 63, 64, 65, 300 };
 	for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
 		uint16_t *half = malloc(sp_dropout_room(counts[c]) * sizeof *half);
