@@ -9,6 +9,68 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* ---- scratch ---- */
+
+struct sp_cuda_outgrown {
+	struct sp_cuda_outgrown *next;
+	void *memory;
+};
+
+static void free_outgrown(struct sp_cuda *cuda)
+{
+	while (cuda->outgrown) {
+		struct sp_cuda_outgrown *first = cuda->outgrown;
+		cuda->outgrown = first->next;
+		sp_cuda_free(cuda, first->memory);
+		free(first);
+	}
+}
+
+/* Freeing waits for the device, so operations queued before may still use what they were given. */
+static int let_go(struct sp_cuda *cuda)
+{
+	if (cuda->graphs == 0) {
+		sp_cuda_free(cuda, cuda->scratch);
+		free_outgrown(cuda);
+		return SP_OK;
+	}
+	struct sp_cuda_outgrown *kept = malloc(sizeof *kept);
+	if (!kept)
+		return sp_fail(SP_ERR_MEMORY, "cuda: no memory for a note of %zu bytes", sizeof *kept);
+	*kept = (struct sp_cuda_outgrown){ cuda->outgrown, cuda->scratch };
+	cuda->outgrown = kept;
+	return SP_OK;
+}
+
+/* Where each growth leaves something behind there are to be few. */
+static size_t room_for(const struct sp_cuda *cuda, size_t bytes)
+{
+	return cuda->graphs ? bytes + bytes / 4 : bytes;
+}
+
+void *sp_cuda_scratch(struct sp_cuda *cuda, size_t bytes)
+{
+	const size_t room = room_for(cuda, bytes);
+	void *memory;
+	if (bytes <= cuda->scratch_size && cuda->scratch)
+		return cuda->scratch;
+	if (cuda->recording) {
+		(void)sp_fail(SP_ERR_DEVICE, "cuda: an operation of a graph wants %zu bytes of room, more than there have been before", bytes);
+		return NULL;
+	}
+	if (sp_cuda_sync(cuda) || sp_cuda_alloc(cuda, room, &memory))
+		return NULL;
+	if (let_go(cuda)) {
+		sp_cuda_free(cuda, memory);
+		return NULL;
+	}
+	cuda->scratch = memory;
+	cuda->scratch_size = room;
+	return memory;
+}
+
+/* ---- context ---- */
+
 int sp_cuda_open(const struct sp_compute_options *options, void **ctx)
 {
 	struct sp_cuda *cuda = calloc(1, sizeof *cuda);
@@ -37,6 +99,7 @@ void sp_cuda_close(void *ctx)
 	if (!cuda)
 		return;
 	sp_cuda_free(cuda, cuda->scratch);
+	free_outgrown(cuda);
 	sp_cuda_steps_close(cuda);
 	sp_cuda_gemms_close(cuda);
 	sp_cuda_runtime_close(cuda);
@@ -87,18 +150,4 @@ int sp_cuda_threads(void *ctx)
 {
 	(void)ctx;
 	return 1;
-}
-
-void *sp_cuda_scratch(struct sp_cuda *cuda, size_t bytes)
-{
-	void *memory;
-	if (bytes <= cuda->scratch_size && cuda->scratch)
-		return cuda->scratch;
-	/* Freeing waits for the device, so operations queued before may still use what they were given. */
-	if (sp_cuda_sync(cuda) || sp_cuda_alloc(cuda, bytes, &memory))
-		return NULL;
-	sp_cuda_free(cuda, cuda->scratch);
-	cuda->scratch = memory;
-	cuda->scratch_size = bytes;
-	return memory;
 }

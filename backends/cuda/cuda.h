@@ -1,5 +1,5 @@
 /* Inside the cuda backend: its context and the operations of its table. May include: base, seqpar/compute.h; no CUDA header,
- * so that all but runtime.c, gemm.c and the kernels compile without the toolkit.
+ * so that all but runtime.c, graph.c, gemm.c and the kernels compile without the toolkit.
  *
  * Operations are queued on one stream and return at once. Work is cut into parts by sizes alone and parts are summed in
  * order, never by atomic additions of floating-point numbers, so results repeat bit for bit. */
@@ -37,10 +37,14 @@ struct sp_cuda {
 	void **marks;                /* cudaEvent_t, by number */
 	int64_t mark_count;
 	size_t scratch_size;
+	struct sp_cuda_outgrown *outgrown; /* what it was, as long as there are graphs */
+	int recording;                     /* a graph */
+	int graphs;                        /* that there are */
 };
 
 /* Device memory, 256-byte aligned, for the operations queued until the next call; NULL (logged) if there is none. It grows to
- * the largest request and is kept, so a training step allocates nothing once all shapes have been seen. */
+ * the largest request and is kept, so a training step allocates nothing once all shapes have been seen. Graphs go on using what it was
+ * when they were recorded. */
 void *sp_cuda_scratch(struct sp_cuda *cuda, size_t bytes);
 
 /* ---- runtime.c: what CUDA's runtime does for us ---- */
@@ -76,6 +80,12 @@ void sp_cuda_free_host(void *ctx, void *memory);
 const char *sp_cuda_queue(void *ctx, void **queue);
 int sp_cuda_mark(void *ctx, int64_t number);
 int sp_cuda_between(void *ctx, int64_t from, int64_t to, double *seconds);
+
+/* graph.c */
+int sp_cuda_graph_begin(void *ctx);
+int sp_cuda_graph_end(void *ctx, void **graph);
+int sp_cuda_graph_launch(void *ctx, void *graph);
+void sp_cuda_graph_free(void *ctx, void *graph);
 
 /* context.c */
 int sp_cuda_open(const struct sp_compute_options *options, void **ctx);

@@ -1,4 +1,4 @@
-# Kernels go through nvcc, or in tests/cudasim through the C++ compiler; only runtime.c, gemm.c and cudnn*.c see CUDA's libraries.
+# Kernels go through nvcc, or in tests/cudasim through the C++ compiler; only runtime.c, graph.c, gemm.c and cudnn*.c see CUDA's libraries.
 cuda_kernels = backends/cuda/activation.cu backends/cuda/attention_backward.cu backends/cuda/attention_forward.cu \
 	backends/cuda/attention_cores_backward.cu backends/cuda/attention_cores_forward.cu \
 	backends/cuda/attention_found.cu backends/cuda/attention_rows.cu backends/cuda/convert.cu backends/cuda/cross_entropy.cu backends/cuda/embedding.cu \
@@ -10,7 +10,7 @@ cuda_headers = backends/cuda/cuda.h backends/cuda/gemm.h backends/cuda/kernels.h
 cuda_host_sources = backends/cuda/attention.c backends/cuda/steps.c backends/cuda/steps_check.c backends/cuda/steps_queue.c \
 	backends/cuda/table.c backends/cuda/context.c backends/cuda/linear.c backends/cuda/measure.c
 
-backends_cuda_la_SOURCES = $(cuda_headers) $(cuda_host_sources) backends/cuda/module.c backends/cuda/runtime.c \
+backends_cuda_la_SOURCES = $(cuda_headers) $(cuda_host_sources) backends/cuda/module.c backends/cuda/runtime.c backends/cuda/graph.c \
 	backends/cuda/gemm.c $(cuda_kernels)
 # Only the first of these calls cuDNN on a device; tests hold the others' plans against the library without one.
 cudnn_plan_sources = backends/cuda/cudnn_library.h backends/cuda/cudnn_library.c backends/cuda/cudnn_graph.h \

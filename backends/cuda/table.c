@@ -26,6 +26,11 @@ const struct sp_compute_ops sp_cuda_ops = {
 	.mark = sp_cuda_mark,
 	.between = sp_cuda_between,
 
+	.graph_begin = sp_cuda_graph_begin,
+	.graph_end = sp_cuda_graph_end,
+	.graph_launch = sp_cuda_graph_launch,
+	.graph_free = sp_cuda_graph_free,
+
 	.linear_forward = sp_cuda_linear_forward,
 	.linear_backward_input = sp_cuda_linear_backward_input,
 	.linear_backward_weight = sp_cuda_linear_backward_weight,

@@ -453,6 +453,16 @@ struct sp_compute_ops {
 	/* Seconds from one mark to another that came after it; only after a sync() that both were queued before. */
 	int (*between)(void *ctx, int64_t from, int64_t to, double *seconds);
 
+	/* ---- graphs: operations that are queued again and again, queued as one. Optional, all or none. ----
+	 * Between graph_begin and graph_end what is called is not done but becomes part of a graph, with its arguments; only operations,
+	 * zero, copy_rows and convert may be, and only such as have been done before with the same sizes, dtypes and alignments, for
+	 * libraries choose and allocate at first use. The memory that they were given must stay. */
+	int (*graph_begin)(void *ctx);
+	/* After graph_begin, in any case. *graph is set unless an error is returned: one of this call, or of what was called since. */
+	int (*graph_end)(void *ctx, void **graph);
+	int (*graph_launch)(void *ctx, void *graph); /* queued, as if its operations were called */
+	void (*graph_free)(void *ctx, void *graph);  /* not while it may run; NULL accepted */
+
 	/* ---- linear ---- */
 	int (*linear_forward)(void *ctx, const struct sp_linear_forward *args);
 	int (*linear_backward_input)(void *ctx, const struct sp_linear_backward_input *args);

@@ -141,7 +141,7 @@ void sp_compute_set_poll(struct sp_compute *c, const struct sp_compute_poll *pol
 int sp_compute_queued(struct sp_compute *c, int status)
 {
 	sp_compute_ended(c, status);
-	if (c->poll.between && !c->polling && !status) {
+	if (c->poll.between && !c->polling && !c->recording && !status) {
 		c->polling = 1;
 		c->poll.between(c->poll.ctx);
 		c->polling = 0;
@@ -159,8 +159,16 @@ void sp_compute_give_poll(const struct sp_compute *c, struct sp_attention_shape 
 
 /* ---- memory and queue ---- */
 
+/* A graph would do it again each time, or cannot hold it. */
+static int not_recording(const struct sp_compute *c, const char *what)
+{
+	return c->recording ? sp_fail(SP_ERR_ARGUMENT, "%s: not while a graph is recorded", what) : SP_OK;
+}
+
 int sp_compute_alloc(struct sp_compute *c, size_t bytes, void **memory)
 {
+	if (not_recording(c, "alloc"))
+		return SP_ERR_ARGUMENT;
 	return c->ops->alloc(c->ctx, bytes, memory);
 }
 
@@ -175,7 +183,9 @@ int sp_compute_copy_in(struct sp_compute *c, void *device, const void *host, siz
 		return SP_ERR_SHAPE;
 	if (bytes == 0)
 		return SP_OK;
-	const int status = sp_link_settle(c);
+	int status = not_recording(c, "copy_in");
+	if (!status)
+		status = sp_link_settle(c);
 	if (status)
 		return status;
 	sp_compute_begin(c, SP_CLASS_COPIES);
@@ -188,7 +198,9 @@ int sp_compute_copy_out(struct sp_compute *c, void *host, const void *device, si
 		return SP_ERR_SHAPE;
 	if (bytes == 0)
 		return SP_OK;
-	const int status = sp_link_settle(c);
+	int status = not_recording(c, "copy_out");
+	if (!status)
+		status = sp_link_settle(c);
 	if (status)
 		return status;
 	sp_compute_begin(c, SP_CLASS_COPIES);
@@ -199,6 +211,8 @@ int sp_compute_upload(struct sp_compute *c, void *device, const void *host, size
 {
 	if (sp_operand_there("upload", "device", device, bytes > 0) || sp_operand_there("upload", "host", host, bytes > 0))
 		return SP_ERR_SHAPE;
+	if (not_recording(c, "upload"))
+		return SP_ERR_ARGUMENT;
 	if (bytes == 0)
 		return SP_OK;
 	sp_compute_begin(c, SP_CLASS_COPIES);
@@ -244,7 +258,9 @@ int sp_compute_convert(struct sp_compute *c, struct sp_matrix from, struct sp_ma
 
 int sp_compute_sync(struct sp_compute *c)
 {
-	const int status = sp_link_settle(c);
+	int status = not_recording(c, "sync");
+	if (!status)
+		status = sp_link_settle(c);
 	return status ? status : c->ops->sync(c->ctx);
 }
 
@@ -252,6 +268,45 @@ const char *sp_compute_queue(struct sp_compute *c, void **queue)
 {
 	return c->ops->queue ? c->ops->queue(c->ctx, queue) : NULL;
 }
+
+/* ---- graphs ---- */
+
+int sp_compute_has_graphs(const struct sp_compute *c)
+{
+	return c->ops->graph_begin != NULL;
+}
+
+int sp_compute_graph_begin(struct sp_compute *c)
+{
+	if (!sp_compute_has_graphs(c) || not_recording(c, "graph_begin"))
+		return SP_ERR_ARGUMENT;
+	const int status = c->ops->graph_begin(c->ctx);
+	c->recording = !status;
+	return status;
+}
+
+int sp_compute_graph_end(struct sp_compute *c, void **graph)
+{
+	if (!c->recording)
+		return sp_fail(SP_ERR_ARGUMENT, "graph_end: no graph is recorded");
+	c->recording = 0;
+	return c->ops->graph_end(c->ctx, graph);
+}
+
+int sp_compute_graph_launch(struct sp_compute *c, void *graph)
+{
+	if (not_recording(c, "graph_launch"))
+		return SP_ERR_ARGUMENT;
+	return sp_compute_queued(c, c->ops->graph_launch(c->ctx, graph));
+}
+
+void sp_compute_graph_free(struct sp_compute *c, void *graph)
+{
+	if (graph)
+		c->ops->graph_free(c->ctx, graph);
+}
+
+/* ---- host buffers ---- */
 
 int sp_compute_is_host_memory(const struct sp_compute *c)
 {
@@ -274,6 +329,11 @@ int sp_compute_shares_start(struct sp_compute *c)
 {
 	assert(!c->shares);
 	return sp_shares_create(c->ops, c->ctx, &c->shares);
+}
+
+int sp_compute_is_timed(const struct sp_compute *c)
+{
+	return c->shares != NULL;
 }
 
 void sp_compute_shares_stop(struct sp_compute *c)

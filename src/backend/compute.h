@@ -51,6 +51,14 @@ const char *sp_compute_queue(struct sp_compute *c, void **queue);
 int sp_compute_buffer_take(struct sp_compute *c, size_t bytes, void **host);
 void sp_compute_buffer_give(struct sp_compute *c, const void *host);
 
+/* 1 if this backend has graphs. Between graph_begin and graph_end memory is neither allocated nor copied to or from the host, nothing is
+ * waited for, and no transfer is moved on: SP_ERR_ARGUMENT, logged. See backend/graphs.h. */
+int sp_compute_has_graphs(const struct sp_compute *c);
+int sp_compute_graph_begin(struct sp_compute *c);
+int sp_compute_graph_end(struct sp_compute *c, void **graph);
+int sp_compute_graph_launch(struct sp_compute *c, void *graph);
+void sp_compute_graph_free(struct sp_compute *c, void *graph);
+
 int sp_compute_linear_forward(struct sp_compute *c, const struct sp_linear_forward *args);
 int sp_compute_linear_backward_input(struct sp_compute *c, const struct sp_linear_backward_input *args);
 int sp_compute_linear_backward_weight(struct sp_compute *c, const struct sp_linear_backward_weight *args);
@@ -105,6 +113,7 @@ const char *sp_class_name(enum sp_class which); /* "products", "attention", ... 
 /* From here on operations are timed: by the device's own clock if it has one (`mark`), else by the host's around each with a
  * sync(). Nothing else about them changes. SP_ERR_MEMORY, logged. */
 int sp_compute_shares_start(struct sp_compute *c);
+int sp_compute_is_timed(const struct sp_compute *c); /* between start and stop */
 void sp_compute_shares_stop(struct sp_compute *c);
 /* Seconds of each class since this was called last, or since the start. Waits for the device. */
 int sp_compute_shares_take(struct sp_compute *c, double seconds[SP_CLASSES]);

@@ -15,6 +15,7 @@ struct sp_compute {
 	struct sp_buffers buffers;
 	struct sp_compute_poll poll;
 	int polling;
+	int recording; /* a graph */
 	struct sp_link *links; /* pass its memory without the host */
 	struct sp_shares *shares; /* NULL: operations are not timed */
 };

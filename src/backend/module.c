@@ -72,6 +72,7 @@ static const char *missing_compute(const struct sp_compute_ops *ops)
 		MEMBER(open), MEMBER(close), MEMBER(describe), MEMBER(supports), MEMBER(chunk_multiple), MEMBER(threads), OPTIONAL(multiplies),
 		MEMBER(alloc), MEMBER(free), MEMBER(copy_in), MEMBER(copy_out), MEMBER(upload), MEMBER(zero), MEMBER(copy_rows), OPTIONAL(convert), MEMBER(sync),
 		PAIR(alloc_host, free_host), PAIR(free_host, alloc_host), OPTIONAL(queue), PAIR(mark, between), PAIR(between, mark),
+		PAIR(graph_begin, graph_end), PAIR(graph_end, graph_launch), PAIR(graph_launch, graph_free), PAIR(graph_free, graph_begin),
 		MEMBER(linear_forward), MEMBER(linear_backward_input), MEMBER(linear_backward_weight),
 		MEMBER(activation_backward),
 		MEMBER(norm_forward), MEMBER(norm_backward),

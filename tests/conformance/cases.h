@@ -11,6 +11,10 @@ void context_tells_what_it_is(void **state);
 void rates_are_measured(void **state);
 void time_is_told_by_class(void **state);
 
+/* graphs.c */
+void graphs_give_the_bits_of_their_operations(void **state);
+void graphs_take_nothing_of_the_host(void **state);
+
 /* convert.c */
 void convert_rounds_to_nearest_between_all_dtypes(void **state);
 

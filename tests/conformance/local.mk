@@ -36,6 +36,6 @@ tests_conformance_test_reference_LDFLAGS = $(test_ldflags)
 tests_conformance_test_conformance_SOURCES = tests/conformance/test_conformance.c tests/conformance/cases.h \
 	tests/conformance/bench.c tests/conformance/bench.h tests/conformance/bounds.c tests/conformance/bounds.h \
 	tests/conformance/memory.c tests/conformance/convert.c tests/conformance/linear.c tests/conformance/norm.c tests/conformance/attention.c \
-	tests/conformance/embedding.c tests/conformance/head.c tests/conformance/parts.c tests/conformance/rotate.c tests/conformance/scores.c tests/conformance/update.c \
+	tests/conformance/embedding.c tests/conformance/graphs.c tests/conformance/head.c tests/conformance/parts.c tests/conformance/rotate.c tests/conformance/scores.c tests/conformance/update.c \
 	$(reference_sources)
 tests_conformance_test_conformance_LDFLAGS = $(test_ldflags)

@@ -128,6 +128,7 @@ static const struct CMUnitTest of_floats[] = {
 	cmocka_unit_test(context_tells_what_it_is),
 	cmocka_unit_test(memory_is_aligned_even_when_empty),
 	cmocka_unit_test(copies_arrive_and_stay_inside),
+	cmocka_unit_test(graphs_take_nothing_of_the_host),
 	cmocka_unit_test(attention_merge_equals_reference),
 	cmocka_unit_test(scores_equal_reference),
 	cmocka_unit_test(sum_squares_equals_reference),
@@ -148,6 +149,7 @@ static const struct CMUnitTest of_products[] = {
 
 /* What works on activations. */
 static const struct CMUnitTest of_elements[] = {
+	cmocka_unit_test(graphs_give_the_bits_of_their_operations), /* first: it wants an operation that needs more room than all before */
 	cmocka_unit_test(copy_rows_moves_every_dtype),
 	cmocka_unit_test(convert_rounds_to_nearest_between_all_dtypes),
 	cmocka_unit_test(linear_forward_equals_reference),

@@ -2,6 +2,7 @@
  * caller to what the library's documentation asks for: which types go together, that an algorithm is used for what it was chosen
  * for, with operands aligned as was promised. */
 #include "cudasim/cublasLt.h"
+#include "cudasim/graph.hpp"
 #include "cudasim/memory.hpp"
 #include "cudasim/sixteen.hpp"
 
@@ -253,6 +254,29 @@ static void finish(const struct cublasLtOperation &o, const struct cublasLtLayou
 		}
 }
 
+struct product {
+	struct cublasLtOperation operation;
+	struct cublasLtLayout a, b, d;
+	const void *x, *y;
+	void *result;
+	float alpha, beta;
+};
+
+static void multiply(const struct product &p)
+{
+	const simulator::opened open;
+	std::vector<float> a_copy, b_copy, d_copy;
+	const int round = p.operation.compute == CUBLAS_COMPUTE_32F_FAST_TF32, transposed = p.operation.transpose_a == CUBLAS_OP_T;
+	const struct floats x = widened(p.a, const_cast<void *>(p.x), round, a_copy);
+	const struct floats y = widened(p.b, const_cast<void *>(p.y), round, b_copy);
+	const struct floats sums = widened(p.d, p.result, 0, d_copy);
+	cblas_sgemm(CblasColMajor, transposed ? CblasTrans : CblasNoTrans,
+	            p.operation.transpose_b == CUBLAS_OP_T ? CblasTrans : CblasNoTrans, (int)p.d.rows, (int)p.d.cols,
+	            (int)(transposed ? p.a.rows : p.a.cols), p.alpha, x.data, (int)x.stride, y.data, (int)y.stride, p.beta, sums.data,
+	            (int)sums.stride);
+	finish(p.operation, p.d, sums, p.result);
+}
+
 extern "C" cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, const void *alpha, const void *a,
                                          cublasLtMatrixLayout_t a_layout, const void *b, cublasLtMatrixLayout_t b_layout,
                                          const void *beta, const void *c, cublasLtMatrixLayout_t c_layout, void *d,
@@ -267,16 +291,8 @@ extern "C" cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t 
 		wrong = wrong || alignment(pointers[i]) < algorithm->align[i];
 	if (wrong)
 		return CUBLAS_STATUS_INVALID_VALUE;
-	const simulator::opened open;
-	std::vector<float> a_copy, b_copy, d_copy;
-	const int round = operation->compute == CUBLAS_COMPUTE_32F_FAST_TF32, transposed = operation->transpose_a == CUBLAS_OP_T;
-	const struct floats x = widened(*a_layout, const_cast<void *>(a), round, a_copy);
-	const struct floats y = widened(*b_layout, const_cast<void *>(b), round, b_copy);
-	const struct floats sums = widened(*d_layout, d, 0, d_copy);
-	cblas_sgemm(CblasColMajor, transposed ? CblasTrans : CblasNoTrans,
-	            operation->transpose_b == CUBLAS_OP_T ? CblasTrans : CblasNoTrans, (int)d_layout->rows, (int)d_layout->cols,
-	            (int)(transposed ? a_layout->rows : a_layout->cols), *static_cast<const float *>(alpha), x.data, (int)x.stride,
-	            y.data, (int)y.stride, *static_cast<const float *>(beta), sums.data, (int)sums.stride);
-	finish(*operation, *d_layout, sums, d);
+	const struct product p = { *operation, *a_layout, *b_layout, *d_layout, a, b, d, *static_cast<const float *>(alpha),
+		                       *static_cast<const float *>(beta) };
+	simulator::perform([p] { multiply(p); });
 	return CUBLAS_STATUS_SUCCESS;
 }

@@ -1,7 +1,7 @@
 # The cuda module with its kernels on the simulator, CBLAS in the place of cuBLASLt and memory of this process: a module that
 # only tests open. It lies beside the others and is never installed. Each file in kernels/ holds one include, of a kernel.
 cudasim_sources = tests/cudasim/simulator.hpp tests/cudasim/simulator.cpp tests/cudasim/memory.hpp tests/cudasim/memory.cpp \
-	tests/cudasim/sixteen.hpp tests/cudasim/sdpa.cpp tests/cudasim/runtime.cpp tests/cudasim/queue.h tests/cudasim/cublasLt.h tests/cudasim/cublaslt.cpp \
+	tests/cudasim/sixteen.hpp tests/cudasim/graph.hpp tests/cudasim/graph.cpp tests/cudasim/sdpa.cpp tests/cudasim/runtime.cpp tests/cudasim/queue.h tests/cudasim/cublasLt.h tests/cudasim/cublaslt.cpp \
 	tests/cudasim/cuda/device.cuh tests/cudasim/cuda/tensor_cores.cuh backends/cuda/gemm.c $(cuda_host_sources) \
 	tests/cudasim/kernels/activation.cpp tests/cudasim/kernels/attention_backward.cpp \
 	tests/cudasim/kernels/attention_found.cpp tests/cudasim/kernels/attention_cores_backward.cpp tests/cudasim/kernels/attention_cores_forward.cpp \

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "cuda/cuda.h"
+#include "cudasim/graph.hpp"
 #include "cudasim/memory.hpp"
 #include "cudasim/queue.h"
 #include "cudasim/simulator.hpp"
@@ -69,8 +70,16 @@ extern "C" int64_t sp_cuda_stream_elements(const struct sp_cuda *)
 
 /* ---- memory ---- */
 
+/* What a stream that is captured refuses. */
+static int not_recording(const char *what)
+{
+	return simulator::recording ? sp_fail(SP_ERR_DEVICE, "cudasim: %s while a graph is recorded", what) : SP_OK;
+}
+
 extern "C" int sp_cuda_alloc(void *, size_t bytes, void **memory)
 {
+	if (not_recording("memory allocated"))
+		return SP_ERR_DEVICE;
 	*memory = simulator::reserve(bytes);
 	return *memory ? SP_OK : sp_fail(SP_ERR_MEMORY, "cudasim: no memory for %zu bytes", bytes);
 }
@@ -94,6 +103,8 @@ extern "C" void sp_cuda_free_host(void *, void *memory)
 extern "C" int sp_cuda_copy_in(void *, void *device, const void *host, size_t bytes)
 {
 	const simulator::opened open;
+	if (not_recording("copied in"))
+		return SP_ERR_DEVICE;
 	if (bytes)
 		memcpy(device, host, bytes);
 	return SP_OK;
@@ -141,6 +152,8 @@ extern "C" int sp_cuda_upload(void *ctx, void *device, const void *host, size_t 
 extern "C" int sp_cuda_copy_out(void *, void *host, const void *device, size_t bytes)
 {
 	const simulator::opened open;
+	if (not_recording("copied out"))
+		return SP_ERR_DEVICE;
 	settle_uploads();
 	if (bytes)
 		memcpy(host, device, bytes);
@@ -149,24 +162,30 @@ extern "C" int sp_cuda_copy_out(void *, void *host, const void *device, size_t b
 
 extern "C" int sp_cuda_zero(void *, void *device, size_t bytes)
 {
-	const simulator::opened open;
-	if (bytes)
-		memset(device, 0, bytes);
+	simulator::perform([=] {
+		const simulator::opened open;
+		if (bytes)
+			memset(device, 0, bytes);
+	});
 	return SP_OK;
 }
 
 extern "C" int sp_cuda_copy_rows(void *, struct sp_matrix from, struct sp_matrix to)
 {
 	const size_t size = sp_dtype_size(from.dtype), row = (size_t)from.cols * size;
-	const simulator::opened open;
-	for (int64_t i = 0; row && i < from.rows; i++)
-		memcpy(static_cast<char *>(to.data) + (size_t)(i * to.stride) * size,
-		       static_cast<const char *>(from.data) + (size_t)(i * from.stride) * size, row);
+	simulator::perform([=] {
+		const simulator::opened open;
+		for (int64_t i = 0; row && i < from.rows; i++)
+			memcpy(static_cast<char *>(to.data) + (size_t)(i * to.stride) * size,
+			       static_cast<const char *>(from.data) + (size_t)(i * from.stride) * size, row);
+	});
 	return SP_OK;
 }
 
 extern "C" int sp_cuda_sync(void *)
 {
+	if (not_recording("waited for"))
+		return SP_ERR_DEVICE;
 	settle_uploads();
 	return SP_OK;
 }

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "cuda/sdpa.h"
+#include "cudasim/graph.hpp"
 #include "cudasim/memory.hpp"
 #include "cudasim/sixteen.hpp"
 
@@ -164,16 +165,19 @@ static void backward(const struct view &v)
 
 static int run(struct sp_cuda_sdpa *, struct sp_cuda_sdpa_plan *p, const struct sp_cuda_sdpa_data *data)
 {
-	const struct sp_cuda_sdpa_shape &s = reinterpret_cast<struct plan *>(p)->shape;
+	const struct sp_cuda_sdpa_shape s = reinterpret_cast<struct plan *>(p)->shape;
 	if (!is_given(s, *data)) {
 		fprintf(stderr, "simulator: attention of what is not there, or not aligned\n");
 		abort();
 	}
-	const simulator::opened open;
-	memset(data->workspace, 0xff, WORKSPACE);
-	for (int64_t b = 0; b < s.batch; b++)
-		for (int64_t a = 0; a < s.heads; a++)
-			(s.backward ? backward : forward)({ s, *data, b, a });
+	const struct sp_cuda_sdpa_data own = *data;
+	simulator::perform([s, own] {
+		const simulator::opened open;
+		memset(own.workspace, 0xff, WORKSPACE);
+		for (int64_t b = 0; b < s.batch; b++)
+			for (int64_t a = 0; a < s.heads; a++)
+				(s.backward ? backward : forward)({ s, own, b, a });
+	});
 	return SP_OK;
 }
 

@@ -4,6 +4,7 @@
 #define SP_CUDA_DEVICE_CUH
 
 #include "cuda/cuda.h"
+#include "cudasim/graph.hpp"
 #include "cudasim/memory.hpp"
 #include "cudasim/simulator.hpp"
 #include "cudasim/sixteen.hpp"
@@ -41,8 +42,10 @@ template <class T> T shuffle(unsigned mask, T value, unsigned lane)
 
 template <class Body> void launch_opened(unsigned blocks, unsigned threads, size_t shared_bytes, const Body &body)
 {
-	const opened open;
-	launch_body(blocks, threads, shared_bytes, body);
+	perform([=] {
+		const opened open;
+		launch_body(blocks, threads, shared_bytes, body);
+	});
 }
 
 } // namespace simulator
