@@ -93,6 +93,7 @@ struct sp_attention_variant {
 	int narrow;       /* qkv, o, dout and dqkv may be of 16 bits, but with choice.ring_queries */
 	int skips;        /* queries that nobody reads: they are not computed */
 	int projects;     /* keys and values along the sequence: the model has weights for that */
+	int repeats;      /* on one rank, calls for micro-batches of one shape queue the same operations, and do nothing else */
 	int has_globals;  /* some tokens attend to all and all to them: the batch says which */
 	/* Elements of state.kept, the same on all ranks. Optional: NULL means none. */
 	int64_t (*kept)(const struct sp_attention_shape_host *shape);

@@ -107,6 +107,7 @@ const struct sp_attention_variant sp_attention_full = {
 	.name = "full",
 	.narrow = 1,
 	.skips = 1,
+	.repeats = 1,
 	.check = full_check,
 	.create = full_create,
 	.destroy = free,

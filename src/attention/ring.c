@@ -345,6 +345,7 @@ const struct sp_attention_variant sp_attention_ring = {
 	.name = "ring",
 	.narrow = 1,
 	.skips = 1,
+	.repeats = 1,
 	.check = ring_check,
 	.create = ring_create,
 	.destroy = ring_destroy,

@@ -35,12 +35,16 @@ struct sp_layer_context {
 	struct sp_compute *compute;
 	struct sp_rows rows;
 	uint64_t seed, step;
+	/* Optional: [(layers + 1) * SP_SITES][2], device memory that will hold the keys of the step when what is queued runs. */
+	const uint32_t *keys;
 	int training;
 	float eps; /* of all LayerNorms */
 };
 
-/* Masks of one site of layer `layer` in this step: key = sp_rng_key(seed, SP_RNG_DROPOUT, step, layer * SP_SITES + site),
- * keep = 65536 (1 - p) rounded. Off when not training or p is 0. */
+/* The key of one site's masks: sp_rng_key(seed, SP_RNG_DROPOUT, step, layer * SP_SITES + site). */
+void sp_layer_dropout_key(uint64_t seed, uint64_t step, int64_t layer, enum sp_dropout_site site, uint32_t key[2]);
+/* Masks of one site of layer `layer` in this step: that key, or where it will be; keep = 65536 (1 - p) rounded. Off when not training or
+ * p is 0. */
 struct sp_dropout sp_layer_dropout(const struct sp_layer_context *ctx, int64_t layer, enum sp_dropout_site site, float p);
 
 #endif

@@ -54,11 +54,31 @@ struct sp_model {
 	void *full_work;                         /* in the same memory as the others' */
 	struct sp_encoder_widths widths;
 	struct sp_embedding_parts words; /* with several tensor ranks */
+	struct sp_model_repeated *repeated; /* NULL: no layer is queued as a graph */
 };
 
 int sp_model_tensors(const struct sp_model *m); /* 1 or more */
 /* The norms before a pre-LN model's layers are made again, rather than kept. */
 int sp_model_renorms(const struct sp_model *m);
+
+/* ---- repeated.c: layers whose operations are the same in each step ---- */
+
+/* If options.graphs asks for it; after the model was laid out. */
+int sp_model_repeated_open(struct sp_model *m);
+void sp_model_repeated_close(struct sp_model *m);
+/* For the dropout of a pass: its keys on their way to the device. NULL where each operation is given its own. */
+int sp_model_repeated_keys(struct sp_model *m, const struct sp_pass *pass, const uint32_t **keys);
+/* Where the work of a layer begins, and what it works on besides what its piece, slot and number say. */
+struct sp_model_repeated_work {
+	int backward, piece, slot;
+	int64_t layer;
+	struct sp_stream in;
+	const void *gradient; /* of the stream; backward */
+	const struct sp_rows *rows;
+};
+/* queue(context), which queues that work and does nothing else, or its graph. */
+int sp_model_repeated_queue(const struct sp_model *m, const struct sp_model_repeated_work *work, int (*queue)(const void *context),
+                            const void *context);
 
 /* ---- layout.c ---- */
 

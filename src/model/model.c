@@ -101,6 +101,8 @@ int sp_model_create(struct sp_compute *compute, const struct sp_model_options *o
 	if (rc == SP_OK)
 		rc = number_rows(m);
 	if (rc == SP_OK)
+		rc = sp_model_repeated_open(m);
+	if (rc == SP_OK)
 		rc = zero_sums(m, 1);
 	if (rc) {
 		sp_model_destroy(m);
@@ -114,6 +116,7 @@ void sp_model_destroy(struct sp_model *m)
 {
 	if (!m)
 		return;
+	sp_model_repeated_close(m);
 	sp_model_unlay(m); /* what other ranks see of the arena */
 	sp_compute_free(m->compute, m->values);
 	sp_compute_free(m->compute, m->gradients);

@@ -51,6 +51,11 @@ struct sp_pass {
 
 struct sp_model;
 
+/* Layers of a training pass as graphs of the device (backend/graphs.h), where a layer does the same in each step: ON, it is an error if
+ * it cannot be recorded. For attention among whole sequences on one rank, by "full" or "ring", without tensor ranks, on a device that
+ * has graphs. Steps must then be waited for before the next is begun. */
+enum sp_model_graphs { SP_MODEL_GRAPHS_OFF = 0, SP_MODEL_GRAPHS_AUTO, SP_MODEL_GRAPHS_ON };
+
 /* Sentence orders that a micro-batch may hold on a rank: one of each sequence, of packed samples one of every other token. */
 int64_t sp_model_orders(int packed, int64_t batch, int64_t chunk);
 
@@ -71,6 +76,7 @@ struct sp_model_options {
 	int forward_only;         /* no gradients, and one set of buffers for all layers: memory does not grow with them */
 	enum sp_recompute recompute; /* not with forward_only */
 	int64_t tile; /* rows that the MLP is done for at a time where what it computes is not kept; 0: 2048 */
+	enum sp_model_graphs graphs;
 	int read_rows_only; /* in training, the last layer's rows that no head reads end with attention: same gradients, less work */
 	struct sp_model_part part; /* all zero: the whole model */
 	struct sp_comm *tensor;    /* ranks that hold the other parts of the weights; NULL if there is but one; borrowed */
@@ -142,6 +148,9 @@ int sp_model_predict(struct sp_model *m, const int32_t *row, int64_t n,
  * largest need so far. After an error the model can only be destroyed. Not collective. */
 int sp_model_reshape(struct sp_model *m, int64_t batch, int64_t chunk, const struct sp_attention_variant *attention,
                      struct sp_comm *sequence);
+
+/* Layers that have been queued as graphs so far. */
+int64_t sp_model_graphs_launched(const struct sp_model *m);
 
 /* Sums since the last reset, of this rank alone, unscaled. */
 struct sp_model_sums {

@@ -81,6 +81,40 @@ static int attention_of(const struct sp_model *m, int piece, int64_t i, struct s
 	return SP_OK;
 }
 
+/* ---- layers ---- */
+
+/* A layer of a piece in a pass of a micro-batch. */
+struct layer_work {
+	const struct sp_model *m;
+	const struct sp_layer_context *ctx;
+	struct sp_encoder_attention attention;
+	const struct sp_read_rows *read;          /* NULL: all rows */
+	const struct sp_encoder_scratch *scratch; /* backward */
+	int backward, piece;
+	int64_t micro, i;
+};
+
+/* The rows that heads read are others in each step. */
+static int is_repeated(const struct layer_work *w)
+{
+	return w->m->repeated && w->ctx->training && !w->read;
+}
+
+static int queue_layer(const struct layer_work *w, int (*queue)(const void *work))
+{
+	const struct sp_model_piece *p = &w->m->piece[w->piece];
+	const struct sp_model_repeated_work repeated = {
+		.backward = w->backward,
+		.piece = w->piece,
+		.slot = (int)(w->micro % p->slots),
+		.layer = w->i,
+		.in = stream_into(w->m, w->piece, w->micro, w->i),
+		.gradient = w->backward ? w->scratch->dy.data : NULL,
+		.rows = &w->ctx->rows,
+	};
+	return is_repeated(w) ? sp_model_repeated_queue(w->m, &repeated, queue, w) : queue(w);
+}
+
 /* ---- forward ---- */
 
 static int embed(const struct sp_model *m, const struct sp_embedding_layer *embedding, const struct sp_layer_context *ctx,
@@ -117,17 +151,25 @@ static int enter(const struct sp_model *m, int piece, int64_t micro, const struc
 	return rc;
 }
 
+static int forward_layer(const void *work)
+{
+	const struct layer_work *w = work;
+	return sp_encoder_layer_forward(&slot_of(&w->m->piece[w->piece], w->micro)->layer[w->i], w->ctx, &w->attention,
+	                                stream_into(w->m, w->piece, w->micro, w->i), w->read);
+}
+
 static int forward(const struct sp_model *m, int piece, int64_t micro, const struct sp_layer_context *ctx,
                    const struct sp_tokens *tokens, const struct sp_read_rows *read)
 {
 	const struct sp_model_piece *p = &m->piece[piece];
-	struct sp_encoder_attention attention;
+	struct layer_work w = { .m = m, .ctx = ctx, .piece = piece, .micro = micro };
 	int rc = enter(m, piece, micro, ctx, tokens);
 	for (int64_t i = 0; rc == SP_OK && i < layers_of(p); i++) {
-		rc = attention_of(m, piece, i, &attention);
+		w.i = i;
+		w.read = is_last(p, i) ? read : NULL;
+		rc = attention_of(m, piece, i, &w.attention);
 		if (rc == SP_OK)
-			rc = sp_encoder_layer_forward(&slot_of(p, micro)->layer[i], ctx, &attention, stream_into(m, piece, micro, i),
-			                              is_last(p, i) ? read : NULL);
+			rc = queue_layer(&w, forward_layer);
 	}
 	return rc;
 }
@@ -223,22 +265,30 @@ static int tell_end(const struct sp_model *m, const struct sp_pass *pass, int pi
 	return tell(m, pass, piece == 0 ? m->gradients : first->grad.data);
 }
 
+static int backward_layer(const void *work)
+{
+	const struct layer_work *w = work;
+	const struct sp_model_piece *p = &w->m->piece[w->piece];
+	const int rc = again(w->m, w->piece, w->micro, w->ctx, w->i, &w->attention, w->read);
+	return rc ? rc : sp_encoder_layer_backward(&slot_of(p, w->micro)->layer[w->i], w->ctx, &w->attention,
+	                                           stream_into(w->m, w->piece, w->micro, w->i), w->read, w->scratch,
+	                                           w->i == layers_of(p) - 1);
+}
+
 static int backward(const struct sp_model *m, int piece, int64_t micro, const struct sp_layer_context *ctx,
                     const struct sp_tokens *tokens, const struct sp_pass *pass, const struct sp_read_rows *read,
                     const struct sp_encoder_scratch *s)
 {
 	const struct sp_model_slot *slot = slot_of(&m->piece[piece], micro);
 	const int64_t layers = layers_of(&m->piece[piece]);
+	struct layer_work w = { .m = m, .ctx = ctx, .scratch = s, .backward = 1, .piece = piece, .micro = micro };
 	int rc = SP_OK;
 	for (int64_t i = layers - 1; rc == SP_OK && i >= 0; i--) {
-		const struct sp_read_rows *only = is_last(&m->piece[piece], i) ? read : NULL;
-		struct sp_encoder_attention attention;
-		rc = attention_of(m, piece, i, &attention);
+		w.i = i;
+		w.read = is_last(&m->piece[piece], i) ? read : NULL;
+		rc = attention_of(m, piece, i, &w.attention);
 		if (rc == SP_OK)
-			rc = again(m, piece, micro, ctx, i, &attention, only);
-		if (rc == SP_OK)
-			rc = sp_encoder_layer_backward(&slot->layer[i], ctx, &attention, stream_into(m, piece, micro, i), only, s,
-			                               i == layers - 1);
+			rc = queue_layer(&w, backward_layer);
 		if (rc == SP_OK && i > 0)
 			rc = tell(m, pass, slot->layer[i].qkv.weight.grad.data);
 	}
@@ -283,9 +333,13 @@ static int share(struct sp_model *m, int piece, int64_t micro, const struct sp_b
 	return SP_OK;
 }
 
-static int begin(struct sp_model *m, int piece, int64_t micro, const struct sp_batch *batch, const struct sp_pass *pass)
+static int begin(struct sp_model *m, int piece, int64_t micro, const struct sp_batch *batch, const struct sp_pass *pass,
+                 struct sp_layer_context *ctx)
 {
 	int rc = check_batch(m, batch);
+	*ctx = context(m, batch, pass);
+	if (rc == SP_OK)
+		rc = sp_model_repeated_keys(m, pass, &ctx->keys);
 	if (rc == SP_OK)
 		rc = share(m, piece, micro, batch);
 	if (rc == SP_OK && pass->training && m->options.forward_only)
@@ -313,9 +367,9 @@ int sp_model_forward(struct sp_model *m, int piece, int64_t micro, const struct 
 {
 	const struct sp_matrix nothing = { 0 };
 	const struct sp_tokens tokens = tokens_of(batch);
-	const struct sp_layer_context ctx = context(m, batch, pass);
+	struct sp_layer_context ctx;
 	struct sp_read_rows read;
-	int rc = begin(m, piece, micro, batch, pass);
+	int rc = begin(m, piece, micro, batch, pass, &ctx);
 	if (rc == SP_OK)
 		rc = forward(m, piece, micro, &ctx, &tokens, read_rows(m, piece, micro, batch, pass->training, &read));
 	if (rc || pass->training || !m->piece[piece].ends)
@@ -327,10 +381,10 @@ int sp_model_backward(struct sp_model *m, int piece, int64_t micro, int i, const
                       const struct sp_pass *pass)
 {
 	const struct sp_tokens tokens = tokens_of(batch);
-	const struct sp_layer_context ctx = context(m, batch, pass);
+	struct sp_layer_context ctx;
 	struct sp_encoder_scratch scratch;
 	struct sp_read_rows read;
-	int rc = begin(m, piece, micro, batch, pass);
+	int rc = begin(m, piece, micro, batch, pass, &ctx);
 	scratch = m->scratch;
 	scratch.dy = m->stream_gradient[i];
 	if (rc == SP_OK && m->piece[piece].ends && sp_model_renorms(m))
@@ -359,10 +413,10 @@ int sp_model_encode(struct sp_model *m, const struct sp_batch *batch, struct sp_
 {
 	const struct sp_pass pass = { .training = 0 };
 	const struct sp_tokens tokens = tokens_of(batch);
-	const struct sp_layer_context ctx = context(m, batch, &pass);
+	struct sp_layer_context ctx;
 	int rc = check_whole(m);
 	if (rc == SP_OK)
-		rc = begin(m, 0, 0, batch, &pass);
+		rc = begin(m, 0, 0, batch, &pass, &ctx);
 	*hidden = stream_out(m, 0, 0).y;
 	return rc ? rc : forward(m, 0, 0, &ctx, &tokens, NULL);
 }

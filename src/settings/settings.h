@@ -23,6 +23,7 @@ enum sp_setting_recompute { SP_RECOMPUTED_NONE = 0, SP_RECOMPUTED_ATTENTION, SP_
 enum sp_setting_products { SP_MULTIPLY_AUTO = 0, SP_MULTIPLY_BLAS, SP_MULTIPLY_ONEDNN };
 enum sp_setting_precision { SP_TRAIN_FP32 = 0, SP_TRAIN_TF32, SP_TRAIN_BF16, SP_TRAIN_FP16 };
 enum sp_setting_kernel { SP_KERNEL_AUTO = 0, SP_KERNEL_FLASH, SP_KERNEL_CUDNN };
+enum sp_setting_graph { SP_GRAPH_AUTO = 0, SP_GRAPH_ON, SP_GRAPH_OFF };
 enum sp_setting_position { SP_POSITION_LEARNED = 0, SP_POSITION_ROPE };
 enum sp_setting_decay { SP_DECAY_LINEAR = 0, SP_DECAY_COSINE, SP_DECAY_CONSTANT };
 
@@ -83,6 +84,7 @@ struct sp_settings {
 	struct {
 		char device[16], comm[16];
 		int attention_kernel; /* enum sp_setting_kernel */
+		int graph;       /* enum sp_setting_graph */
 		int products;    /* enum sp_setting_products */
 		int64_t threads; /* per rank; 0: cores available to this rank / ranks on this machine */
 		int64_t timeout; /* seconds; 0: none */

@@ -93,6 +93,23 @@ static int check_attention(const struct sp_setup *setup)
 	return status ? status : sp_planned_shares(setup->settings, o->attention);
 }
 
+/* A layer's work must be the same in each step, and queued by the host alone. */
+static int choose_graphs(struct sp_setup *setup)
+{
+	const struct sp_settings *s = setup->settings;
+	const struct sp_model_options *o = &setup->options;
+	const char *why = !sp_compute_has_graphs(setup->compute)                       ? "this device has none" :
+	                  setup->grid.shape.at[SP_AXIS_SEQUENCE] > 1                   ? "parallel.sequence is more than 1" :
+	                  o->part.tensors > 1                                          ? "parallel.tensor is more than 1" :
+	                  !o->attention->repeats ? "they take parallel.attention = ring or full" : NULL;
+	if (s->backend.graph == SP_GRAPH_OFF || setup->forward_only || (why && s->backend.graph == SP_GRAPH_AUTO))
+		return SP_OK;
+	if (why)
+		return sp_fail(SP_ERR_SETTING, "backend.graph = on: layers cannot be graphs, for %s (auto takes them where it can)", why);
+	setup->options.graphs = s->backend.graph == SP_GRAPH_ON ? SP_MODEL_GRAPHS_ON : SP_MODEL_GRAPHS_AUTO;
+	return SP_OK;
+}
+
 static int fill_options(struct sp_setup *setup)
 {
 	const struct sp_settings *s = setup->settings;
@@ -119,7 +136,8 @@ static int fill_options(struct sp_setup *setup)
 		.tensor = setup->grid.group[SP_GROUP_TENSOR],
 		.forward_only = setup->forward_only,
 	};
-	return check_attention(setup);
+	int status = check_attention(setup);
+	return status ? status : choose_graphs(setup);
 }
 
 /* Initial values are a function of the seed, so every rank draws its own; one parameter at a time, as a copy of all would be

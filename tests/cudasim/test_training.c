@@ -24,6 +24,7 @@ struct result {
 	double loss[STEPS], norm[STEPS];
 	float *values, *gradients; /* host; gradients are this rank's share of the first step's */
 	struct sp_parameters table;
+	int64_t graphs; /* launched */
 };
 
 /* Two heads of 16, sequences that do not divide by the ranks, so there is padding; every kind of site that drops. */
@@ -98,6 +99,7 @@ static int train(const struct sp_settings *s, struct sp_compute *compute, struct
 	bad = bad || sp_parameters_create_part(&setup.config, &setup.options.part, &r->table) != 0;
 	bad = bad || take_steps(s, compute, &setup, o, r);
 	bad = bad || take_out(compute, sp_model_values(setup.model), r->table.elements, &r->values);
+	r->graphs = sp_model_graphs_launched(setup.model);
 	sp_optimizer_destroy(o);
 	sp_setup_close(&setup);
 	return bad;
@@ -206,6 +208,87 @@ static void training_in_stages_equals_the_cpu(void **state)
 	training_equals_the_cpu("model.norm=post", "model.activation=gelu", "parallel.pipeline=2");
 }
 
+/* ---- layers as graphs ---- */
+
+static int with_graphs(struct sp_settings *s, const char *norm, const char *recompute, int stages, const char *graph)
+{
+	int bad = settings(s, norm, "model.activation=gelu", "parallel.attention=ring");
+	bad = bad || sp_settings_word(s, "train.last_layer=all") != 0 || sp_settings_word(s, recompute) != 0;
+	bad = bad || sp_settings_word(s, "train.micro_batch=1") != 0 || sp_settings_word(s, graph) != 0;
+	s->parallel.pipeline = ranks.size % stages == 0 ? stages : 1;
+	s->parallel.sequence = 1;
+	return bad || sp_settings_finish(s) != 0;
+}
+
+static int same_bits(const struct result *got, const struct result *want)
+{
+	const size_t bytes = (size_t)want->table.elements * sizeof(float);
+	return memcmp(got->loss, want->loss, sizeof got->loss) == 0 && memcmp(got->norm, want->norm, sizeof got->norm) == 0 &&
+	       memcmp(got->gradients, want->gradients, bytes) == 0 && memcmp(got->values, want->values, bytes) == 0;
+}
+
+/* All layers, in the second micro-batch of a kind for the first time, and then in each; `refused`: none. */
+static int launched_wrongly(const struct sp_settings *s, const struct result *r, int refused)
+{
+	const int64_t micro = STEPS * s->train.global_batch / (ranks.size / s->parallel.pipeline);
+	const int64_t layers = s->model.layers / s->parallel.pipeline;
+	const int64_t places = s->parallel.pipeline > 1 ? 8 : 2; /* with padding and without; of a stage slots and buffers: each is new once */
+	const int64_t most = 2 * layers * (micro - 1), least = 2 * layers * (micro - places);
+	if (refused ? r->graphs == 0 : r->graphs >= least && r->graphs <= most && r->graphs > 0)
+		return 0;
+	fprintf(stderr, "rank %d: %lld layers were graphs, not %lld to %lld\n", ranks.rank, (long long)r->graphs, (long long)least, (long long)most);
+	return 1;
+}
+
+static void graphs_give_the_same_bits(const char *norm, const char *recompute, int stages, const char *graph, int refused)
+{
+	struct result got = { .loss = { 0 } }, want = { .loss = { 0 } };
+	struct sp_settings s;
+	int bad = with_graphs(&s, norm, recompute, stages, graph);
+	bad = bad || train(&s, device, &got) || launched_wrongly(&s, &got, refused);
+	bad = bad || sp_settings_word(&s, "backend.graph=off") != 0 || train(&s, device, &want) || want.graphs != 0;
+	bad = bad || !same_bits(&got, &want);
+	free_result(&got);
+	free_result(&want);
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+static void graphs_of_post_norm_layers_give_the_same_bits(void **state)
+{
+	(void)state;
+	graphs_give_the_same_bits("model.norm=post", "train.recompute=none", 1, "backend.graph=on", 0);
+}
+
+static void graphs_of_pre_norm_layers_done_again_give_the_same_bits(void **state)
+{
+	(void)state;
+	graphs_give_the_same_bits("model.norm=pre", "train.recompute=layer", 1, "backend.graph=auto", 0);
+}
+
+static void graphs_in_stages_give_the_same_bits(void **state)
+{
+	(void)state;
+	if (ranks.size % 2)
+		skip();
+	graphs_give_the_same_bits("model.norm=pre", "train.recompute=none", 2, "backend.graph=on", 0);
+}
+
+/* Only the simulated device can be told so. */
+static void a_device_that_records_nothing_trains_without(void **state)
+{
+	struct result r = { .loss = { 0 } };
+	struct sp_settings s;
+	(void)state;
+	if (strcmp(test_ranks_device_name(), "cudasim") != 0)
+		skip();
+	setenv("SEQPAR_CUDASIM_GRAPH", "refused", 1);
+	graphs_give_the_same_bits("model.norm=post", "train.recompute=none", 1, "backend.graph=auto", 1);
+	int bad = with_graphs(&s, "model.norm=post", "train.recompute=none", 1, "backend.graph=on") || !train(&s, device, &r);
+	unsetenv("SEQPAR_CUDASIM_GRAPH");
+	free_result(&r);
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
 static double gradients_apart(const struct result *a, const struct result *b)
 {
 	const struct test_norms n = test_ranks_compare(a->gradients, b->gradients, b->table.elements);
@@ -265,7 +348,7 @@ static void training_in_bf16_is_near_the_cpu(void **state)
 }
 
 /* As `s` says, by that kernel; sequences of 40 tokens, some of them short, nothing dropped in attention. */
-static int train_by(enum sp_attention_kernel kernel, struct sp_settings *s, const char *are_short, struct result *r)
+static int train_by(enum sp_attention_kernel kernel, struct sp_settings *s, const char *are_short, const char *graph, struct result *r)
 {
 	const struct sp_compute_options options = { .threads = 1, .device = sp_comm_place(ranks.world).local_rank,
 		                                        .attention_kernel = kernel };
@@ -273,6 +356,7 @@ static int train_by(enum sp_attention_kernel kernel, struct sp_settings *s, cons
 	int bad = settings(s, "model.norm=post", "model.activation=gelu", "parallel.attention=ring");
 	bad = bad || sp_settings_word(s, "train.precision=bf16") != 0 || sp_settings_word(s, "model.attention_dropout=0") != 0;
 	bad = bad || sp_settings_word(s, "train.sequence_length=40") != 0 || sp_settings_word(s, are_short) != 0;
+	bad = bad || sp_settings_word(s, graph) != 0 || sp_settings_word(s, "train.last_layer=all") != 0;
 	bad = bad || sp_settings_word(s, "train.seed=1") != 0; /* with short sequences one rank has padding, and one has none */
 	bad = bad || sp_compute_open(test_ranks_device_name(), &options, &compute) != 0;
 	bad = bad || sp_comm_bind(ranks.world, compute) != 0;
@@ -308,8 +392,8 @@ static void training_by_cudnn_is_near_the_cpu(const char *are_short)
 	struct sp_settings s;
 	if (!has_cudnn())
 		skip();
-	int bad = train_by(SP_ATTENTION_CUDNN, &s, are_short, &cudnn);
-	bad = train_by(SP_ATTENTION_FLASH, &s, are_short, &flash) || bad;
+	int bad = train_by(SP_ATTENTION_CUDNN, &s, are_short, "backend.graph=auto", &cudnn);
+	bad = train_by(SP_ATTENTION_FLASH, &s, are_short, "backend.graph=auto", &flash) || bad;
 	bad = bad || sp_settings_word(&s, "train.precision=fp32") != 0 || train(&s, ranks.compute, &cpu);
 	const double other = bad ? NAN : gradients_apart(&cudnn, &flash), far = bad ? NAN : gradients_apart(&cudnn, &cpu);
 	bad = bad || !(far < 5e-2) || !(other > 1e-5 && other < most) || !(loss_apart(&cudnn, &cpu) < 5e-3);
@@ -318,6 +402,23 @@ static void training_by_cudnn_is_near_the_cpu(const char *are_short)
 	free_result(&cudnn);
 	free_result(&flash);
 	free_result(&cpu);
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
+/* Steps of a micro-batch with padding are the own kernels', of one without the library's: their graphs are not each other's. The real
+ * library's gradients differ from run to run. */
+static void graphs_of_either_kernel_give_the_same_bits(void **state)
+{
+	struct result got = { .loss = { 0 } }, want = { .loss = { 0 } };
+	struct sp_settings s;
+	(void)state;
+	if (!has_cudnn() || ranks.size > 1 || strcmp(test_ranks_device_name(), "cudasim") != 0)
+		skip();
+	int bad = train_by(SP_ATTENTION_CUDNN, &s, "data.short_seq_prob=0.4", "backend.graph=on", &got);
+	bad = bad || train_by(SP_ATTENTION_CUDNN, &s, "data.short_seq_prob=0.4", "backend.graph=off", &want);
+	bad = bad || got.graphs == 0 || want.graphs != 0 || !same_bits(&got, &want);
+	free_result(&got);
+	free_result(&want);
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
@@ -364,8 +465,13 @@ int main(void)
 		cmocka_unit_test(training_in_a_window_equals_the_cpu),
 		cmocka_unit_test(training_on_tensor_ranks_equals_the_cpu),
 		cmocka_unit_test(training_in_stages_equals_the_cpu),
+		cmocka_unit_test(graphs_of_post_norm_layers_give_the_same_bits),
+		cmocka_unit_test(graphs_of_pre_norm_layers_done_again_give_the_same_bits),
+		cmocka_unit_test(graphs_in_stages_give_the_same_bits),
+		cmocka_unit_test(a_device_that_records_nothing_trains_without),
 		cmocka_unit_test(training_in_tf32_is_near_the_cpu),
 		cmocka_unit_test(training_in_bf16_is_near_the_cpu),
+		cmocka_unit_test(graphs_of_either_kernel_give_the_same_bits),
 		cmocka_unit_test(training_by_cudnn_on_whole_sequences_is_near_the_cpu),
 		cmocka_unit_test(training_by_cudnn_beside_padding_is_near_the_cpu),
 		cmocka_unit_test(training_in_fp16_is_near_the_cpu),
