@@ -184,6 +184,8 @@ static int announce(struct trainer *t)
 		sp_setup_precision(t->settings));
 	if (!status && messages[0])
 		status = sp_report_line(&t->report, "%s", messages);
+	if (!status && t->setup.options.graphs)
+		status = sp_report_line(&t->report, "layers are queued as graphs, from the third micro-batch of a kind on");
 	if (status)
 		return status;
 	return sp_metrics_write(&t->metrics, "config",

@@ -20,12 +20,12 @@ unit_tests += tests/cudasim/test_attention_kernel tests/cudasim/test_rate
 rank_programs += tests/cudasim/test_training tests/ranks/test_device_comm
 rank_rows += tests/ranks/test_device_comm_np1.mpi tests/ranks/test_device_comm_np2.mpi tests/ranks/test_device_comm_np3.mpi
 rank_rows += tests/cudasim/test_training_np1.mpi tests/cudasim/test_training_np2.mpi
-script_tests += tests/cli/test_fp16.sh
+script_tests += tests/cli/test_fp16.sh tests/cli/test_graph.sh
 endif
 endif
 tests_cudasim_test_attention_kernel_LDFLAGS = $(test_ldflags)
 tests_cudasim_test_rate_LDFLAGS = $(test_ldflags)
-EXTRA_DIST += tests/cli/test_fp16.sh
+EXTRA_DIST += tests/cli/test_fp16.sh tests/cli/test_graph.sh
 tests_ranks_test_device_comm_SOURCES = tests/ranks/test_device_comm.c $(ranks_sources)
 tests_ranks_test_device_comm_LDFLAGS = $(test_ldflags)
 tests_cudasim_test_training_SOURCES = tests/cudasim/test_training.c $(ranks_sources)
