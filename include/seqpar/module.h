@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 /* Rises whenever one of the tables changes; a module of another version is refused by name. */
-#define SP_MODULE_ABI 16
+#define SP_MODULE_ABI 17
 
 /* A module exports one symbol, `const struct sp_module sp_module_NAME`. */
 struct sp_module {
