@@ -260,9 +260,10 @@ class Report:
             if p["peak_mib"] <= limit:
                 peers[name] = max(p["length"], peers.get(name, 0))
         values += [(name, length, 1) for name, length in sorted(peers.items())]
-        text = "Found by trying, one step each: no process was ever larger than %s." % self.about["matrix"]["cap"]
+        room = re.sub(r"(?<=\d)(?=[A-Z])", " ", self.about["matrix"]["cap"])
+        text = "Found by trying, one step each: no process was ever larger than %s." % room
         return section("The longest sequence in a given memory", text,
-                       pair(figure("Tokens, in %s a rank" % self.about["matrix"]["cap"], charts.bars(values, "tokens"))))
+                       pair(figure("Tokens, in %s a rank" % room, charts.bars(values, "tokens"))))
 
     def messages(self):
         series = {}
