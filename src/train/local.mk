@@ -1,4 +1,4 @@
-libseqpar_la_SOURCES += src/train/adopt.c src/train/adopt.h src/train/batch.c src/train/batch.h src/train/evaluate.c src/train/evaluate.h src/train/exposed.c src/train/exposed.h src/train/flops.c src/train/flow.c src/train/flow.h \
+libseqpar_la_SOURCES += src/train/adopt.c src/train/adopt.h src/train/batch.c src/train/batch.h src/train/draw.c src/train/draw.h src/train/evaluate.c src/train/evaluate.h src/train/exposed.c src/train/exposed.h src/train/flops.c src/train/flow.c src/train/flow.h \
 	src/train/flops.h src/train/metrics.c src/train/metrics.h src/train/optimizer.c src/train/optimizer.h \
 	src/train/planned.c src/train/planned.h src/train/rate.c src/train/rate.h src/train/report.c src/train/report.h \
 	src/train/schedule.c src/train/schedule.h src/train/selfcheck.c src/train/selfcheck.h src/train/setup.c \
