@@ -19,6 +19,8 @@ static struct {
 	char text[8192];
 } held;
 
+static _Thread_local int muted;
+
 static const char *const names[] = { "error", "warning", "info", "debug" };
 
 void sp_log_prefix(const char *prefix)
@@ -73,6 +75,11 @@ void sp_log_release(void)
 	held.used = 0;
 }
 
+void sp_log_mute(int on)
+{
+	muted = on;
+}
+
 /* Line ends come with text of other libraries and names of files; what damaged files hold must not reach a terminal as
  * commands. */
 static void keep_to_one_line(char *text, size_t n)
@@ -88,7 +95,7 @@ static void write_line(enum sp_log_level level, const char *format, va_list args
 	size_t n = (size_t)snprintf(line, sizeof line, "seqpar: %s%s%s: ", log_prefix, log_prefix[0] ? ": " : "", names[level]);
 	int rest = vsnprintf(line + n, sizeof line - n - 1, format, args);
 	n += rest < 0 ? 0 : (size_t)rest < sizeof line - n - 1 ? (size_t)rest : sizeof line - n - 2;
-	if (level > current_level())
+	if (muted || level > current_level())
 		return;
 	keep_to_one_line(line, n);
 	line[n++] = '\n';

@@ -25,6 +25,9 @@ void sp_log_hold(void);
 /* Writes what was kept, and holds no longer. Nothing happens if nothing was held. */
 void sp_log_release(void);
 
+/* With 1 nothing that this thread logs is written or kept, until it says 0: for who tries what is tried again, aloud, if it fails. */
+void sp_log_mute(int on);
+
 /* Logs an error and returns `status`: `return sp_fail(SP_ERR_IO, "%s: %s", file, strerror(errno));` */
 int sp_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,32 @@ static void held_errors_beyond_what_fits_are_not_lost(void **state)
 	assert_int_equal(lines, 12);
 }
 
+static void *fail_elsewhere(void *unused)
+{
+	(void)unused;
+	sp_log(SP_LOG_ERROR, "of another thread");
+	return NULL;
+}
+
+static void a_thread_that_is_mute_says_nothing_and_others_do(void **state)
+{
+	pthread_t other;
+	(void)state;
+	sp_log_mute(1);
+	assert_int_equal(sp_fail(SP_ERR_IO, "not heard"), SP_ERR_IO);
+	sp_log_hold();
+	sp_log(SP_LOG_ERROR, "not kept");
+	sp_log_release();
+	sp_log(SP_LOG_WARNING, "not heard");
+	assert_int_equal(pthread_create(&other, NULL, fail_elsewhere, NULL), 0);
+	assert_int_equal(pthread_join(other, NULL), 0);
+	sp_log_mute(0);
+	assert_string_equal(written(), "seqpar: error: of another thread\n");
+	sp_log(SP_LOG_WARNING, "heard");
+	assert_string_equal(written(), "seqpar: warning: heard\n");
+	assert_string_equal(written(), "");
+}
+
 /* SEQPAR_LOG is looked at once, so each case is a process of its own. */
 static void expect_environment(const char *value, const char *want)
 {
@@ -211,6 +238,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(say_writes_to_the_text_only, catch_stderr, give_stderr_back),
 		cmocka_unit_test_setup_teardown(held_errors_wait_for_release_and_warnings_do_not, catch_stderr, give_stderr_back),
 		cmocka_unit_test_setup_teardown(held_errors_beyond_what_fits_are_not_lost, catch_stderr, give_stderr_back),
+		cmocka_unit_test_setup_teardown(a_thread_that_is_mute_says_nothing_and_others_do, catch_stderr, give_stderr_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
