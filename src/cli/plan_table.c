@@ -20,7 +20,7 @@ const struct sp_cli_figure sp_cli_plan_memory[] = {
 	FIGURE("  of it attention and ring", "attention", model.attention),
 	FIGURE("prediction head, in its place", "head", model.head),
 	FIGURE("arena (kept + larger of the two)", "arena", model.arena),
-	FIGURE("samples of a step", "samples", batches),
+	FIGURE("samples of two steps", "samples", batches),
 	FIGURE("snapshot for checkpoints", "snapshot", snapshot),
 	FIGURE("words' gradients of other stage", "tied", tied),
 	FIGURE("replicas' gradients that arrive", "sums", sums),

@@ -12,7 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLE_ARRAYS = 6 }; /* of struct sp_sample */
+enum {
+	SAMPLE_ARRAYS = 6, /* of struct sp_sample */
+	STEPS = 2,         /* the one at work, and the next, which is drawn meanwhile */
+};
 
 int64_t sp_plan_micro_batches(const struct sp_plan_input *in)
 {
@@ -29,7 +32,7 @@ static struct sp_batch_layout batch_layout(const struct sp_plan_input *in)
 size_t sp_plan_batch_bytes(const struct sp_plan_input *in)
 {
 	const struct sp_batch_layout at = batch_layout(in);
-	const int64_t blocks = at.size * sp_plan_micro_batches(in), whole = SAMPLE_ARRAYS * in->length * in->model.batch;
+	const int64_t blocks = STEPS * at.size * sp_plan_micro_batches(in), whole = SAMPLE_ARRAYS * in->length * in->model.batch;
 	return (size_t)(blocks + whole) * sizeof(int32_t) + ((size_t)in->length + 1) * sizeof(int64_t);
 }
 

@@ -25,7 +25,7 @@ struct sp_plan_input {
 struct sp_plan {
 	struct sp_model_memory model;
 	size_t optimizer; /* both moments, own share or all */
-	size_t batches;   /* arrays of a step's samples, on the host and one micro-batch on the device */
+	size_t batches;   /* arrays of the samples of two steps, on the host, and of one micro-batch on the device */
 	size_t snapshot;  /* host copy of values and moments, own share, that a checkpoint is written from */
 	size_t tied;      /* where the other stage's gradients of the word table come in */
 	size_t sums;      /* gradients of other replicas that arrive, of what is under way at a time */
@@ -39,7 +39,8 @@ struct sp_plan {
 /* SP_ERR_MEMORY if sizes overflow. Needs neither device nor ranks. */
 int sp_plan_make(const struct sp_plan_input *input, struct sp_plan *plan);
 
-/* Bytes of the host arrays of a step's samples: `micro_batches` blocks, the whole samples of one, and what their tokens cost. */
+/* Bytes of the host arrays of samples: `micro_batches` blocks of each of two steps, the whole samples of one micro-batch, and what their
+ * tokens cost. */
 size_t sp_plan_batch_bytes(const struct sp_plan_input *input);
 
 /* The same input with sequences of `length` tokens, and a position table that is at least as long. */

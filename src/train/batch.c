@@ -7,12 +7,16 @@
 #include "base/trace.h"
 #include "train/draw.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* The samples of one step, on the host. */
 struct step {
+	struct sp_draw_key key;
+	struct sp_work work;    /* as this rank has counted it */
 	int32_t *host;          /* [count][at.size], all micro-batches' arrays */
+	size_t bytes;           /* of these */
 	int host_is_own;        /* else the device's */
 	struct sp_drawn *micro; /* [count] */
 	int64_t *cut_arrays;    /* theirs in one block */
@@ -25,7 +29,9 @@ struct sp_batches {
 	int64_t count;  /* micro-batches */
 	uint64_t limit; /* samples from this index on are left out */
 	struct sp_draw *draw;
-	struct step now; /* the one that is loaded */
+	struct step now;   /* the one that is loaded */
+	struct step ahead; /* another one, if it has been drawn ahead */
+	int is_ahead;
 	int32_t *device; /* [at.size] */
 };
 
@@ -57,7 +63,7 @@ static int check(const struct sp_batches_options *o)
 static int allocate_blocks(const struct sp_batches *b, struct step *s)
 {
 	struct sp_compute *c = b->options.compute;
-	const size_t bytes = (size_t)(b->count * b->at.size) * sizeof *s->host;
+	const size_t bytes = s->bytes = (size_t)(b->count * b->at.size) * sizeof *s->host;
 	int status = SP_OK;
 	s->host_is_own = sp_compute_is_host_memory(c);
 	if (s->host_is_own)
@@ -126,6 +132,8 @@ int sp_batches_create(const struct sp_batches_options *options, struct sp_batche
 	status = sp_draw_create(options, &b->draw);
 	if (!status)
 		status = allocate_step(b, &b->now);
+	if (!status && options->ahead)
+		status = allocate_step(b, &b->ahead);
 	if (!status)
 		status = sp_compute_alloc(options->compute, (size_t)b->at.size * sizeof *b->device, (void **)&b->device);
 	if (status) {
@@ -141,6 +149,7 @@ void sp_batches_destroy(struct sp_batches *b)
 	if (!b)
 		return;
 	sp_compute_free(b->options.compute, b->device);
+	free_step(b, &b->ahead);
 	free_step(b, &b->now);
 	sp_draw_destroy(b->draw);
 	free(b);
@@ -149,6 +158,11 @@ void sp_batches_destroy(struct sp_batches *b)
 void sp_batches_limit(struct sp_batches *b, int64_t samples)
 {
 	b->limit = (uint64_t)samples;
+}
+
+size_t sp_batches_bytes(const struct sp_batches *b)
+{
+	return b->now.bytes + b->ahead.bytes + sp_draw_bytes(b->draw) + (size_t)b->at.size * sizeof *b->device;
 }
 
 int64_t sp_batches_count(const struct sp_batches *b)
@@ -182,15 +196,51 @@ static int agree(const struct sp_batches *b, struct sp_work *work)
 	return status;
 }
 
+static int draw(const struct sp_batches *b, const struct sp_draw_key *key, struct step *s)
+{
+	int status = SP_OK;
+	s->key = *key;
+	s->work = (struct sp_work){ 0 };
+	sp_trace_begin(SP_TRACE_DATA, "samples", -1);
+	for (int64_t m = 0; m < b->count && !status; m++)
+		status = sp_draw_micro(b->draw, key, m, &s->micro[m], &s->work);
+	sp_trace_end(SP_TRACE_DATA);
+	return status;
+}
+
+static int is_drawn(const struct sp_batches *b, const struct sp_draw_key *key)
+{
+	const struct sp_draw_key *k = &b->ahead.key;
+	return b->is_ahead && k->split == key->split && k->step == key->step && k->limit == key->limit;
+}
+
+/* The two change places: what is drawn ahead next is drawn over the step before, which the device is through with. */
+static void take_ahead(struct sp_batches *b)
+{
+	const struct step before = b->now;
+	b->now = b->ahead;
+	b->ahead = before;
+	b->is_ahead = 0;
+}
+
+void sp_batches_draw_ahead(struct sp_batches *b, enum sp_split split, uint64_t step)
+{
+	const struct sp_draw_key key = { split, step, b->limit };
+	assert(b->options.ahead);
+	sp_log_mute(1);
+	b->is_ahead = draw(b, &key, &b->ahead) == SP_OK;
+	sp_log_mute(0);
+}
+
 int sp_batches_load(struct sp_batches *b, enum sp_split split, uint64_t step, struct sp_work *work)
 {
 	const struct sp_draw_key key = { split, step, b->limit };
 	int status = SP_OK;
-	memset(work, 0, sizeof *work);
-	sp_trace_begin(SP_TRACE_DATA, "samples", -1);
-	for (int64_t m = 0; m < b->count && !status; m++)
-		status = sp_draw_micro(b->draw, &key, m, &b->now.micro[m], work);
-	sp_trace_end(SP_TRACE_DATA);
+	if (is_drawn(b, &key))
+		take_ahead(b);
+	else
+		status = draw(b, &key, &b->now);
+	*work = b->now.work;
 	return status ? status : agree(b, work);
 }
 

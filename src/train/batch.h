@@ -28,6 +28,7 @@ struct sp_batches_options {
 	int sentence_order, packed;
 	int64_t window, globals; /* of attention; 0: all tokens attend to all */
 	int global_separators;
+	int ahead; /* 1: steps may be drawn ahead, into host memory for one more of them */
 };
 
 struct sp_batches;
@@ -40,9 +41,16 @@ void sp_batches_destroy(struct sp_batches *b); /* NULL accepted */
 /* Draws the samples of a step and agrees on what it is made of over all ranks. Collective over the world. What was queued of the
  * last step must have been waited for. */
 int sp_batches_load(struct sp_batches *b, enum sp_split split, uint64_t step, struct sp_work *work);
+/* Draws the samples of a step before it is due, while the device works on the one that is loaded: that stays as it is, with all
+ * that is queued of it. The next load of the same step of the same split under the same limit takes them, whatever is loaded in
+ * between; every other load draws its own. An error is not told: that load draws anew, and meets it. Only with options.ahead. Not
+ * collective. What was queued of the step before the loaded one must have been waited for. */
+void sp_batches_draw_ahead(struct sp_batches *b, enum sp_split split, uint64_t step);
 /* Samples of a split from index `samples` on are left out of the steps that follow: their places hold padding, and they are
  * not counted. So a split can be gone through once, whatever the batch. */
 void sp_batches_limit(struct sp_batches *b, int64_t samples);
+/* Host and device memory of all arrays of samples; a few numbers for each micro-batch and rank are left out, as in plan/plan.h. */
+size_t sp_batches_bytes(const struct sp_batches *b);
 /* Micro-batches of a step on this rank. */
 int64_t sp_batches_count(const struct sp_batches *b);
 /* Rows of the i-th micro-batch of the loaded step on this rank. */

@@ -18,6 +18,7 @@ struct sp_draw {
 	struct sp_sample *whole; /* [micro_batch] samples before they are cut */
 	int32_t *whole_arrays;   /* their six arrays each in one block */
 	int64_t *cost;           /* [length + 1] of the tokens before each, over the samples of a micro-batch */
+	size_t bytes;            /* of these two */
 };
 
 struct sp_batch_layout sp_draw_layout(const struct sp_batches_options *o)
@@ -45,7 +46,7 @@ static void point_whole(struct sp_draw *d)
 
 int sp_draw_create(const struct sp_batches_options *options, struct sp_draw **draw)
 {
-	const size_t samples = (size_t)options->micro_batch, length = (size_t)options->length;
+	const size_t samples = (size_t)options->micro_batch, length = (size_t)options->length, tokens = 6 * samples * length;
 	struct sp_draw *d = calloc(1, sizeof *d);
 	if (!d)
 		return sp_fail(SP_ERR_MEMORY, "out of memory for the samples of a step");
@@ -54,8 +55,9 @@ int sp_draw_create(const struct sp_batches_options *options, struct sp_draw **dr
 	d->rank = options->grid->place.at[SP_AXIS_SEQUENCE];
 	d->at = sp_draw_layout(options);
 	d->whole = calloc(samples, sizeof *d->whole);
-	d->whole_arrays = calloc(6 * samples * length, sizeof *d->whole_arrays);
+	d->whole_arrays = calloc(tokens, sizeof *d->whole_arrays);
 	d->cost = calloc(length + 1, sizeof *d->cost);
+	d->bytes = tokens * sizeof *d->whole_arrays + (length + 1) * sizeof *d->cost;
 	if (!d->whole || !d->whole_arrays || !d->cost) {
 		sp_draw_destroy(d);
 		return sp_fail(SP_ERR_MEMORY, "out of memory for %zu samples of %zu tokens", samples, length);
@@ -73,6 +75,11 @@ void sp_draw_destroy(struct sp_draw *d)
 	free(d->whole_arrays);
 	free(d->whole);
 	free(d);
+}
+
+size_t sp_draw_bytes(const struct sp_draw *d)
+{
+	return d->bytes;
 }
 
 /* ---- what samples cost, and where they are cut ---- */

@@ -42,6 +42,9 @@ struct sp_draw;
 int sp_draw_create(const struct sp_batches_options *options, struct sp_draw **draw);
 void sp_draw_destroy(struct sp_draw *d); /* NULL accepted */
 
+/* Of that room. */
+size_t sp_draw_bytes(const struct sp_draw *d);
+
 struct sp_batch_layout sp_draw_layout(const struct sp_batches_options *options);
 
 /* Draws the m-th micro-batch of a step into `to`, and adds to `work` what it is made of. Not collective. What

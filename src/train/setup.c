@@ -216,6 +216,7 @@ static int open_batches(struct sp_setup *setup)
 		.window = setup->config.window,
 		.globals = setup->config.globals,
 		.global_separators = setup->config.global_separators,
+		.ahead = !setup->forward_only,
 	};
 	return sp_batches_create(&options, &setup->batches);
 }

@@ -317,6 +317,13 @@ static int record_step(struct trainer *t, const struct sp_outcome *o, const stru
 	return sp_metrics_write(&t->metrics, "step", t->settings->log.shares ? sp_spent_fields(fields, &cost->spent) : fields);
 }
 
+/* The device, if it is one that queues, is at work on the step meanwhile. */
+static void draw_next(struct trainer *t)
+{
+	if (t->done < t->settings->train.iters)
+		sp_batches_draw_ahead(t->setup.batches, SP_TRAIN, (uint64_t)t->done);
+}
+
 static int do_step(struct trainer *t, const volatile sig_atomic_t *stop, struct cost *cost)
 {
 	const double begin = sp_clock(), lr = sp_schedule_rate(&t->schedule, t->done);
@@ -331,6 +338,8 @@ static int do_step(struct trainer *t, const volatile sig_atomic_t *stop, struct 
 	t->done++;
 	if (!status)
 		status = sp_optimizer_step(t->optimizer, sp_model_values(t->setup.model), sp_model_gradients(t->setup.model), lr);
+	if (!status)
+		draw_next(t);
 	if (!status)
 		status = sp_setup_outcome(&t->setup, &work, &outcome);
 	if (!status)

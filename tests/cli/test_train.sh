@@ -85,6 +85,8 @@ grep '"event": *"config"' "$scratch/m.jsonl" | grep -q '"gemm_precision": *"fp32
 grep -q '"time_' "$scratch/m.jsonl" && failed "operations are timed unasked"
 [ "$(head -c 1 "$scratch/t.json")" = "{" ] && [ "$(tail -n 1 "$scratch/t.json")" = "]}" ] || failed "trace is not whole"
 [ -e "$scratch/t.json.part" ] && failed "a temporary trace is left"
+# Three steps and two batches of evaluation: each is drawn once, and nothing beyond the last step.
+[ "$(grep -o '"samples"' "$scratch/t.json" | wc -l)" = 5 ] || failed "not five drawings of samples"
 
 ### what steps go into: the same losses, and times that add up to the step
 "$SEQPAR" train $small train.eval_interval=2 train.eval_iters=1 log.metrics="$scratch/h.jsonl" log.shares=true \
@@ -107,6 +109,9 @@ losses() { sed -n 's/.*"event": *"step".*"loss": *\([^,]*\),.*"grad_norm": *\([^
 losses "$scratch/m.jsonl" >"$scratch/out"
 losses "$scratch/n.jsonl" | cmp -s - "$scratch/out" || failed "two runs, two results"
 losses "$scratch/h.jsonl" | cmp -s - "$scratch/out" || failed "log.shares changes results"
+# Steps are drawn before the evaluation that stands between them and those before.
+"$SEQPAR" train $small train.eval_interval=0 log.metrics="$scratch/n.jsonl" >/dev/null 2>"$scratch/err"
+losses "$scratch/n.jsonl" | cmp -s - "$scratch/out" || failed "an evaluation changes training"
 
 ### a signal ends it after the step, with whole files
 "$SEQPAR" train $small train.iters=1000000000 log.metrics="$scratch/s.jsonl" log.interval=1000000 >"$scratch/out" \

@@ -156,6 +156,7 @@ static int memory_differs(struct sp_setup *setup, const struct sp_plan *plan)
 	int bad = differ("arena", sp_model_arena(setup->model)->high, plan->model.arena);
 	bad |= differ("copies", (size_t)(narrow ? sp_model_parameters(setup->model)->factors * 2 : 0), plan->model.factors);
 	bad |= differ("parameters", (size_t)sp_model_parameters(setup->model)->elements * sizeof(float), plan->model.parameters);
+	bad |= differ("batches", sp_batches_bytes(setup->batches), plan->batches);
 	if (sp_comm_rank(setup->grid.group[SP_GROUP_REPLICAS]) == 0)
 		bad |= differ("moments", moments, plan->optimizer);
 	return bad | (moments > plan->optimizer);

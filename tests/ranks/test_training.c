@@ -88,6 +88,64 @@ static void two_runs_give_the_same_bits(void **state)
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
+/* Steps with an evaluation after every second of them, as the trainer takes them; with `ahead` the next one is drawn before one is
+ * waited for. */
+static int train_and_evaluate(const struct sp_settings *s, int ahead, int steps, struct test_training *r)
+{
+	struct sp_setup setup;
+	struct sp_optimizer *o = NULL;
+	if (sp_setup_open(s, ranks.compute, ranks.world, &setup))
+		return 1;
+	int bad = test_training_optimizer(&setup, &o);
+	for (int i = 0; i < steps && !bad; i++) {
+		struct sp_outcome outcome = { .loss = NAN };
+		struct sp_optimizer_result result = { .norm = NAN };
+		struct sp_work work;
+		bad = sp_setup_run(&setup, SP_TRAIN, (uint64_t)i, 1, sp_optimizer_scale(o), &work) ||
+		      sp_optimizer_step(o, sp_model_values(setup.model), sp_model_gradients(setup.model), 1e-3);
+		if (!bad && ahead)
+			sp_batches_draw_ahead(setup.batches, SP_TRAIN, (uint64_t)i + 1);
+		bad = bad || sp_setup_outcome(&setup, &work, &outcome) || sp_optimizer_result(o, &result);
+		bad = bad || (i % 2 && sp_evaluate(&setup, &r->evaluation));
+		r->loss[i] = outcome.loss;
+		r->norm[i] = result.norm;
+	}
+	sp_optimizer_destroy(o);
+	sp_setup_close(&setup);
+	return bad;
+}
+
+static int drawing_ahead_differs(const struct sp_settings *s)
+{
+	enum { AHEAD_STEPS = 5 };
+	struct test_training a = { .loss = { 0 } }, b = { .loss = { 0 } };
+	int bad = train_and_evaluate(s, 1, AHEAD_STEPS, &a);
+	bad |= train_and_evaluate(s, 0, AHEAD_STEPS, &b);
+	return bad || memcmp(a.loss, b.loss, sizeof a.loss) != 0 || memcmp(a.norm, b.norm, sizeof a.norm) != 0 ||
+	       memcmp(&a.evaluation, &b.evaluation, sizeof a.evaluation) != 0 || !(a.loss[AHEAD_STEPS - 1] > 0);
+}
+
+/* Each rank draws for itself: all of a sequence, all replicas, stages; and with cuts that are made for each micro-batch. */
+static void drawing_the_next_step_ahead_changes_no_bit(void **state)
+{
+	(void)state;
+	for (int layout = 0; layout < 4; layout++) {
+		struct sp_settings s = test_training_settings();
+		s.train.sequence_length = 37;
+		s.model.sentence_order = 1;
+		s.parallel.sequence = layout % 2 ? ranks.size : 1;
+		s.parallel.pipeline = layout == 2 ? ranks.size : 1;
+		s.model.layers = layout == 2 ? ranks.size : 2;
+		s.train.global_batch = layout == 0 ? 4 * ranks.size : 8;
+		if (layout == 3) {
+			s.data.packing = 1;
+			s.data.short_seq_prob = 1;
+			s.parallel.balance = SP_BALANCE_COST;
+		}
+		assert_false(test_ranks_agree(&ranks, drawing_ahead_differs(&s)));
+	}
+}
+
 /* Several buckets, and as many replicas as there are ranks, or half of them on two stages. */
 static struct sp_settings replicated(int pre, int stages)
 {
@@ -225,6 +283,7 @@ int main(void)
 		cmocka_unit_test(ranks_without_tokens_or_predictions_are_normal),
 		cmocka_unit_test(short_sequences_and_padding_do_not_count),
 		cmocka_unit_test(two_runs_give_the_same_bits),
+		cmocka_unit_test(drawing_the_next_step_ahead_changes_no_bit),
 		cmocka_unit_test(sums_behind_the_backward_pass_change_no_bit),
 		cmocka_unit_test(sums_begin_in_the_backward_pass_unless_told_not_to),
 		cmocka_unit_test(an_evaluation_depends_on_neither_ranks_nor_batches),

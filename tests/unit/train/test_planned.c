@@ -45,6 +45,7 @@ static void plan_of_one_rank_equals_what_set_up_allocates(void **state)
 	assert_int_equal((size_t)sp_model_parameters(setup.model)->elements * sizeof(float), plan.model.parameters);
 	assert_int_equal(2 * (size_t)sp_reduce_owned(setup.reduce) * sizeof(float), plan.optimizer);
 	assert_int_equal(2 * (size_t)sp_reduce_kept_elements(setup.reduce) * sizeof(float), plan.optimizer);
+	assert_int_equal(sp_batches_bytes(setup.batches), plan.batches);
 	assert_int_equal(plan.ring_bytes, 0);
 	assert_int_equal(plan.gradient_bytes, 0);
 	sp_setup_close(&setup);
