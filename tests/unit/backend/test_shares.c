@@ -89,7 +89,7 @@ static const struct {
 } members[] = {
 	OUTSIDE(open), OUTSIDE(close), OUTSIDE(describe), OUTSIDE(supports), OUTSIDE(chunk_multiple), OUTSIDE(threads),
 	OUTSIDE(multiplies), OUTSIDE(alloc), OUTSIDE(free), OUTSIDE(sync), OUTSIDE(alloc_host), OUTSIDE(free_host), OUTSIDE(queue),
-	OUTSIDE(mark), OUTSIDE(between), OUTSIDE(gemm_rate), OUTSIDE(memory_rate),
+	OUTSIDE(mark), OUTSIDE(between), OUTSIDE(graph_begin), OUTSIDE(graph_end), OUTSIDE(graph_launch), OUTSIDE(graph_free), OUTSIDE(gemm_rate), OUTSIDE(memory_rate),
 	IN(PRODUCTS, linear_forward), IN(PRODUCTS, linear_backward_input), IN(PRODUCTS, linear_backward_weight),
 	IN(ATTENTION, attention_forward), IN(ATTENTION, attention_finish), IN(ATTENTION, attention_merge), IN(ATTENTION, attention_dots),
 	IN(ATTENTION, attention_backward), IN(ATTENTION, scores_mask), IN(ATTENTION, scores_softmax), IN(ATTENTION, scores_drop),
