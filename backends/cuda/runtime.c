@@ -147,8 +147,7 @@ int sp_cuda_alloc(void *ctx, size_t bytes, void **memory)
 	(void)cudaGetLastError();
 	(void)cudaMemGetInfo(&unused, &total);
 	return sp_fail(SP_ERR_MEMORY,
-	               "cuda: no memory for %zu MiB on the GPU: %zu of %zu MiB are free (seqpar plan predicts what a configuration "
-	               "takes; train.micro_batch, train.sequence_length and more parallel.sequence ranks reduce it)",
+	               "cuda: no memory for %zu MiB on the GPU: %zu of %zu MiB are free (what else runs there: nvidia-smi)",
 	               bytes >> 20, unused >> 20, total >> 20);
 }
 

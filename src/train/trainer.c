@@ -212,6 +212,19 @@ static int is_complete(const struct trainer *t)
 	return t->resume.path[0] && t->done >= t->settings->train.iters;
 }
 
+/* Who asked for memory said how much was there; this is what the whole run wants, which may only now be known to be too much. */
+static int explain(const struct trainer *t, int status)
+{
+	struct sp_plan plan;
+	if (status != SP_ERR_MEMORY || !t->compute)
+		return status;
+	if (sp_planned(t->settings, sp_comm_size(t->world), sp_compute_chunk_multiple(t->compute), &plan) == SP_OK)
+		sp_log(SP_LOG_WARNING, "this run is planned to take %.0f MiB of each rank, %.0f of them for activations (seqpar plan): a smaller "
+		       "train.micro_batch or train.sequence_length, train.recompute, train.precision = bf16, and more ranks with parallel.sequence "
+		       "reduce it", (double)plan.total / 1048576.0, (double)plan.model.arena / 1048576.0);
+	return status;
+}
+
 static int open_all(struct trainer *t)
 {
 	int status = sp_setup_open_device(t->settings, t->world, &t->compute);
@@ -231,7 +244,7 @@ static int open_all(struct trainer *t)
 	if (!status)
 		status = sp_rate_measure(t->compute, t->world, &t->setup.config, sp_planned_element(t->settings),
 		                         t->setup.options.batch * t->setup.shard.chunk, &t->gemm_rate);
-	return status ? status : announce(t);
+	return status ? explain(t, status) : announce(t);
 }
 
 static int close_all(struct trainer *t)

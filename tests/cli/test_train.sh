@@ -153,4 +153,12 @@ fi
 grep -q "^loss " "$scratch/out" && grep -q "word_embeddings" "$scratch/out" || failed "check says nothing"
 expect 2 "unknown setting" check trian.iters=3
 
+### more memory than addresses reach
+huge="train model.layers=1000 model.hidden=65536 model.heads=512 model.vocab_size=100 train.sequence_length=16 train.micro_batch=1
+	train.global_batch=1 backend.device=cpu"
+ASAN_OPTIONS=$ASAN_OPTIONS:allocator_may_return_null=1
+export ASAN_OPTIONS
+expect 1 "cpu: no memory for" $huge
+expect 1 "this run is planned to take" $huge
+
 [ $failures = 0 ]
