@@ -151,7 +151,9 @@ int sp_compute_queued(struct sp_compute *c, int status)
 
 void sp_compute_give_poll(const struct sp_compute *c, struct sp_attention_shape *shape)
 {
-	if (shape->poll)
+	if (c->recording)
+		shape->poll = NULL;
+	if (shape->poll || c->recording)
 		return;
 	shape->poll = c->poll.during;
 	shape->poll_ctx = c->poll.ctx;

@@ -111,7 +111,7 @@ enum sp_class {
 const char *sp_class_name(enum sp_class which); /* "products", "attention", ... */
 
 /* From here on operations are timed: by the device's own clock if it has one (`mark`), else by the host's around each with a
- * sync(). Nothing else about them changes. SP_ERR_MEMORY, logged. */
+ * sync(). Nothing else about them changes, but that graphs are not made of them (backend/graphs.h). SP_ERR_MEMORY, logged. */
 int sp_compute_shares_start(struct sp_compute *c);
 int sp_compute_is_timed(const struct sp_compute *c); /* between start and stop */
 void sp_compute_shares_stop(struct sp_compute *c);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Work whose keys never come back must not fill the memory; layers x pipeline slots x directions stay below. */
+/* Work whose keys never come back must not fill the memory. */
 enum { MOST = 4096 };
 
 struct entry {
@@ -94,13 +94,24 @@ static int record(struct sp_graphs *g, struct entry *e, int (*queue)(const void 
 	return queued ? queued : status;
 }
 
+/* What is queued by itself if it cannot be recorded is no error until then. */
+static int attempt(struct sp_graphs *g, struct entry *e, int (*queue)(const void *context), const void *context)
+{
+	if (!g->must)
+		sp_log_mute(1);
+	const int status = record(g, e, queue, context);
+	if (!g->must)
+		sp_log_mute(0);
+	return status;
+}
+
 /* What cannot be recorded has not been queued either. */
 static int without(struct sp_graphs *g, int status, int (*queue)(const void *context), const void *context)
 {
 	if (g->must)
 		return status;
-	sp_log(SP_LOG_WARNING, "this device does not record layers as graphs (see above): each operation is queued by itself from now on; "
-	       "backend.graph = off does so from the start");
+	sp_log(SP_LOG_WARNING, "this device does not record layers as graphs (backend.graph = on says why): each operation is queued by itself from now "
+	       "on, as by backend.graph = off");
 	g->off = 1;
 	return queue(context);
 }
@@ -115,7 +126,7 @@ int sp_graphs_queue(struct sp_graphs *g, const void *key, size_t size, int (*que
 		remember(g, hash, key, size);
 		return queue(context);
 	}
-	const int status = e->graph ? SP_OK : record(g, e, queue, context);
+	const int status = e->graph ? SP_OK : attempt(g, e, queue, context);
 	if (status)
 		return without(g, status, queue, context);
 	g->launched++;

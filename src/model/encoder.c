@@ -473,12 +473,8 @@ int sp_encoder_layer_forward(const struct sp_encoder_layer *layer, const struct 
                              const struct sp_encoder_attention *attention, struct sp_stream in,
                              const struct sp_read_rows *read)
 {
-	sp_trace_begin(SP_TRACE_COMPUTE, "forward layer", (int)layer->index);
 	int rc = attention_forward(layer, ctx, attention, in, read);
-	if (rc == SP_OK)
-		rc = sp_encoder_mlp_forward(layer, ctx, attention, read);
-	sp_trace_end(SP_TRACE_COMPUTE);
-	return rc;
+	return rc ? rc : sp_encoder_mlp_forward(layer, ctx, attention, read);
 }
 
 int sp_encoder_layer_again(const struct sp_encoder_layer *layer, const struct sp_layer_context *ctx,
@@ -570,12 +566,8 @@ int sp_encoder_layer_backward(const struct sp_encoder_layer *layer, const struct
                               const struct sp_encoder_attention *attention, struct sp_stream in,
                               const struct sp_read_rows *read, const struct sp_encoder_scratch *scratch, int first_sum)
 {
-	sp_trace_begin(SP_TRACE_COMPUTE, "backward layer", (int)layer->index);
 	int rc = begin_attention_backward(layer, attention);
 	if (rc == SP_OK)
 		rc = sp_encoder_mlp_backward(layer, ctx, attention, read, scratch, first_sum);
-	if (rc == SP_OK)
-		rc = attention_backward(layer, ctx, attention, in, read, scratch);
-	sp_trace_end(SP_TRACE_COMPUTE);
-	return rc;
+	return rc ? rc : attention_backward(layer, ctx, attention, in, read, scratch);
 }

@@ -112,7 +112,10 @@ static int queue_layer(const struct layer_work *w, int (*queue)(const void *work
 		.gradient = w->backward ? w->scratch->dy.data : NULL,
 		.rows = &w->ctx->rows,
 	};
-	return is_repeated(w) ? sp_model_repeated_queue(w->m, &repeated, queue, w) : queue(w);
+	sp_trace_begin(SP_TRACE_COMPUTE, w->backward ? "backward layer" : "forward layer", (int)(p->layers.first + w->i));
+	const int rc = is_repeated(w) ? sp_model_repeated_queue(w->m, &repeated, queue, w) : queue(w);
+	sp_trace_end(SP_TRACE_COMPUTE);
+	return rc;
 }
 
 /* ---- forward ---- */

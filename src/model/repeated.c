@@ -73,7 +73,6 @@ static void draw(struct sp_model_repeated *r, int64_t layers, const struct sp_pa
 			sp_layer_dropout_key(pass->seed, pass->step, i, (enum sp_dropout_site)site, r->host + 2 * (i * SP_SITES + site));
 	r->seed = pass->seed;
 	r->step = pass->step;
-	r->drawn = 1;
 }
 
 /* What the last step drew has been read: each step is waited for before the next. */
@@ -84,7 +83,8 @@ int sp_model_repeated_keys(struct sp_model *m, const struct sp_pass *pass, const
 	if (!*keys || (r->drawn && r->seed == pass->seed && r->step == pass->step))
 		return SP_OK;
 	draw(r, m->options.config.layers, pass);
-	return sp_compute_upload(m->compute, r->keys, r->host, r->bytes);
+	r->drawn = !sp_compute_upload(m->compute, r->keys, r->host, r->bytes);
+	return r->drawn ? SP_OK : SP_ERR_DEVICE;
 }
 
 int sp_model_repeated_queue(const struct sp_model *m, const struct sp_model_repeated_work *work, int (*queue)(const void *context),

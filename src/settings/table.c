@@ -141,9 +141,9 @@ const struct sp_setting_entry sp_settings_table[] = {
 	       "parallel.ring = kv, model.attention_dropout = 0, no packing, equal shares. auto: cuDNN for steps that it can do, where it is there, from compute "
 	       "capability 9.0 on."),
 	CHOICE(backend.graph, "auto", "auto|on|off",
-	       "Layers as CUDA graphs, each one call for the host in place of dozens, from the third micro-batch on: where no message is passed inside "
-	       "of a layer: parallel.sequence = 1, parallel.tensor = 1, parallel.attention = ring or full. The last layer is not among them with "
-	       "train.last_layer = read. on: an error where that cannot be; auto: then each operation is queued by itself."),
+	       "Layers as CUDA graphs, each one call for the host in place of dozens, once they recur: where no message is passed inside "
+	       "of a layer: parallel.sequence = 1, parallel.tensor = 1, parallel.attention = ring or full; nor with parallel.balance = cost. The last layer is not "
+	       "among them with train.last_layer = read, and none is while operations are timed (log.shares). on: an error where that cannot be; auto: then each operation is queued by itself."),
 	CHOICE(backend.products, "auto", "auto|blas|onednn",
 	       "What makes matrix products on backend.device = cpu: the BLAS, or oneDNN if it is built in. auto: the BLAS; with train.precision = "
 	       "bf16, oneDNN on processors with AVX512_BF16 or AMX, but for small products, unless a rank's has neither: then the BLAS on all ranks."),
@@ -166,7 +166,7 @@ const struct sp_setting_entry sp_settings_table[] = {
 	TEXT(log.metrics, "", "", "File for metrics, one JSON object per line; empty: none."),
 	TEXT(log.trace, "", "", "File for a Chrome trace of all ranks, written at the end; empty: none."),
 	CHOICE(log.shares, "false", "false|true",
-	       "Time each operation of the device, and tell in metrics and at the end what products, attention, element-wise operations, the "
+	       "Time each operation of the device, queued by itself (backend.graph), and tell in metrics and at the end what products, attention, element-wise operations, the "
 	       "optimizer, copies and waiting for messages take of a step, and what is left."),
 	{ .name = NULL },
 };

@@ -128,7 +128,7 @@ int sp_batches_create(const struct sp_batches_options *options, struct sp_batche
 	b->options = *options;
 	b->at = sp_draw_layout(options);
 	b->count = micro_batches(options);
-	b->limit = UINT64_MAX;
+	b->limit = INT64_MAX;
 	status = sp_draw_create(options, &b->draw);
 	if (!status)
 		status = allocate_step(b, &b->now);

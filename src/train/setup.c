@@ -101,6 +101,7 @@ static int choose_graphs(struct sp_setup *setup)
 	const char *why = !sp_compute_has_graphs(setup->compute)                       ? "this device has none" :
 	                  setup->grid.shape.at[SP_AXIS_SEQUENCE] > 1                   ? "parallel.sequence is more than 1" :
 	                  o->part.tensors > 1                                          ? "parallel.tensor is more than 1" :
+	                  s->parallel.balance == SP_BALANCE_COST ? "parallel.balance = cost makes micro-batches of ever new lengths" :
 	                  !o->attention->repeats ? "they take parallel.attention = ring or full" : NULL;
 	if (s->backend.graph == SP_GRAPH_OFF || setup->forward_only || (why && s->backend.graph == SP_GRAPH_AUTO))
 		return SP_OK;

@@ -184,8 +184,8 @@ static int announce(struct trainer *t)
 		sp_setup_precision(t->settings));
 	if (!status && messages[0])
 		status = sp_report_line(&t->report, "%s", messages);
-	if (!status && t->setup.options.graphs)
-		status = sp_report_line(&t->report, "layers are queued as graphs, from the third micro-batch of a kind on");
+	if (!status && t->setup.options.graphs && !t->settings->log.shares)
+		status = sp_report_line(&t->report, "layers are queued as graphs once they recur");
 	if (status)
 		return status;
 	return sp_metrics_write(&t->metrics, "config",
@@ -559,8 +559,8 @@ static int summarise(struct trainer *t, int stopped)
 			&t->report, "%s after %lld steps: loss %.6f to %.6f, %.0f tokens/s, gemm %.1f %%, peak %.0f MiB",
 			stopped ? "stopped" : "done", (long long)t->done, t->first_loss, t->last_loss, t->tokens / seconds,
 			100 * t->flops / seconds / t->gemm_rate, peak_mib());
-	json_t *fields = json_pack("{s:I, s:b, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "steps", (json_int_t)t->done, "stopped",
-	                           stopped, "skipped", (json_int_t)t->skipped, "first_loss", t->first_loss, "last_loss", t->last_loss, "tokens", t->tokens,
+	json_t *fields = json_pack("{s:I, s:b, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "steps", (json_int_t)t->done, "stopped",
+	                           stopped, "skipped", (json_int_t)t->skipped, "graphs", (json_int_t)sp_model_graphs_launched(t->setup.model), "first_loss", t->first_loss, "last_loss", t->last_loss, "tokens", t->tokens,
 	                           "seconds", t->seconds, "tokens_per_s", t->tokens / seconds, "fill",
 	                           t->places > 0 ? t->tokens / t->places : 0, "flops_per_s",
 	                           t->flops / seconds, "gemm_fraction", t->flops / seconds / t->gemm_rate,

@@ -16,6 +16,8 @@ run 0 "$SEQPAR" train $common backend.device=cudasim train.iters=4 backend.graph
 grep -q graphs "$dir/out" && fail "a run without graphs speaks of them"
 run 0 "$SEQPAR" train $common backend.device=cudasim train.iters=4 log.metrics="$dir/auto"
 says 'layers are queued as graphs'
+grep -q '"graphs": *0' "$dir/off" || fail "layers were graphs where they must not be"
+grep -q '"graphs": *[1-9]' "$dir/auto" || fail "no layer was a graph"
 losses off >"$dir/want"
 losses auto | cmp -s - "$dir/want" || fail "graphs change a loss"
 [ "$(wc -l <"$dir/want")" -ge 10 ] || fail "too few losses were compared"
@@ -25,8 +27,14 @@ run 0 "$SEQPAR" train $common backend.device=cudasim train.iters=4 backend.graph
 losses resumed | tail -n 3 >"$dir/last"
 tail -n 3 "$dir/want" | cmp -s - "$dir/last" || fail "a run that is resumed has another loss with graphs"
 
+run 0 "$SEQPAR" train $common backend.device=cudasim train.iters=2 backend.graph=on log.shares=true log.metrics="$dir/shares"
+grep -q graphs "$dir/out" && fail "a run speaks of graphs while it times operations"
+grep -q '"graphs": *0' "$dir/shares" || fail "operations of a graph were timed"
+
 run 2 "$SEQPAR" train $common backend.device=cpu train.iters=1 backend.graph=on
 complains 'backend.graph = on: layers cannot be graphs, for this device has none'
 run 2 "$SEQPAR" train $common backend.device=cudasim train.iters=1 backend.graph=on parallel.attention=rsa
 complains 'for they take parallel.attention = ring or full'
+run 2 "$SEQPAR" train $common backend.device=cudasim train.iters=1 backend.graph=on parallel.balance=cost
+complains 'for parallel.balance = cost makes'
 exit $failed

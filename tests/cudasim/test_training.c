@@ -214,10 +214,12 @@ static void training_in_stages_equals_the_cpu(void **state)
 
 /* ---- layers as graphs ---- */
 
-static int with_graphs(struct sp_settings *s, const char *norm, const char *recompute, int stages, const char *graph)
+static int with_graphs(struct sp_settings *s, const char *norm, const char *more, int stages, const char *graph)
 {
 	int bad = settings(s, norm, "model.activation=gelu", "parallel.attention=ring");
-	bad = bad || sp_settings_word(s, "train.last_layer=all") != 0 || sp_settings_word(s, recompute) != 0;
+	if (strcmp(more, "parallel.virtual_stages=2") == 0)
+		bad = bad || sp_settings_word(s, "model.layers=4") != 0;
+	bad = bad || sp_settings_word(s, "train.last_layer=all") != 0 || sp_settings_word(s, more) != 0;
 	bad = bad || sp_settings_word(s, "train.micro_batch=1") != 0 || sp_settings_word(s, graph) != 0;
 	s->parallel.pipeline = ranks.size % stages == 0 ? stages : 1;
 	s->parallel.sequence = 1;
@@ -244,11 +246,11 @@ static int launched_wrongly(const struct sp_settings *s, const struct result *r,
 	return 1;
 }
 
-static void graphs_give_the_same_bits(const char *norm, const char *recompute, int stages, const char *graph, int refused)
+static void graphs_give_the_same_bits(const char *norm, const char *more, int stages, const char *graph, int refused)
 {
 	struct result got = { .loss = { 0 } }, want = { .loss = { 0 } };
 	struct sp_settings s;
-	int bad = with_graphs(&s, norm, recompute, stages, graph);
+	int bad = with_graphs(&s, norm, more, stages, graph);
 	bad = bad || train(&s, device, &got) || launched_wrongly(&s, &got, refused);
 	bad = bad || sp_settings_word(&s, "backend.graph=off") != 0 || train(&s, device, &want) || want.graphs != 0;
 	bad = bad || !same_bits(&got, &want);
@@ -275,6 +277,21 @@ static void graphs_in_stages_give_the_same_bits(void **state)
 	if (ranks.size % 2)
 		skip();
 	graphs_give_the_same_bits("model.norm=pre", "train.recompute=none", 2, "backend.graph=on", 0);
+}
+
+/* Two runs of layers in each stage. */
+static void graphs_in_interleaved_stages_give_the_same_bits(void **state)
+{
+	(void)state;
+	if (ranks.size % 2)
+		skip();
+	graphs_give_the_same_bits("model.norm=post", "parallel.virtual_stages=2", 2, "backend.graph=on", 0);
+}
+
+static void graphs_of_attention_done_again_give_the_same_bits(void **state)
+{
+	(void)state;
+	graphs_give_the_same_bits("model.norm=post", "train.recompute=attention", 1, "backend.graph=on", 0);
 }
 
 /* Only the simulated device can be told so. */
@@ -472,6 +489,8 @@ int main(void)
 		cmocka_unit_test(graphs_of_post_norm_layers_give_the_same_bits),
 		cmocka_unit_test(graphs_of_pre_norm_layers_done_again_give_the_same_bits),
 		cmocka_unit_test(graphs_in_stages_give_the_same_bits),
+		cmocka_unit_test(graphs_in_interleaved_stages_give_the_same_bits),
+		cmocka_unit_test(graphs_of_attention_done_again_give_the_same_bits),
 		cmocka_unit_test(a_device_that_records_nothing_trains_without),
 		cmocka_unit_test(training_in_tf32_is_near_the_cpu),
 		cmocka_unit_test(training_in_bf16_is_near_the_cpu),
