@@ -369,6 +369,43 @@ static void training_in_bf16_is_near_the_cpu(void **state)
 	assert_false(test_ranks_agree(&ranks, bad));
 }
 
+/* Of every parameter's gradient and each loss: no farther from the cpu's in fp32 than 2.5 times what the cpu is in bf16, and a little that such
+ * small tensors may be off by chance. */
+static int farther_than_the_cpu(const struct result *got, const struct result *cpu, const struct result *exact)
+{
+	const double all = test_ranks_compare(got->gradients, exact->gradients, exact->table.elements).reference;
+	int bad = 0;
+	for (int i = 0; i < exact->table.count; i++) {
+		const struct sp_parameter *p = &exact->table.entry[i];
+		const int64_t n = p->rows * p->cols;
+		const struct test_norms own = test_ranks_compare(got->gradients + p->offset, exact->gradients + p->offset, n);
+		const struct test_norms its = test_ranks_compare(cpu->gradients + p->offset, exact->gradients + p->offset, n);
+		if (own.difference <= 2.5 * its.difference + 2e-3 * fmax(own.reference, 1e-2 * all))
+			continue;
+		fprintf(stderr, "rank %d: in bf16 the gradient of %s is off by %g of %g, on the cpu by %g\n", ranks.rank, p->name, own.difference,
+		        own.reference, its.difference);
+		bad = 1;
+	}
+	for (int i = 0; i < STEPS; i++)
+		bad |= !(fabs(got->loss[i] - exact->loss[i]) <= 2.5 * fabs(cpu->loss[i] - exact->loss[i]) + 2e-3 * exact->loss[i]);
+	return bad;
+}
+
+static void training_in_bf16_is_as_near_as_the_cpus(void **state)
+{
+	struct result got = { .loss = { 0 } }, cpu = { .loss = { 0 } }, exact = { .loss = { 0 } };
+	struct sp_settings s;
+	(void)state;
+	int bad = settings(&s, "model.norm=post", "model.activation=gelu", "parallel.attention=ring");
+	bad = bad || sp_settings_word(&s, "train.precision=bf16") != 0 || train(&s, device, &got) || train(&s, ranks.compute, &cpu);
+	bad = bad || sp_settings_word(&s, "train.precision=fp32") != 0 || train(&s, ranks.compute, &exact);
+	bad = bad || farther_than_the_cpu(&got, &cpu, &exact);
+	free_result(&got);
+	free_result(&cpu);
+	free_result(&exact);
+	assert_false(test_ranks_agree(&ranks, bad));
+}
+
 /* As `s` says, by that kernel; sequences of 40 tokens, some of them short, nothing dropped in attention. */
 static int train_by(enum sp_attention_kernel kernel, struct sp_settings *s, const char *are_short, const char *graph, struct result *r)
 {
@@ -495,6 +532,7 @@ int main(void)
 		cmocka_unit_test(a_device_that_records_nothing_trains_without),
 		cmocka_unit_test(training_in_tf32_is_near_the_cpu),
 		cmocka_unit_test(training_in_bf16_is_near_the_cpu),
+		cmocka_unit_test(training_in_bf16_is_as_near_as_the_cpus),
 		cmocka_unit_test(graphs_of_either_kernel_give_the_same_bits),
 		cmocka_unit_test(training_by_cudnn_on_whole_sequences_is_near_the_cpu),
 		cmocka_unit_test(training_by_cudnn_beside_padding_is_near_the_cpu),
