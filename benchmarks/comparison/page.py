@@ -260,7 +260,7 @@ class Report:
             if p["peak_mib"] <= limit:
                 peers[name] = max(p["length"], peers.get(name, 0))
         values += [(name, length, 1) for name, length in sorted(peers.items())]
-        room = re.sub(r"(?<=\d)(?=[A-Z])", " ", self.about["matrix"]["cap"])
+        room = re.sub(r"(?<=\d)(?=[A-Z])", " ", self.about["matrix"]["cap"] or "")
         text = "Found by trying, one step each: no process was ever larger than %s." % room
         return section("The longest sequence in a given memory", text,
                        pair(figure("Tokens, in %s a rank" % room, charts.bars(values, "tokens"))))
